@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Ticket spinlock. Root mode runs with interrupts off, so nothing needs to be
+ * saved. What a lock guards is said where the lock stands.
+ */
+#ifndef ARCH_LIB_LOCK_H
+#define ARCH_LIB_LOCK_H
+
+#include "arch/lib/types.h"
+
+struct spinlock {
+	u32 next;
+	u32 owner;
+};
+
+static inline void spin_lock(struct spinlock *lock)
+{
+	u32 ticket = __atomic_fetch_add(&lock->next, 1, __ATOMIC_RELAXED);
+
+	while (__atomic_load_n(&lock->owner, __ATOMIC_ACQUIRE) != ticket)
+		__builtin_ia32_pause();
+}
+
+static inline void spin_unlock(struct spinlock *lock)
+{
+	__atomic_store_n(&lock->owner, lock->owner + 1, __ATOMIC_RELEASE);
+}
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Trivet's log: formatted lines into a ring and to the registered sinks, and
+ * panic for bugs of Trivet's own. A line needs no newline at its end.
+ */
+#ifndef ARCH_LIB_LOG_H
+#define ARCH_LIB_LOG_H
+
+#include "arch/lib/types.h"
+
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+
+/* Where finished lines go; write gets the text with its newline, any CPU. */
+struct log_sink {
+	struct log_sink *next;
+	void (*write)(const char *text, size_t len);
+};
+
+/* Adds a sink and replays to it what the ring holds so far. Boot CPU only. */
+void log_add_sink(struct log_sink *sink);
+
+/* Lines above this level are dropped; LOG_INFO at the start. */
+void log_set_level(enum log_level level);
+
+/* Logs one line. Any context; lines of different CPUs do not mix. */
+void log_line(enum log_level level, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
+#define log_warn(...)  log_line(LOG_WARN, __VA_ARGS__)
+#define log_info(...)  log_line(LOG_INFO, __VA_ARGS__)
+#define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
+
+/*
+ * A bug in Trivet: prints the message with the registers and the symbolised
+ * place, stops all CPUs, never returns. No action of a guest may reach it.
+ */
+_Noreturn void panic(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Basic types of the whole project. Guest physical, guest linear and host
+ * physical addresses are one-member structs, so that a swapped argument does
+ * not compile.
+ */
+#ifndef ARCH_LIB_TYPES_H
+#define ARCH_LIB_TYPES_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef uint8_t u8;
+typedef uint16_t u16;
+typedef uint32_t u32;
+typedef uint64_t u64;
+typedef int8_t s8;
+typedef int16_t s16;
+typedef int32_t s32;
+typedef int64_t s64;
+
+typedef struct {
+	u64 v;
+} gpa_t;
+
+typedef struct {
+	u64 v;
+} gva_t;
+
+typedef struct {
+	u64 v;
+} hpa_t;
+
+#define GPA(x) ((gpa_t){(x)})
+#define GVA(x) ((gva_t){(x)})
+#define HPA(x) ((hpa_t){(x)})
+
+#define PAGE_SHIFT 12
+#define PAGE_SIZE  4096ul
+
+#endif

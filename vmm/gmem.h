@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The one checked door to guest memory. Every call works on the VM whose host
+ * address space is loaded on this pCPU; a range must lie in RAM regions, else
+ * the call fails and nothing, or for a write a part up to the hole, is done.
+ * A value is fetched once, into the caller's local.
+ */
+#ifndef VMM_GMEM_H
+#define VMM_GMEM_H
+
+#include "arch/lib/types.h"
+
+struct vm;
+struct mem_object;
+
+/* Copies out of guest RAM. Returns 0, or -EFAULT where [gpa, gpa+len) is not all RAM. */
+int guest_read(struct vm *vm, gpa_t gpa, void *dst, size_t len);
+/* Copies into guest RAM; -EFAULT also for a read-only region. */
+int guest_write(struct vm *vm, gpa_t gpa, const void *src, size_t len);
+/* Fills guest RAM with zero bytes. */
+int guest_zero(struct vm *vm, gpa_t gpa, u64 len);
+/* Copies from a memory object that belongs to this VM (a module) into guest RAM. */
+int guest_copy_from(struct vm *vm, gpa_t gpa, struct mem_object *mem, u64 offset, u64 len);
+
+/*
+ * Reads bytes of a memory object that belongs to this VM, for loaders.
+ * Returns 0 or -EFAULT where [offset, offset+len) is not within its size.
+ */
+int mem_read(struct vm *vm, struct mem_object *mem, u64 offset, void *dst, size_t len);
+
+#endif

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a virtual device is made of, and all that it may ask of its VM. A
+ * device file under drivers/ holds state, reset, accesses, interrupt, save and
+ * restore, and ends in one DEFINE_VDEV; vmm/machine.c creates instances by
+ * type name. Calls into a device come one at a time for each VM (the VM's
+ * device lock is held by the caller).
+ */
+#ifndef VMM_VDEV_H
+#define VMM_VDEV_H
+
+#include "arch/lib/section.h"
+#include "arch/lib/types.h"
+
+struct vm;
+struct vdev_type;
+
+/* What the machine gives an instance; a type uses what it needs. */
+struct vdev_args {
+	u16 port;  /* first I/O port */
+	u8 irq;	   /* interrupt line, 0 to 15 */
+	u8 index;  /* number among devices of this type */
+};
+
+struct vdev {
+	const struct vdev_type *type;
+	struct vm *vm;
+	struct vdev_args args;
+	struct vdev *next; /* in the VM's list */
+	void *state;	   /* type->state_size bytes, zeroed before create */
+};
+
+/*
+ * A device type. save writes at most save_size bytes that do not depend on
+ * host addresses or host time; restore is its inverse and returns 0, or
+ * -EINVAL for a blob that no save can have made, the device then unchanged.
+ * Timers are saved as their deadline in the VM's clock.
+ */
+struct vdev_type {
+	const char *name;
+	size_t state_size;
+	/* Claims ports and lines, sets power-on state. Negative errno fails the VM. */
+	int (*create)(struct vdev *dev);
+	/* The chip's reset, as the machine's RESET# line gives it. */
+	void (*reset)(struct vdev *dev);
+	size_t save_size;
+	size_t (*save)(const struct vdev *dev, void *blob);
+	int (*restore)(struct vdev *dev, const void *blob, size_t size);
+};
+
+#define DEFINE_VDEV(ident, ...)                                                                   \
+	static const struct vdev_type ident = {__VA_ARGS__};                                      \
+	SECTION_REGISTER(vdev_types, ident)
+
+/*
+ * Access to a range of ports or of guest physical addresses. The offset is
+ * from the start of the range; size is 1, 2, 4 (for memory also 8) and the
+ * access lies wholly within the range. read returns by value; the caller masks
+ * it to the access's width. An access that straddles the end of a range is
+ * split by the bus into bytes.
+ */
+struct bus_ops {
+	u64 (*read)(struct vdev *dev, u64 offset, unsigned size);
+	void (*write)(struct vdev *dev, u64 offset, unsigned size, u64 value);
+};
+
+/*
+ * Claims `count` ports from `first`. Any number of claims by a device, only in
+ * create. Returns 0, -EEXIST when another device has one of them, -ENOSPC when
+ * the VM's table is full, -EINVAL for an empty or wrapping range.
+ */
+int bus_claim_ports(struct vdev *dev, u16 first, u32 count, const struct bus_ops *ops);
+/* The same for guest physical addresses. */
+int bus_claim_mmio(struct vdev *dev, gpa_t first, u64 size, const struct bus_ops *ops);
+
+/* The VM's clock now, in ticks since its start; it never goes back. */
+u64 vm_now(const struct vm *vm);
+/* Ticks in a second of that clock, 1,000,000 or more. */
+u64 vm_clock_hz(const struct vm *vm);
+
+/*
+ * A device timer: fn(arg) is called once, with the device lock held, at or
+ * soon after `deadline` of the VM's clock. A periodic device arms again from
+ * its last deadline, not from now, so that it does not drift.
+ */
+struct vtimer {
+	u64 deadline; /* VM clock; meaningful while armed */
+	bool armed;
+	void (*fn)(void *arg);
+	void *arg;
+	struct vm *vm;
+	u64 key;			     /* vtimer.c's own: deadline in host TSC */
+	struct vtimer *child, *sibling, *prev; /* vtimer.c's own: heap links */
+};
+
+/* Prepares a zeroed timer; before any other call on it. */
+void vtimer_init(struct vtimer *timer, struct vm *vm, void (*fn)(void *arg), void *arg);
+/* Arms, or arms anew, for a deadline; one in the past fires at once. */
+void vtimer_arm(struct vtimer *timer, u64 deadline);
+void vtimer_cancel(struct vtimer *timer);
+
+/*
+ * Drives an interrupt line 0 to 15 of the PC's ISA bus. Level semantics: an
+ * edge-triggered controller sees the change from low to high.
+ */
+void vm_irq_line(struct vm *vm, unsigned line, bool level);
+
+/* Registers who receives vm_irq_line; called by interrupt controllers' create. */
+struct irq_sink {
+	struct irq_sink *next;
+	struct vdev *dev;
+	void (*set)(struct vdev *dev, unsigned line, bool level);
+};
+void vm_add_irq_sink(struct vm *vm, struct irq_sink *sink);
+
+/*
+ * The source of external interrupts for vCPU 0's INTR pin (the 8259 pair).
+ * vm_extint_changed tells that the pin went up or down; ack is INTA: it
+ * returns the vector and changes the chip's state, a spurious one where
+ * nothing is pending any more.
+ */
+struct extint_source {
+	struct vdev *dev;
+	u8 (*ack)(struct vdev *dev);
+};
+void vm_set_extint_source(struct vm *vm, const struct extint_source *source);
+void vm_extint_changed(struct vm *vm, bool pending);
+
+/* The guest asked for a machine reset by `how`, e.g. "port CF9h". */
+void vm_request_reset(struct vm *vm, const char *how);
+/* The guest ended its VM by the debug-exit port. */
+void vm_request_exit(struct vm *vm, u32 code);
+
+/* The wall clock at the VM's clock 0: seconds since 1970-01-01, UTC. */
+u64 vm_boot_epoch(const struct vm *vm);
+/* Bytes of guest RAM below and from 4 GiB, for CMOS and the like. */
+u64 vm_ram_below_4g(const struct vm *vm);
+u64 vm_ram_above_4g(const struct vm *vm);
+
+/* The A20 gate (port 92h, i8042): Trivet's guests always have A20 on. */
+
+#endif
