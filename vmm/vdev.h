@@ -62,6 +62,11 @@ struct vdev_type {
 struct bus_ops {
 	u64 (*read)(struct vdev *dev, u64 offset, unsigned size);
 	void (*write)(struct vdev *dev, u64 offset, unsigned size, u64 value);
+	/*
+	 * Only an access of exactly this range matches, never a part of a wider
+	 * one; such a range may lie inside another (CF9h within CF8h-CFBh).
+	 */
+	bool exact;
 };
 
 /*
