@@ -58,7 +58,8 @@ int bus_claim(struct bus *bus, u64 first, u64 count, struct vdev *dev, const str
 
 /*
  * The range that takes a whole access to [addr, last], else NULL. A part of a
- * wider access passes by exact ranges.
+ * wider access passes by exact ranges. As on the ISA bus, 8-bit devices see a
+ * wide access as several.
  */
 static const struct bus_range *find(const struct bus *bus, u64 addr, u64 last, bool part)
 {
@@ -71,7 +72,9 @@ static const struct bus_range *find(const struct bus *bus, u64 addr, u64 last, b
 			if (!part && r->first == addr && r->last == last)
 				return r;
 		} else {
-			return last <= r->last ? r : NULL;
+			bool narrow = r->ops->max_size && last - addr >= r->ops->max_size;
+
+			return last <= r->last && !narrow ? r : NULL;
 		}
 	}
 	return NULL;

@@ -67,6 +67,8 @@ struct bus_ops {
 	 * one; such a range may lie inside another (CF9h within CF8h-CFBh).
 	 */
 	bool exact;
+	/* The widest access that the device takes; wider ones come as bytes. 0: any. */
+	unsigned max_size;
 };
 
 /*

@@ -47,6 +47,7 @@ static void probe_write(struct vdev *dev, u64 offset, unsigned size, u64 value)
 }
 
 static const struct bus_ops plain_ops = {.read = probe_read, .write = probe_write};
+static const struct bus_ops byte_ops = {.read = probe_read, .write = probe_write, .max_size = 1};
 static const struct bus_ops exact_ops = {.read = probe_read, .write = probe_write, .exact = true};
 
 static struct probe pa, pb;
@@ -119,6 +120,22 @@ static void straddling_access_is_split(void **state)
 	assert_true(bus_write(&bus, 0x5d, 4, 0x78000000));
 	assert_int_equal(pa.value, 0x78);
 	assert_int_equal(pa.offset, 0);
+}
+
+/* An 8-bit chip sees OUT DX, AX as two writes to neighbouring ports. */
+static void wide_access_to_narrow_device(void **state)
+{
+	(void)state;
+	assert_int_equal(bus_claim(&bus, 0x20, 4, &a, &byte_ops), 0);
+	assert_true(bus_write(&bus, 0x20, 2, 0x3412));
+	assert_int_equal(pa.calls, 2);
+	assert_int_equal(pa.offset, 1);
+	assert_int_equal(pa.size, 1);
+	assert_int_equal(pa.value, 0x34);
+	assert_int_equal(bus_read(&bus, 0x20, 4, NULL), 0x03020100);
+	assert_int_equal(pa.calls, 6);
+	assert_int_equal(bus_read(&bus, 0x23, 1, NULL), 0x03);
+	assert_int_equal(pa.calls, 7);
 }
 
 /* "IN EAX, FFFEh": what lies beyond FFFFh does not come round to port 0. */
@@ -292,6 +309,7 @@ int main(void)
 		cmocka_unit_test_setup(unclaimed_reads_all_ones, setup),
 		cmocka_unit_test_setup(value_is_cut_to_width, setup),
 		cmocka_unit_test_setup(straddling_access_is_split, setup),
+		cmocka_unit_test_setup(wide_access_to_narrow_device, setup),
 		cmocka_unit_test_setup(port_space_does_not_come_round, setup),
 		cmocka_unit_test_setup(mmio_reaches_the_last_byte, setup),
 		cmocka_unit_test_setup(odd_sizes_are_safe, setup),
