@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The PC's two 8259A interrupt controllers with the edge/level control
+ * registers: ports 20h-21h, A0h-A1h and 4D0h-4D1h; the slave's INT output
+ * drives the master's IR2. Sources: the data sheet "8259A Programmable
+ * Interrupt Controller", and for ELCR the chipset data sheets (82371SB).
+ *
+ * A request in edge mode is a latch set by a low-to-high change and cleared by
+ * INTA, or by the input going low before: a device must hold its line until it
+ * is served. Without an APIC these ports are Linux's hottest exits, so nothing
+ * is computed but what an access changes.
+ *
+ * Where the data sheet is silent: ICW1 also clears the in-service register;
+ * a chip gives no INT from reset or ICW1 until its last ICW has come; vectors
+ * are made as in 8086 mode whatever ICW4 says; without ICW3's cascade bit for
+ * IR2 the master answers for IR2 itself; a slave whose id is not 2 leaves the
+ * bus floating, which reads FFh.
+ */
+#include "arch/lib/bits.h"
+#include "arch/lib/errno.h"
+#include "arch/lib/string.h"
+#include "vmm/vdev.h"
+
+#define ICW1_IC4  BIT(0)
+#define ICW1_SNGL BIT(1)
+#define ICW1_LTIM BIT(3)
+#define ICW1      BIT(4) /* in a write to the even port: ICW1 */
+#define ICW4_AEOI BIT(1)
+#define ICW4_SFNM BIT(4)
+#define OCW3      BIT(3) /* with ICW1 clear: OCW3, else OCW2 */
+#define OCW3_RIS  BIT(0)
+#define OCW3_RR   BIT(1)
+#define OCW3_POLL BIT(2)
+#define OCW3_SMM  BIT(5)
+#define OCW3_ESMM BIT(6)
+
+#define CASCADE_IR 2
+#define POLL_INT   BIT(7)
+#define NONE	   8 /* no level; as a priority: lower than all */
+
+/* Which initialisation word the odd port takes next. */
+enum { STEP_RUN, STEP_ICW2, STEP_ICW3, STEP_ICW4, STEPS };
+
+/* One chip; bytes only, so that the array of two is the saved state as it is. */
+struct pic_chip {
+	u8 lines; /* the inputs' levels */
+	u8 latch; /* edge requests; a subset of lines */
+	u8 level; /* inputs in level mode: all ones after LTIM, else elcr */
+	u8 elcr;
+	u8 imr;
+	u8 isr;
+	u8 lowest; /* the level with the lowest priority */
+	u8 step;
+	u8 ready;	 /* initialised: INT may go up */
+	u8 icw1, icw3, icw4;
+	u8 base;	 /* ICW2: vector of IR0 */
+	u8 read_isr;	 /* the even port reads ISR, not IRR */
+	u8 poll;	 /* the next read is a poll */
+	u8 special_mask;
+	u8 rotate_aeoi;
+	u8 intr; /* the INT output */
+};
+
+#define MASTER 0
+#define SLAVE  1
+
+struct vpic {
+	struct pic_chip chip[2];
+	struct irq_sink sink;
+	struct extint_source source;
+};
+
+/* Bits of ELCR that can be set: IRQ 0, 1, 2, 8 and 13 are edge-triggered. */
+static const u8 elcr_mask[2] = {0xf8, 0xde};
+
+static inline u8 chip_irr(const struct pic_chip *chip)
+{
+	return chip->latch | (chip->lines & chip->level);
+}
+
+/* Distance of the first set level from the highest priority, NONE for no level. */
+static inline unsigned chip_priority(const struct pic_chip *chip, u8 levels)
+{
+	unsigned first = (chip->lowest + 1) & 7;
+
+	if (!levels)
+		return NONE;
+	return (unsigned)__builtin_ctz(((levels | levels << 8) >> first) & 0xff);
+}
+
+/* In special mask mode a masked level in service holds nobody back. */
+static inline u8 chip_blocking(const struct pic_chip *chip)
+{
+	return chip->special_mask ? chip->isr & ~chip->imr : chip->isr;
+}
+
+/* Whether an IR2 that is asked for belongs to the slave. */
+static inline bool chip_has_slave(const struct pic_chip *chip)
+{
+	return !(chip->icw1 & ICW1_SNGL) && (chip->icw3 & BIT(CASCADE_IR));
+}
+
+/* The level that INTA would take, NONE for none. */
+static inline unsigned chip_pending(const struct pic_chip *chip, bool master)
+{
+	u8 asked = chip_irr(chip) & ~chip->imr;
+	unsigned priority, in_service, level;
+
+	if (!asked || !chip->ready)
+		return NONE;
+	priority = chip_priority(chip, asked);
+	in_service = chip_priority(chip, chip_blocking(chip));
+	level = (chip->lowest + 1 + priority) & 7;
+	if (priority < in_service)
+		return level;
+	/* Special fully nested: a slave in service does not shut itself out. */
+	if (priority == in_service && master && level == CASCADE_IR &&
+	    (chip->icw4 & ICW4_SFNM) && chip_has_slave(chip))
+		return level;
+	return NONE;
+}
+
+static inline void chip_set_line(struct pic_chip *chip, unsigned level, bool high)
+{
+	u8 bit = (u8)BIT(level);
+
+	if (!high) {
+		chip->lines &= ~bit;
+		chip->latch &= ~bit;
+	} else if (!(chip->lines & bit)) {
+		chip->lines |= bit;
+		chip->latch |= bit & ~chip->level;
+	}
+}
+
+/* Computes a chip's INT output anew and hands a change on: slave, master, CPU. */
+static void vpic_update(struct vdev *dev, unsigned which)
+{
+	struct vpic *pic = dev->state;
+	struct pic_chip *chip = &pic->chip[which];
+	bool intr = chip_pending(chip, which == MASTER) != NONE;
+
+	if (intr == chip->intr)
+		return;
+	chip->intr = intr;
+	if (which == SLAVE) {
+		chip_set_line(&pic->chip[MASTER], CASCADE_IR, intr);
+		vpic_update(dev, MASTER);
+	} else {
+		vm_extint_changed(dev->vm, intr);
+	}
+}
+
+/* A level goes into service, as INTA or a poll does it. */
+static void chip_accept(struct pic_chip *chip, unsigned level)
+{
+	chip->latch &= ~BIT(level);
+	if (!(chip->icw4 & ICW4_AEOI))
+		chip->isr |= BIT(level);
+	else if (chip->rotate_aeoi)
+		chip->lowest = level;
+}
+
+/*
+ * The slave took a level: its INT goes low with INTA, so that whatever is
+ * still pending makes a new edge at the master.
+ */
+static void vpic_slave_accepted(struct vdev *dev)
+{
+	struct vpic *pic = dev->state;
+
+	pic->chip[SLAVE].intr = 0;
+	chip_set_line(&pic->chip[MASTER], CASCADE_IR, false);
+	vpic_update(dev, SLAVE);
+}
+
+static u8 vpic_ack(struct vdev *dev)
+{
+	struct vpic *pic = dev->state;
+	struct pic_chip *master = &pic->chip[MASTER], *slave = &pic->chip[SLAVE];
+	unsigned level = chip_pending(master, true);
+	u8 vector = master->base | 7; /* spurious: IR7 without its ISR bit */
+
+	if (level != NONE) {
+		chip_accept(master, level);
+		vector = master->base | level;
+		if (level == CASCADE_IR && chip_has_slave(master)) {
+			unsigned ir = chip_pending(slave, false);
+
+			vector = slave->base | (ir == NONE ? 7 : ir);
+			if (ir != NONE)
+				chip_accept(slave, ir);
+			if ((slave->icw3 & 7) != CASCADE_IR)
+				vector = 0xff;
+			vpic_slave_accepted(dev);
+		}
+	}
+	vpic_update(dev, MASTER);
+	return vector;
+}
+
+static void vpic_set_irq(struct vdev *dev, unsigned line, bool level)
+{
+	struct vpic *pic = dev->state;
+
+	/* IR2 of the master is the slave's. */
+	if (line > 15 || line == CASCADE_IR)
+		return;
+	chip_set_line(&pic->chip[line >> 3], line & 7, level);
+	vpic_update(dev, line >> 3);
+}
+
+static void write_icw1(struct pic_chip *chip, u8 value)
+{
+	chip->icw1 = value;
+	chip->level = value & ICW1_LTIM ? 0xff : chip->elcr;
+	chip->latch = 0;
+	chip->imr = 0;
+	chip->isr = 0;
+	chip->lowest = 7;
+	chip->icw3 = 7;
+	chip->special_mask = 0;
+	chip->read_isr = 0;
+	chip->poll = 0;
+	chip->ready = 0;
+	chip->step = STEP_ICW2;
+	if (!(value & ICW1_IC4))
+		chip->icw4 = 0;
+}
+
+/* ICW2, ICW3 or ICW4, whichever is awaited. */
+static void write_icw(struct pic_chip *chip, u8 value)
+{
+	u8 step = chip->step;
+
+	if (step == STEP_ICW2) {
+		chip->base = value & BITS(7, 3);
+		chip->step = STEP_ICW3;
+		if (!(chip->icw1 & ICW1_SNGL))
+			return;
+	} else if (step == STEP_ICW3) {
+		chip->icw3 = value;
+	} else {
+		chip->icw4 = value & BITS(4, 0);
+	}
+	chip->step = step != STEP_ICW4 && (chip->icw1 & ICW1_IC4) ? STEP_ICW4 : STEP_RUN;
+	chip->ready = chip->step == STEP_RUN;
+}
+
+/* The data sheet's table of R, SL and EOI. */
+static inline void write_ocw2(struct pic_chip *chip, u8 value)
+{
+	unsigned level = value & 7, priority;
+
+	switch (value >> 5) {
+	case 0: /* rotate in automatic EOI mode: clear */
+	case 4: /* and set */
+		chip->rotate_aeoi = value >> 7;
+		break;
+	case 1: /* non-specific EOI */
+	case 5: /* and rotate */
+		priority = chip_priority(chip, chip_blocking(chip));
+		if (priority == NONE)
+			break;
+		level = (chip->lowest + 1 + priority) & 7;
+		chip->isr &= ~BIT(level);
+		if (value & BIT(7))
+			chip->lowest = level;
+		break;
+	case 3: /* specific EOI */
+		chip->isr &= ~BIT(level);
+		break;
+	case 7: /* and rotate */
+		chip->isr &= ~BIT(level);
+		chip->lowest = level;
+		break;
+	case 6: /* set priority */
+		chip->lowest = level;
+		break;
+	default: /* 2: no operation */
+		break;
+	}
+}
+
+static void write_ocw3(struct pic_chip *chip, u8 value)
+{
+	if (value & OCW3_ESMM)
+		chip->special_mask = !!(value & OCW3_SMM);
+	if (value & OCW3_RR)
+		chip->read_isr = value & OCW3_RIS;
+	chip->poll = !!(value & OCW3_POLL);
+}
+
+static u8 poll_read(struct vdev *dev, unsigned which)
+{
+	struct vpic *pic = dev->state;
+	struct pic_chip *chip = &pic->chip[which];
+	unsigned level = chip_pending(chip, which == MASTER);
+
+	chip->poll = 0;
+	if (level == NONE)
+		return 0;
+	chip_accept(chip, level);
+	if (which == SLAVE)
+		vpic_slave_accepted(dev);
+	vpic_update(dev, MASTER);
+	return (u8)(POLL_INT | level);
+}
+
+static inline u8 chip_read(struct vdev *dev, unsigned which, u64 offset)
+{
+	struct vpic *pic = dev->state;
+	struct pic_chip *chip = &pic->chip[which];
+
+	if (__builtin_expect(chip->poll, 0))
+		return poll_read(dev, which);
+	if (offset)
+		return chip->imr;
+	return chip->read_isr ? chip->isr : chip_irr(chip);
+}
+
+static inline void chip_write(struct vdev *dev, unsigned which, u64 offset, u8 value)
+{
+	struct vpic *pic = dev->state;
+	struct pic_chip *chip = &pic->chip[which];
+
+	if (offset) {
+		if (__builtin_expect(chip->step == STEP_RUN, 1))
+			chip->imr = value;
+		else
+			write_icw(chip, value);
+	} else if (value & ICW1) {
+		write_icw1(chip, value);
+	} else if (value & OCW3) {
+		write_ocw3(chip, value);
+	} else {
+		write_ocw2(chip, value);
+	}
+	vpic_update(dev, which);
+}
+
+static inline u64 pair_read(struct vdev *dev, unsigned which, u64 offset, unsigned size)
+{
+	u64 value = chip_read(dev, which, offset);
+
+	if (__builtin_expect(size > 1, 0))
+		value |= (u64)chip_read(dev, which, 1) << 8;
+	return value;
+}
+
+static inline void pair_write(struct vdev *dev, unsigned which, u64 offset, unsigned size,
+			      u64 value)
+{
+	chip_write(dev, which, offset, (u8)value);
+	if (__builtin_expect(size > 1, 0))
+		chip_write(dev, which, 1, (u8)(value >> 8));
+}
+
+static u64 master_read(struct vdev *dev, u64 offset, unsigned size)
+{
+	return pair_read(dev, MASTER, offset, size);
+}
+
+static void master_write(struct vdev *dev, u64 offset, unsigned size, u64 value)
+{
+	pair_write(dev, MASTER, offset, size, value);
+}
+
+static u64 slave_read(struct vdev *dev, u64 offset, unsigned size)
+{
+	return pair_read(dev, SLAVE, offset, size);
+}
+
+static void slave_write(struct vdev *dev, u64 offset, unsigned size, u64 value)
+{
+	pair_write(dev, SLAVE, offset, size, value);
+}
+
+static u64 elcr_read(struct vdev *dev, u64 offset, unsigned size)
+{
+	struct vpic *pic = dev->state;
+
+	if (size > 1)
+		return pic->chip[MASTER].elcr | (u64)pic->chip[SLAVE].elcr << 8;
+	return pic->chip[offset & 1].elcr;
+}
+
+static void elcr_write(struct vdev *dev, u64 offset, unsigned size, u64 value)
+{
+	struct vpic *pic = dev->state;
+
+	for (unsigned i = offset & 1; size > 0 && i < 2; i++, size--, value >>= 8) {
+		struct pic_chip *chip = &pic->chip[i];
+
+		chip->elcr = value & elcr_mask[i];
+		if (!(chip->icw1 & ICW1_LTIM))
+			chip->level = chip->elcr;
+		/* A level request is none of the edge sense circuit's. */
+		chip->latch &= ~chip->level;
+		vpic_update(dev, i);
+	}
+}
+
+static const struct bus_ops master_ops = {.read = master_read, .write = master_write};
+static const struct bus_ops slave_ops = {.read = slave_read, .write = slave_write};
+static const struct bus_ops elcr_ops = {.read = elcr_read, .write = elcr_write};
+
+/* Not initialised, all inputs in edge mode; the lines are the devices' own. */
+static void vpic_reset(struct vdev *dev)
+{
+	struct vpic *pic = dev->state;
+
+	for (unsigned i = 0; i < 2; i++) {
+		u8 lines = pic->chip[i].lines, intr = pic->chip[i].intr;
+
+		pic->chip[i] = (struct pic_chip){.lines = lines, .intr = intr, .lowest = 7};
+	}
+	vpic_update(dev, SLAVE);
+	vpic_update(dev, MASTER);
+}
+
+static int vpic_create(struct vdev *dev)
+{
+	struct vpic *pic = dev->state;
+	int err = bus_claim_ports(dev, 0x20, 2, &master_ops);
+
+	if (!err)
+		err = bus_claim_ports(dev, 0xa0, 2, &slave_ops);
+	if (!err)
+		err = bus_claim_ports(dev, 0x4d0, 2, &elcr_ops);
+	if (err)
+		return err;
+	pic->sink = (struct irq_sink){.dev = dev, .set = vpic_set_irq};
+	pic->source = (struct extint_source){.dev = dev, .ack = vpic_ack};
+	vm_add_irq_sink(dev->vm, &pic->sink);
+	vm_set_extint_source(dev->vm, &pic->source);
+	vpic_reset(dev);
+	return 0;
+}
+
+static size_t vpic_save(const struct vdev *dev, void *blob)
+{
+	const struct vpic *pic = dev->state;
+
+	memcpy(blob, pic->chip, sizeof(pic->chip));
+	return sizeof(pic->chip);
+}
+
+/* Rules that every chip keeps at all times. */
+static bool chip_valid(const struct pic_chip *chip, unsigned which)
+{
+	bool booleans = (chip->ready | chip->read_isr | chip->poll | chip->special_mask |
+			 chip->rotate_aeoi | chip->intr) <= 1;
+	u8 level = chip->icw1 & ICW1_LTIM ? 0xff : chip->elcr;
+
+	return booleans && chip->lowest <= 7 && chip->step < STEPS && !(chip->base & 7) &&
+	       !(chip->ready && chip->step != STEP_RUN) && !(chip->icw4 & ~BITS(4, 0)) &&
+	       !(chip->elcr & ~elcr_mask[which]) && chip->level == level &&
+	       !(chip->latch & (~chip->lines | chip->level)) &&
+	       chip->intr == (chip_pending(chip, which == MASTER) != NONE);
+}
+
+static int vpic_restore(struct vdev *dev, const void *blob, size_t size)
+{
+	struct vpic *pic = dev->state;
+	struct pic_chip chip[2];
+	bool cascade;
+
+	if (size != sizeof(chip))
+		return -EINVAL;
+	memcpy(chip, blob, sizeof(chip));
+	cascade = chip[MASTER].lines & BIT(CASCADE_IR);
+	if (!chip_valid(&chip[MASTER], MASTER) || !chip_valid(&chip[SLAVE], SLAVE) ||
+	    cascade != chip[SLAVE].intr)
+		return -EINVAL;
+	memcpy(pic->chip, chip, sizeof(chip));
+	vm_extint_changed(dev->vm, chip[MASTER].intr);
+	return 0;
+}
+
+DEFINE_VDEV(vpic, .name = "8259", .state_size = sizeof(struct vpic), .create = vpic_create,
+	    .reset = vpic_reset, .save_size = sizeof(struct pic_chip[2]), .save = vpic_save,
+	    .restore = vpic_restore);
