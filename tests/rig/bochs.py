@@ -31,7 +31,7 @@ DEFAULT_MODEL = "haswell"
 
 BOCHSRC = """config_interface: textconfig
 display_library: term
-cpu: model={model}, count={pcpus}, ips=100000000, reset_on_triple_fault=0, ignore_bad_msrs={lax}
+cpu: model={model}, count={pcpus}, ips=100000000, reset_on_triple_fault=0, ignore_bad_msrs={lax}{msrs}
 memory: guest={pmem}, host={pmem}
 romimage: file={rom}
 vgaromimage: file=/usr/share/seabios/vgabios-stdvga.bin
@@ -55,6 +55,10 @@ ROM = {
     "uefi": "/usr/share/ovmf/OVMF.fd",
 }
 
+# OVMF reads IA32_PLATFORM_ID, which these CPU models lack, and would end in #GP: so this one MSR
+# is defined (address, type 2, reset value, reserved bits, ignored bits) and all others stay strict.
+UEFI_MSRS = "0x017 2  00000000 00000000  00000000 00000000  FFFFFFFF FFFFFFFF\n"
+
 # A panic line that is the ordered end of a machine is none.
 ENDINGS = re.compile(r"Shutdown port: shutdown requested|ACPI control: soft power off")
 TROUBLE = re.compile(r"VMENTER FAIL|VMFAIL|>>PANIC<<|^\d+p\[|\bpanic\b", re.IGNORECASE)
@@ -70,7 +74,11 @@ class Bochs:
         self.fd, self.slave, tty_name = console.open_pty()
         rc = os.path.join(folder, "bochsrc")
         commands = os.path.join(folder, "commands")
-        write(rc, bochsrc(config, iso, tty_name, self.log))
+        msrs = ""
+        if config.firmware == "uefi":
+            write(os.path.join(folder, "msrs.def"), UEFI_MSRS)
+            msrs = ', msrs="%s"' % os.path.join(folder, "msrs.def")
+        write(rc, bochsrc(config, iso, tty_name, self.log, msrs))
         write(commands, "c\nquit\n")
         program = config.program or "bochs"
         environment = dict(os.environ, TERM="vt100")
@@ -100,11 +108,11 @@ class Bochs:
         return scan_log(self.log)
 
 
-def bochsrc(config, iso, tty_name, log):
+def bochsrc(config, iso, tty_name, log, msrs=""):
     model = config.model or DEFAULT_MODEL
     return BOCHSRC.format(model=MODELS.get(model, model), pcpus=config.pcpus, pmem=config.pmem,
                           rom=ROM[config.firmware], iso=iso, tty=tty_name, log=log,
-                          lax=1 if config.lax_msrs else 0)
+                          msrs=msrs, lax=1 if config.lax_msrs else 0)
 
 
 def scan_log(path):
