@@ -1,36 +1,179 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Trivet. `make help` lists the targets.
 
-B ?= build
-CC = gcc
-LD = ld
-NASM ?= nasm
-
+B       ?= build
+NASM    ?= nasm
+HOSTCC  ?= gcc
+PYTHON  ?= /usr/bin/python3
+DESTDIR ?=
 FOLDERS := boot arch arch/lib vmm drivers
+
+# ---- the toolchain: CC=gcc, CC=clang or any other; else the first that makes x86-64 code
+x86     = $(filter x86_64%,$(shell $(1) -dumpmachine 2>/dev/null))
+CROSSES := x86_64-elf- x86_64-linux-gnu-
+ifeq ($(origin CC),default)
+CC := $(if $(call x86,gcc),gcc,$(firstword $(foreach p,$(CROSSES),$(if $(call x86,$(p)gcc),$(p)gcc)) \
+	$(if $(shell command -v clang),clang) gcc))
+endif
+CLANG   := $(shell $(CC) --version 2>/dev/null | grep -o -m1 clang)
+# GNU ld and its companions: beside a cross compiler, native, or by a cross prefix
+TOOLS   := $(patsubst %gcc,%,$(filter %-gcc,$(CC)))
+ifeq ($(TOOLS)$(filter x86_64,$(shell uname -m)),)
+TOOLS   := $(firstword $(foreach p,$(CROSSES),$(if $(shell command -v $(p)ld),$(p))))
+endif
+LD      := $(TOOLS)ld
+NM      := $(TOOLS)nm
+OBJCOPY := $(TOOLS)objcopy
+
+VERSION := $(shell git describe --always --dirty 2>/dev/null || cat VERSION 2>/dev/null || echo unknown)
+
+# ---- the image
 C_SRC   := $(sort $(wildcard $(addsuffix /*.c,$(FOLDERS))))
 ASM_SRC := $(sort $(wildcard $(addsuffix /*.asm,$(FOLDERS))))
 OBJ     := $(C_SRC:%.c=$(B)/%.o) $(ASM_SRC:%.asm=$(B)/%.asm.o)
 
-CFLAGS := -std=gnu11 -O2 -g -I. -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
-	-mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables -fno-strict-aliasing \
-	-fno-omit-frame-pointer -fcf-protection=none -ffunction-sections -fno-common \
-	-Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wundef -MMD -MP
+WARN    := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wundef
+CFLAGS  := -std=gnu11 -O2 -g -I. -I$(B)/gen -ffreestanding -fno-pic -fno-pie -mcmodel=kernel \
+	-mno-red-zone -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables \
+	-fno-strict-aliasing -fno-omit-frame-pointer -fcf-protection=none -ffunction-sections \
+	-fno-common -ffile-prefix-map=$(CURDIR)=.  $(WARN) \
+	$(if $(CLANG),--target=x86_64-unknown-none-elf) $(EXTRA_CFLAGS)
+LDFLAGS := -nostdlib -static -no-pie --build-id=none -z max-page-size=4096 -z noexecstack \
+	--no-warn-rwx-segments -T linker.ld
 
 all: $(B)/trivet.elf
 
-$(B)/trivet.elf: $(OBJ) linker.ld
-	$(LD) -nostdlib -static -no-pie -z max-page-size=4096 -T linker.ld -o $@ $(OBJ)
+# A file that changes when its text does, so that a new compiler or version rebuilds what it must.
+define KEEP
+$(1): FORCE
+	@mkdir -p $$(@D); printf '%s\n' '$(2)' | cmp -s - $$@ || printf '%s\n' '$(2)' > $$@
+endef
+$(eval $(call KEEP,$(B)/flags,$(subst ','\'',$(CC) $(shell $(CC) -dumpversion) $(CFLAGS))))
+$(eval $(call KEEP,$(B)/gen/version.h,#define TRIVET_VERSION "$(VERSION)"))
 
-$(B)/%.o: %.c
+$(B)/%.o: %.c $(B)/flags | $(B)/gen/version.h
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -c -o $@ $<
+	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(B)/%.asm.o: %.asm
+$(B)/%.asm.o: %.asm $(B)/flags | nasm-there
 	@mkdir -p $(@D)
-	$(NASM) -f elf64 -I. -o $@ $<
+	$(NASM) -f elf64 -g -F dwarf -I. -MD $(@:.o=.d) -MP -o $@ $<
+
+nasm-there:
+	@command -v $(NASM) >/dev/null || { echo "NASM is missing: apt-get install nasm" >&2; exit 1; }
+
+# Two links: the first with an empty table of function names, the second with the table that the
+# first one gave. The table stands behind all code, so that no address moves; the last step checks.
+$(B)/ksyms0.asm: tests/rig/ksyms.awk
+	@mkdir -p $(@D)
+	@awk -f $< </dev/null > $@
+
+$(B)/ksyms1.asm: $(B)/pass1.elf tests/rig/ksyms.awk
+	@$(NM) $< | LC_ALL=C sort | awk -f tests/rig/ksyms.awk > $@
+
+$(B)/ksyms%.o: $(B)/ksyms%.asm | nasm-there
+	@$(NASM) -f elf64 -o $@ $<
+
+$(B)/pass1.elf: $(OBJ) $(B)/ksyms0.o linker.ld
+	@$(LD) $(LDFLAGS) -o $@ $(OBJ) $(B)/ksyms0.o
+
+$(B)/trivet.debug.elf: $(OBJ) $(B)/ksyms1.o linker.ld
+	$(LD) $(LDFLAGS) -o $@ $(OBJ) $(B)/ksyms1.o
+	@$(NM) $(B)/pass1.elf | awk '$$2 ~ /[Tt]/' | LC_ALL=C sort > $(B)/pass1.names
+	@$(NM) $@ | awk '$$2 ~ /[Tt]/' | LC_ALL=C sort | cmp - $(B)/pass1.names
+
+$(B)/trivet.elf: $(B)/trivet.debug.elf
+	$(OBJCOPY) --strip-all $< $@
+	@size=$$(stat -c %s $@); echo "$@: $$size of 262144 bytes"; \
+	if [ $$size -gt 262144 ]; then echo "larger than the budget" >&2; exit 1; fi
+
+# ---- guest payloads and boot images
+GUESTS :=
+-include guest/guest.mk
+SELFTEST := $(B)/tests/selftest.elf
+
+$(SELFTEST): tests/rig/selftest.asm
+	@mkdir -p $(@D)
+	@$(NASM) -f elf32 -o $(@:.elf=.o) $<
+	@$(LD) -m elf_i386 -N --build-id=none --no-warn-rwx-segments --section-start=.header=0x100000 \
+		-Ttext 0x100040 -e _start -o $@ $(@:.elf=.o)
+
+guests: $(GUESTS) $(SELFTEST)
+
+iso: $(B)/trivet.iso
+$(B)/trivet.iso: $(B)/trivet.elf $(GUESTS)
+	tests/boot.py --image $(B)/trivet.elf --hv "$(HV)" --write-iso $@ -- $(MODULES)
+
+# ---- run and test
+export B KERNEL INITRD APPEND MEM CPUS DISK HV EMULATOR FIRMWARE MODEL
+
+run:
+	@MAKE="$(MAKE)" tests/rig/run.sh
+
+setup:
+	@tests/rig/setup.sh test
+
+HOSTFLAGS := -std=gnu11 -g -O1 -I. -I$(B)/gen -Wall -Wextra -Werror -fsanitize=address,undefined \
+	-fno-sanitize-recover=all
+COVERAGE  := $(if $(findstring clang,$(HOSTCC)),,--coverage)
+UNITS     := $(sort $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c)))
+note       = $(shell sed -n '1,12s@.*/\* $(2): *\(.*[^ ]\) *\*/.*@\1@p' tests/unit/$(1).c)
+
+define UNIT
+UNIT_OBJ_$(1) := $$(patsubst %.c,$(B)/unit/$(1)/%.o,tests/unit/$(1).c $$(call note,$(1),SOURCES))
+$(B)/unit/$(1)/%.o: %.c $(B)/gen/version.h
+	@mkdir -p $$(@D)
+	@$(HOSTCC) $(HOSTFLAGS) $$(if $$(findstring tests/,$$<),,$(COVERAGE)) -MMD -MP -c -o $$@ $$<
+$(B)/unit/$(1)/$(1): $$(UNIT_OBJ_$(1))
+	@echo "  unit $(1)"
+	@$(HOSTCC) $(HOSTFLAGS) $(COVERAGE) -o $$@ $$^ -lcmocka $$(call note,$(1),LIBS)
+-include $$(UNIT_OBJ_$(1):.o=.d)
+endef
+ifneq ($(filter unit units test coverage,$(MAKECMDGOALS)),)
+$(foreach t,$(UNITS),$(eval $(call UNIT,$(t))))
+endif
+
+units: $(foreach t,$(UNITS),$(B)/unit/$(t)/$(t))
+
+unit: units
+	@$(PYTHON) tests/rig/run_tests.py --build $(B) --only unit
+
+test:
+	@tests/rig/setup.sh test
+	@$(MAKE) -k -j2 all guests units || echo "some of the tests do not build" >&2
+	@tests/rig/fetch.sh $(B)/guest-cache generic || true
+	@$(PYTHON) tests/rig/run_tests.py --build $(B)
+
+bench: all guests
+	@tests/rig/fetch.sh $(B)/guest-cache
+	@$(PYTHON) tests/rig/bench.py --build $(B)
+
+lint: all
+	@tests/lint/run.sh $(B) $(CC)
+
+# ---- install
+install: all
+	install -D -m 644 $(B)/trivet.elf $(DESTDIR)/boot/trivet.elf
+	install -D -m 755 boot/grub.d/42_trivet $(DESTDIR)/etc/grub.d/42_trivet
+	install -D -m 644 boot/grub.d/example.conf.sample $(DESTDIR)/etc/trivet.d/example.conf.sample
+	@echo "now run update-grub (or grub2-mkconfig -o /boot/grub2/grub.cfg)"
 
 clean:
 	rm -rf $(B)
 
+help:
+	@echo "make            build $(B)/trivet.elf"
+	@echo "make iso        a boot image for CD and USB stick, BIOS and UEFI (HV=, MODULES=)"
+	@echo "make run        boot a Linux guest and connect the terminal"
+	@echo "                (KERNEL= INITRD= APPEND= MEM= CPUS= DISK= HV= EMULATOR= FIRMWARE= MODEL=)"
+	@echo "make test       set up and run every test; make unit: those of the host alone"
+	@echo "make lint       layering, headers, lengths, names, size by folder"
+	@echo "make bench      instructions of a Linux boot, native and under Trivet"
+	@echo "make install    image, GRUB menu script and example (DESTDIR=)"
+	@echo "make clean      remove $(B)"
+	@echo "CC=gcc|clang or a cross compiler; B= another build folder"
+
 -include $(OBJ:.o=.d)
-.PHONY: all clean
+FORCE:
+.DELETE_ON_ERROR:
+.PHONY: all guests iso run setup unit units test bench lint install clean help nasm-there FORCE
