@@ -467,8 +467,8 @@ static void storm_disturb(struct vm *vm, u64 *seed)
 		if (vm->extint && vm->extint_pending)
 			fake_vm_inta(vm);
 		break;
-	default: /* steps from 1 tick to about 1 ms, all magnitudes alike */
-		fake_vm_advance(vm, (r & 0xfffff) >> ((r >> 20) % 20));
+	default: /* steps of all magnitudes, most below 1 ms, some up to 67 ms */
+		fake_vm_advance(vm, (r & ((r >> 26) % 64 ? 0xfffff : 0x3ffffff)) >> ((r >> 36) % 20));
 	}
 }
 
