@@ -1,0 +1,545 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The PC's real-time clock and CMOS RAM: an MC146818 with 128 bytes at ports
+ * 70h-71h, IRQ 8, and a bank of 128 bytes at 72h-73h. Sources: the data sheets
+ * "MC146818A Real-Time Clock Plus RAM" and, for the century byte 32h and the
+ * meaning of the divider bits with a 32.768 kHz crystal, DS12887; the memory
+ * sizes at 15h-18h, 30h-31h, 34h-35h and 5Bh-5Dh as PC firmware uses them.
+ *
+ * Nothing runs: the time-of-day bytes are as of the second `done`, and an
+ * access brings them up to date; a flag of register C is worked out from what
+ * has gone by since it was last looked at. A timer is armed only for an event
+ * that will raise IRQ 8: none while the line is up already, so a guest that
+ * does not read register C costs nothing, and lost ticks are those that the
+ * chip, with its one flag, loses too.
+ *
+ * Where the data sheet leaves room: an update is instantaneous; bytes outside
+ * their range count as the nearest value within it at the next update, and as
+ * an alarm never match; dividers for other crystals run as for 32.768 kHz;
+ * daylight saving is kept as a bit only; the calendar is Gregorian.
+ */
+#include "arch/lib/bits.h"
+#include "arch/lib/errno.h"
+#include "arch/lib/string.h"
+#include "vmm/vdev.h"
+
+#define RTC_LINE  8
+#define XTAL_HZ   32768
+#define UIP_RISE  8 /* clocks of the crystal before an update: 244 us */
+#define DAY       86400
+
+enum {
+	SECONDS, SECONDS_ALARM, MINUTES, MINUTES_ALARM, HOURS, HOURS_ALARM,
+	WEEKDAY, MONTHDAY, MONTH, YEAR, REG_A, REG_B, REG_C, REG_D,
+	EQUIPMENT = 0x14, BASE_MEMORY = 0x15, EXTENDED_MEMORY = 0x17, EXTENDED_ACTUAL = 0x30,
+	CENTURY = 0x32, ABOVE_16M = 0x34, ABOVE_4G = 0x5b,
+};
+
+#define A_UIP	 BIT(7)
+#define A_DV	 BITS(6, 4)
+#define A_DV_RUN 2 /* 32.768 kHz */
+#define A_RS	 BITS(3, 0)
+#define B_SET	 BIT(7)
+#define B_PIE	 BIT(6)
+#define B_AIE	 BIT(5)
+#define B_UIE	 BIT(4)
+#define B_SQWE	 BIT(3)
+#define B_BINARY BIT(2)
+#define B_24H	 BIT(1)
+#define C_IRQF	 BIT(7)
+#define C_PF	 BIT(6) /* the flags stand where register B enables them */
+#define C_AF	 BIT(5)
+#define C_UF	 BIT(4)
+#define C_FLAGS	 (C_PF | C_AF | C_UF)
+#define D_VRT	 BIT(7)
+
+#define PM	    BIT(7) /* in hours of a 12-hour clock */
+#define DONT_CARE   BITS(7, 6)
+#define ALARM_ANY   -1
+#define ALARM_NEVER -2
+
+/* What is saved. Register C in `ram` holds the flags up to `seen`. */
+struct rtc_regs {
+	u8 ram[256]; /* the second half is the extended bank */
+	u64 base;     /* VM clock at which the divider chain stood at 0; may lie before the start */
+	u64 done;     /* seconds since base that the time of day contains */
+	u64 seen;     /* VM clock up to which the flags are worked out */
+	u64 deadline; /* of the timer, 0 for not armed */
+	u8 index, index_extended;
+	u8 reserved[6];
+};
+
+struct vrtc {
+	struct rtc_regs regs;
+	u64 hz; /* of the VM's clock */
+	struct vtimer timer;
+};
+
+static bool divider_held(const struct vrtc *rtc)
+{
+	return FIELD_GET(A_DV, rtc->regs.ram[REG_A]) >= 6;
+}
+
+static bool time_runs(const struct vrtc *rtc)
+{
+	return !divider_held(rtc) && !(rtc->regs.ram[REG_B] & B_SET);
+}
+
+/* Whole seconds and crystal clocks of the divider chain at a moment. */
+static u64 chain_seconds(const struct vrtc *rtc, u64 now)
+{
+	return (now - rtc->regs.base) / rtc->hz;
+}
+
+static u64 chain_clocks(const struct vrtc *rtc, u64 now)
+{
+	return muldiv64(now - rtc->regs.base, XTAL_HZ, rtc->hz);
+}
+
+/* The first moment of the VM's clock at which the chain has made so many clocks. */
+static u64 chain_moment(const struct vrtc *rtc, u64 clocks)
+{
+	u64 now = rtc->regs.base + muldiv64(clocks, rtc->hz, XTAL_HZ);
+
+	return chain_clocks(rtc, now) < clocks ? now + 1 : now;
+}
+
+/* Crystal clocks of the periodic rate, 0 for none. */
+static u64 periodic_clocks(const struct vrtc *rtc)
+{
+	unsigned rate = FIELD_GET(A_RS, rtc->regs.ram[REG_A]);
+
+	if (divider_held(rtc) || rate == 0)
+		return 0;
+	return rate < 3 ? BIT(rate + 6) : BIT(rate - 1);
+}
+
+static u8 encode(const struct vrtc *rtc, unsigned value)
+{
+	return (u8)(rtc->regs.ram[REG_B] & B_BINARY ? value : value / 10 << 4 | value % 10);
+}
+
+/* -1 for a byte that is no number of the clock's format. */
+static int decode(const struct vrtc *rtc, u8 byte)
+{
+	if (rtc->regs.ram[REG_B] & B_BINARY)
+		return byte;
+	return (byte & 15) < 10 && byte >> 4 < 10 ? (byte >> 4) * 10 + (byte & 15) : -1;
+}
+
+static u8 encode_hour(const struct vrtc *rtc, unsigned hour)
+{
+	if (rtc->regs.ram[REG_B] & B_24H)
+		return encode(rtc, hour);
+	return encode(rtc, (hour + 11) % 12 + 1) | (hour >= 12 ? PM : 0);
+}
+
+static int decode_hour(const struct vrtc *rtc, u8 byte)
+{
+	int hour;
+
+	if (rtc->regs.ram[REG_B] & B_24H)
+		return decode(rtc, byte);
+	hour = decode(rtc, byte & ~PM);
+	if (hour < 1 || hour > 12)
+		return -1;
+	return hour % 12 + (byte & PM ? 12 : 0);
+}
+
+static int clamp(int value, int low, int high)
+{
+	return value < low ? low : value > high ? high : value;
+}
+
+/* Days since 1970-01-01 of a Gregorian date; month 1 to 12. */
+static s64 days_of_date(int year, int month, int day)
+{
+	/* Years that begin in March put the leap day last. */
+	s64 y = month > 2 ? year : year - 1;
+	int m = month > 2 ? month - 3 : month + 9;
+
+	return y * 365 + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719468;
+}
+
+static void date_of_days(s64 days, int *year, int *month, int *day)
+{
+	int y = (int)((days + 719468) * 400 / 146097), left;
+
+	/* The estimate is at most one year late or early. */
+	y++;
+	while (days_of_date(y, 3, 1) > days)
+		y--;
+	left = (int)(days - days_of_date(y, 3, 1));
+	*month = (5 * left + 2) / 153;
+	*day = left - (153 * *month + 2) / 5 + 1;
+	*month += *month < 10 ? 3 : -9;
+	*year = *month > 2 ? y : y + 1;
+}
+
+static int second_of_day(const struct vrtc *rtc)
+{
+	const u8 *ram = rtc->regs.ram;
+
+	return clamp(decode_hour(rtc, ram[HOURS]), 0, 23) * 3600 +
+	       clamp(decode(rtc, ram[MINUTES]), 0, 59) * 60 +
+	       clamp(decode(rtc, ram[SECONDS]), 0, 59);
+}
+
+static void put_time(struct vrtc *rtc, int second)
+{
+	rtc->regs.ram[SECONDS] = encode(rtc, (unsigned)second % 60);
+	rtc->regs.ram[MINUTES] = encode(rtc, (unsigned)second / 60 % 60);
+	rtc->regs.ram[HOURS] = encode_hour(rtc, (unsigned)second / 3600);
+}
+
+static void put_date(struct vrtc *rtc, s64 days)
+{
+	u8 *ram = rtc->regs.ram;
+	int year, month, day;
+
+	date_of_days(days, &year, &month, &day);
+	ram[MONTHDAY] = encode(rtc, (unsigned)day);
+	ram[MONTH] = encode(rtc, (unsigned)month);
+	ram[YEAR] = encode(rtc, (unsigned)year % 100);
+	ram[CENTURY] = encode(rtc, (unsigned)year / 100 % 100);
+}
+
+/* Moves the time of day on by whole seconds. */
+static void count_seconds(struct vrtc *rtc, u64 seconds)
+{
+	u8 *ram = rtc->regs.ram;
+	u64 second = (u64)second_of_day(rtc) + seconds, days = second / DAY;
+	int year, month, day, weekday;
+
+	put_time(rtc, (int)(second % DAY));
+	if (days == 0)
+		return;
+	/* The weekday is a counter of its own, right or wrong as it was set. */
+	weekday = clamp(decode(rtc, ram[WEEKDAY]), 1, 7);
+	ram[WEEKDAY] = encode(rtc, (unsigned)((weekday - 1 + days) % 7 + 1));
+	year = clamp(decode(rtc, ram[CENTURY]), 0, 99) * 100 + clamp(decode(rtc, ram[YEAR]), 0, 99);
+	month = clamp(decode(rtc, ram[MONTH]), 1, 12);
+	day = clamp(decode(rtc, ram[MONTHDAY]), 1, 31);
+	put_date(rtc, days_of_date(year, month, day) + (s64)days);
+}
+
+/* One alarm byte: a number, ALARM_ANY or ALARM_NEVER. */
+static int alarm_part(const struct vrtc *rtc, unsigned reg, int limit)
+{
+	u8 byte = rtc->regs.ram[reg];
+	int value;
+
+	if ((byte & DONT_CARE) == DONT_CARE)
+		return ALARM_ANY;
+	value = reg == HOURS_ALARM ? decode_hour(rtc, byte) : decode(rtc, byte);
+	return value >= 0 && value < limit ? value : ALARM_NEVER;
+}
+
+/* The first value from `from` below limit that matches, -1 for none. */
+static int first_match(int alarm, int from, int limit)
+{
+	if (alarm != ALARM_ANY)
+		return alarm >= from ? alarm : -1;
+	return from < limit ? from : -1;
+}
+
+/* Seconds from the time of day to the next alarm, 1 to a day; 0 for never. */
+static u64 seconds_to_alarm(const struct vrtc *rtc)
+{
+	int h = alarm_part(rtc, HOURS_ALARM, 24), m = alarm_part(rtc, MINUTES_ALARM, 60);
+	int s = alarm_part(rtc, SECONDS_ALARM, 60), now = second_of_day(rtc), at = -1;
+	int hour = now / 3600, minute = now / 60 % 60, found;
+	int h0 = MAX(h, 0), m0 = MAX(m, 0), s0 = MAX(s, 0);
+
+	if (h == ALARM_NEVER || m == ALARM_NEVER || s == ALARM_NEVER)
+		return 0;
+	/* Later in this minute, this hour, this day; else the first of the next day. */
+	if (first_match(h, hour, hour + 1) == hour) {
+		if (first_match(m, minute, minute + 1) == minute) {
+			found = first_match(s, now % 60 + 1, 60);
+			if (found >= 0)
+				at = hour * 3600 + minute * 60 + found;
+		}
+		found = first_match(m, minute + 1, 60);
+		if (at < 0 && found >= 0)
+			at = hour * 3600 + found * 60 + s0;
+	}
+	found = first_match(h, hour + 1, 24);
+	if (at < 0 && found >= 0)
+		at = found * 3600 + m0 * 60 + s0;
+	if (at < 0)
+		at = DAY + h0 * 3600 + m0 * 60 + s0;
+	return (u64)(at - now);
+}
+
+/* Brings flags and time of day up to `now`. */
+static void bring_up(struct vrtc *rtc, u64 now)
+{
+	struct rtc_regs *r = &rtc->regs;
+	u64 period = periodic_clocks(rtc), seconds, alarm;
+
+	if (period && chain_clocks(rtc, now) / period != chain_clocks(rtc, r->seen) / period)
+		r->ram[REG_C] |= C_PF;
+	r->seen = now;
+	if (!time_runs(rtc))
+		return;
+	seconds = chain_seconds(rtc, now) - r->done;
+	if (seconds == 0)
+		return;
+	alarm = seconds_to_alarm(rtc);
+	r->ram[REG_C] |= C_UF | (alarm && alarm <= seconds ? C_AF : 0);
+	count_seconds(rtc, seconds);
+	r->done += seconds;
+}
+
+/* Sets the line by the flags and arms the timer for what would raise it; after bring_up. */
+static void update_irq(struct vdev *dev)
+{
+	struct vrtc *rtc = dev->state;
+	struct rtc_regs *r = &rtc->regs;
+	u8 enabled = r->ram[REG_B] & C_FLAGS;
+	bool irq = r->ram[REG_C] & enabled;
+	u64 at = ~0ull, period = periodic_clocks(rtc), alarm;
+
+	r->ram[REG_C] = (r->ram[REG_C] & C_FLAGS) | (irq ? C_IRQF : 0);
+	vm_irq_line(dev->vm, RTC_LINE, irq);
+	if (!irq && (enabled & C_PF) && period)
+		at = chain_moment(rtc, (chain_clocks(rtc, r->seen) / period + 1) * period);
+	if (!irq && (enabled & C_UF) && time_runs(rtc))
+		at = MIN(at, r->base + (r->done + 1) * rtc->hz);
+	if (!irq && (enabled & C_AF) && time_runs(rtc)) {
+		alarm = seconds_to_alarm(rtc);
+		if (alarm)
+			at = MIN(at, r->base + (r->done + alarm) * rtc->hz);
+	}
+	r->deadline = at == ~0ull ? 0 : at;
+	if (r->deadline)
+		vtimer_arm(&rtc->timer, r->deadline);
+	else
+		vtimer_cancel(&rtc->timer);
+}
+
+static void vrtc_event(void *arg)
+{
+	struct vdev *dev = arg;
+
+	bring_up(dev->state, vm_now(dev->vm));
+	update_irq(dev);
+}
+
+/* Update in progress: from 244 us before the time of day changes. */
+static bool update_near(const struct vrtc *rtc)
+{
+	return time_runs(rtc) &&
+	       chain_clocks(rtc, rtc->regs.seen) % XTAL_HZ >= XTAL_HZ - UIP_RISE;
+}
+
+static u8 read_ram(struct vdev *dev)
+{
+	struct vrtc *rtc = dev->state;
+	unsigned reg = rtc->regs.index;
+	u8 value;
+
+	if (reg > REG_D && reg != CENTURY)
+		return rtc->regs.ram[reg];
+	bring_up(rtc, vm_now(dev->vm));
+	value = rtc->regs.ram[reg];
+	if (reg == REG_A && update_near(rtc))
+		value |= A_UIP;
+	if (reg == REG_C) {
+		/* A flag may have come up that no timer was armed for. */
+		update_irq(dev);
+		value = rtc->regs.ram[REG_C];
+		rtc->regs.ram[REG_C] = 0;
+		update_irq(dev);
+	}
+	return value;
+}
+
+static void write_reg_a(struct vrtc *rtc, u8 value, u64 now)
+{
+	bool was_held = divider_held(rtc);
+
+	rtc->regs.ram[REG_A] = value & ~A_UIP;
+	if (was_held && !divider_held(rtc)) {
+		/* The first update comes half a second after the release. */
+		rtc->regs.base = now - rtc->hz / 2;
+		rtc->regs.done = 0;
+	}
+}
+
+static void write_reg_b(struct vrtc *rtc, u8 value, u64 now)
+{
+	bool ran = time_runs(rtc);
+
+	if (value & B_SET)
+		value &= ~B_UIE;
+	rtc->regs.ram[REG_B] = value;
+	if (!ran && time_runs(rtc))
+		rtc->regs.done = chain_seconds(rtc, now);
+}
+
+static void write_ram(struct vdev *dev, u8 value)
+{
+	struct vrtc *rtc = dev->state;
+	unsigned reg = rtc->regs.index;
+	u64 now = vm_now(dev->vm);
+
+	if (reg > REG_D && reg != CENTURY) {
+		rtc->regs.ram[reg] = value;
+		return;
+	}
+	if (reg == REG_C || reg == REG_D)
+		return;
+	bring_up(rtc, now);
+	if (reg == REG_A)
+		write_reg_a(rtc, value, now);
+	else if (reg == REG_B)
+		write_reg_b(rtc, value, now);
+	else
+		rtc->regs.ram[reg] = value;
+	update_irq(dev);
+}
+
+/* Port 70h takes the index and reads as nothing; bit 7 masks NMI, of which there is none. */
+static u8 read_byte(struct vdev *dev, u64 offset)
+{
+	struct vrtc *rtc = dev->state;
+
+	switch (offset) {
+	case 1:
+		return read_ram(dev);
+	case 2:
+		return rtc->regs.index_extended;
+	case 3:
+		return rtc->regs.ram[128 + rtc->regs.index_extended];
+	default:
+		return 0xff;
+	}
+}
+
+static void write_byte(struct vdev *dev, u64 offset, u8 value)
+{
+	struct vrtc *rtc = dev->state;
+
+	switch (offset) {
+	case 0:
+		rtc->regs.index = value & 127;
+		break;
+	case 1:
+		write_ram(dev, value);
+		break;
+	case 2:
+		rtc->regs.index_extended = value & 127;
+		break;
+	default:
+		rtc->regs.ram[128 + rtc->regs.index_extended] = value;
+		break;
+	}
+}
+
+static u64 vrtc_read(struct vdev *dev, u64 offset, unsigned size)
+{
+	u64 value = 0;
+
+	for (unsigned i = 0; i < size; i++)
+		value |= (u64)read_byte(dev, offset + i) << 8 * i;
+	return value;
+}
+
+static void vrtc_write(struct vdev *dev, u64 offset, unsigned size, u64 value)
+{
+	for (unsigned i = 0; i < size; i++)
+		write_byte(dev, offset + i, (u8)(value >> 8 * i));
+}
+
+static const struct bus_ops vrtc_ops = {.read = vrtc_read, .write = vrtc_write};
+
+/* RESET# leaves time, calendar and RAM; it clears the enables and the flags. */
+static void vrtc_reset(struct vdev *dev)
+{
+	struct vrtc *rtc = dev->state;
+
+	bring_up(rtc, vm_now(dev->vm));
+	rtc->regs.ram[REG_B] &= ~(B_PIE | B_AIE | B_UIE | B_SQWE);
+	rtc->regs.ram[REG_C] = 0;
+	update_irq(dev);
+}
+
+static void put_bytes(u8 *at, u64 value, u64 most, unsigned count)
+{
+	value = MIN(value, most);
+	for (unsigned i = 0; i < count; i++)
+		at[i] = (u8)(value >> 8 * i);
+}
+
+/* What firmware would have left: sizes of RAM in KiB or 64 KiB, FPU present. */
+static void fill_ram(struct vrtc *rtc, const struct vm *vm)
+{
+	u64 low = vm_ram_below_4g(vm);
+	u8 *ram = rtc->regs.ram;
+
+	ram[EQUIPMENT] = BIT(1);
+	put_bytes(ram + BASE_MEMORY, 640, 640, 2);
+	put_bytes(ram + EXTENDED_MEMORY, low > MIB(1) ? (low - MIB(1)) >> 10 : 0, 0xffff, 2);
+	memcpy(ram + EXTENDED_ACTUAL, ram + EXTENDED_MEMORY, 2);
+	put_bytes(ram + ABOVE_16M, low > MIB(16) ? (low - MIB(16)) >> 16 : 0, 0xffff, 2);
+	put_bytes(ram + ABOVE_4G, vm_ram_above_4g(vm) >> 16, 0xffffff, 3);
+}
+
+static int vrtc_create(struct vdev *dev)
+{
+	struct vrtc *rtc = dev->state;
+	u64 epoch = vm_boot_epoch(dev->vm);
+	int err = bus_claim_ports(dev, 0x70, 4, &vrtc_ops);
+
+	if (err)
+		return err;
+	rtc->hz = vm_clock_hz(dev->vm);
+	vtimer_init(&rtc->timer, dev->vm, vrtc_event, dev);
+	fill_ram(rtc, dev->vm);
+	rtc->regs.ram[REG_A] = FIELD_PREP(A_DV, A_DV_RUN) | 6;
+	rtc->regs.ram[REG_B] = B_24H;
+	rtc->regs.ram[REG_D] = D_VRT;
+	put_time(rtc, (int)(epoch % DAY));
+	put_date(rtc, (s64)(epoch / DAY));
+	rtc->regs.ram[WEEKDAY] = encode(rtc, (unsigned)((epoch / DAY + 4) % 7 + 1));
+	vrtc_reset(dev);
+	return 0;
+}
+
+static size_t vrtc_save(const struct vdev *dev, void *blob)
+{
+	const struct vrtc *rtc = dev->state;
+
+	memcpy(blob, &rtc->regs, sizeof(rtc->regs));
+	return sizeof(rtc->regs);
+}
+
+static int vrtc_restore(struct vdev *dev, const void *blob, size_t size)
+{
+	struct vrtc *rtc = dev->state;
+	struct rtc_regs regs;
+	u8 b, c, irqf;
+
+	if (size != sizeof(regs))
+		return -EINVAL;
+	memcpy(&regs, blob, sizeof(regs));
+	b = regs.ram[REG_B];
+	c = regs.ram[REG_C];
+	irqf = b & c & C_FLAGS ? C_IRQF : 0;
+	if (regs.index > 127 || regs.index_extended > 127 || (regs.ram[REG_A] & A_UIP) ||
+	    regs.ram[REG_D] != D_VRT || (c & ~C_FLAGS) != irqf || (irqf && regs.deadline))
+		return -EINVAL;
+	rtc->regs = regs;
+	vm_irq_line(dev->vm, RTC_LINE, irqf);
+	if (regs.deadline)
+		vtimer_arm(&rtc->timer, regs.deadline);
+	else
+		vtimer_cancel(&rtc->timer);
+	return 0;
+}
+
+DEFINE_VDEV(vrtc, .name = "rtc", .state_size = sizeof(struct vrtc), .create = vrtc_create,
+	    .reset = vrtc_reset, .save_size = sizeof(struct rtc_regs), .save = vrtc_save,
+	    .restore = vrtc_restore);
