@@ -1,0 +1,104 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# Fetches Debian's cloud kernel and busybox as packages into a folder (never onto the host) and
+# makes vmlinuz and initrd.img there: fetch.sh FOLDER [generic]. With `generic` Debian's generic
+# kernel too, as vmlinuz-generic. Without the network, or apt: the distribution's own kernel and
+# a static busybox where they are found; status 1 if there is neither.
+set -eu
+folder=${1:?folder}
+here=$(cd "$(dirname "$0")" && pwd)
+mkdir -p "$folder"
+folder=$(cd "$folder" && pwd)
+
+updated=
+
+# The package that a metapackage stands for.
+real_kernel() {
+	apt-cache depends "$1" 2>/dev/null |
+		sed -n 's/.*Depends: \(linux-image-[0-9][^ ]*\).*/\1/p' | head -n 1
+}
+
+# unpack PACKAGE: into $folder/root
+unpack() {
+	[ -n "$1" ] || return 1
+	mkdir -p "$folder/deb" "$folder/root"
+	(cd "$folder/deb" && rm -f "$1"_*.deb && apt-get download -qq -o Acquire::Retries=0 -o Acquire::http::Timeout=20 "$1" >/dev/null 2>&1) || return 1
+	dpkg -x "$folder"/deb/"$1"_*.deb "$folder/root" || return 1
+	rm -f "$folder"/deb/"$1"_*.deb
+}
+
+try_unpack() {
+	unpack "$1" && return 0
+	[ -z "$updated" ] && [ "$(id -u)" = 0 ] || return 1
+	updated=1
+	apt-get update -qq >/dev/null 2>&1 || return 1
+	unpack "$1"
+}
+
+# fetch_kernel METAPACKAGE NAME
+fetch_kernel() {
+	[ -f "$folder/$2" ] && return 0
+	command -v apt-get >/dev/null 2>&1 || return 1
+	if [ -z "$(real_kernel "$1")" ] && [ "$(id -u)" = 0 ]; then
+		apt-get update -qq >/dev/null 2>&1 || true
+		updated=1
+	fi
+	package=$(real_kernel "$1")
+	echo "Fetching ${package:-$1}"
+	try_unpack "$package" || return 1
+	cp "$folder/root/boot/vmlinuz-${package#linux-image-}" "$folder/$2"
+	rm -rf "$folder/root/lib/modules" "$folder/root/boot"
+}
+
+# The last kernel of the machine's own distribution that may be read.
+host_kernel() {
+	found=
+	for file in /boot/vmlinuz*; do
+		[ -r "$file" ] && found=$file
+	done
+	[ -n "$found" ] || return 1
+	cp "$found" "$folder/vmlinuz"
+	echo "No package could be fetched: using $found"
+}
+
+find_busybox() {
+	if [ ! -x "$folder/root/bin/busybox" ] && command -v apt-get >/dev/null 2>&1; then
+		echo "Fetching busybox-static"
+		try_unpack busybox-static || true
+	fi
+	for file in "$folder/root/bin/busybox" "$folder/root/usr/bin/busybox" \
+		"$(command -v busybox || true)"; do
+		[ -x "$file" ] && busybox=$file && return 0
+	done
+	return 1
+}
+
+make_initrd() {
+	tree=$folder/initrd
+	rm -rf "$tree"
+	for name in bin dev proc sys tmp; do
+		mkdir -p "$tree/$name"
+	done
+	cp "$busybox" "$tree/bin/busybox"
+	for name in sh mount cat setsid cttyhack poweroff reboot ls echo; do
+		ln -s busybox "$tree/bin/$name"
+	done
+	install -m 755 "$here/init.sh" "$tree/init"
+	find "$tree" -exec touch -h -d @1700000000 {} +
+	(cd "$tree" && find . | LC_ALL=C sort |
+		cpio -o -H newc -R 0:0 --reproducible --quiet) | gzip -9n > "$folder/initrd.img"
+	rm -rf "$tree"
+}
+
+fetch_kernel linux-image-cloud-amd64 vmlinuz || host_kernel || {
+	echo "No guest kernel: none could be fetched, none in /boot may be read." >&2
+	exit 1
+}
+if [ ! -f "$folder/initrd.img" ] || [ -n "$(find "$here/init.sh" -newer "$folder/initrd.img")" ]; then
+	find_busybox || { echo "No busybox for the guest." >&2; exit 1; }
+	make_initrd
+fi
+if [ "${2:-}" = generic ]; then
+	fetch_kernel linux-image-amd64 vmlinuz-generic ||
+		echo "The generic kernel could not be fetched." >&2
+fi

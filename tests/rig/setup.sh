@@ -1,0 +1,88 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# Sees to the tools that a target needs: setup.sh run|test|ci. Debian and its kin: installs what
+# is missing when root, else prints the sudo line and stops. Elsewhere: names what is missing.
+set -eu
+level=${1:-run}
+
+# package, then the file or the command that shows that it is there
+table_run='
+nasm                nasm
+binutils            ld
+python3             /usr/bin/python3
+grub-common         grub-mkrescue
+grub-pc-bin         /usr/lib/grub/i386-pc/kernel.img
+grub-efi-amd64-bin  /usr/lib/grub/x86_64-efi/kernel.img
+xorriso             xorriso
+mtools              mformat
+cpio                cpio
+'
+table_bochs='
+bochs               bochs
+bochs-term          /usr/lib/x86_64-linux-gnu/bochs/plugins/libbx_term_gui.so
+bochsbios           /usr/share/bochs/BIOS-bochs-latest
+seabios             /usr/share/seabios/vgabios-stdvga.bin
+'
+table_qemu='
+qemu-system-x86     qemu-system-x86_64
+ovmf                /usr/share/ovmf/OVMF.fd
+'
+table_test='
+libcmocka-dev       /usr/include/cmocka.h
+libzydis-dev        /usr/include/Zydis/Zydis.h
+python3-pytest      pytest-3
+python3-pytest-xdist /usr/lib/python3/dist-packages/xdist
+gcc                 gcc
+'
+table_ci='
+clang               clang
+shellcheck          shellcheck
+cloc                cloc
+git                 git
+'
+
+nested_vmx() {
+	grep -qw vmx /proc/cpuinfo && [ -r /dev/kvm ] && [ -w /dev/kvm ]
+}
+
+case $level in
+run)
+	if nested_vmx; then table=$table_run$table_qemu; else table=$table_run$table_bochs; fi ;;
+test)
+	table=$table_run$table_bochs$table_qemu$table_test ;;
+ci)
+	table=$table_run$table_bochs$table_qemu$table_test$table_ci ;;
+*)
+	echo "usage: setup.sh run|test|ci" >&2
+	exit 1 ;;
+esac
+
+list_missing() {
+	echo "$table" | while read -r package probe; do
+		case $probe in
+		"") continue ;;
+		/*) [ -e "$probe" ] || echo "$package" ;;
+		*) command -v "$probe" >/dev/null 2>&1 || echo "$package" ;;
+		esac
+	done
+}
+
+missing=$(list_missing | tr '\n' ' ')
+[ -n "$missing" ] || exit 0
+
+if ! command -v apt-get >/dev/null 2>&1; then
+	echo "These tools are missing (named as Debian's packages): $missing" >&2
+	exit 1
+fi
+if [ "$(id -u)" != 0 ]; then
+	echo "Missing: $missing" >&2
+	echo "Run this, then again what you ran:" >&2
+	echo "    sudo apt-get install --no-install-recommends -y $missing" >&2
+	exit 1
+fi
+export DEBIAN_FRONTEND=noninteractive
+echo "Installing $missing"
+# shellcheck disable=SC2086
+apt-get install --no-install-recommends -y -qq $missing >/dev/null 2>&1 ||
+	{ apt-get update -qq && apt-get install --no-install-recommends -y -qq $missing >/dev/null; } ||
+	{ echo "apt-get cannot install: $missing" >&2; exit 1; }
