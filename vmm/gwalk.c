@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The walk is one loop over the levels of a paging format: fetch the entry,
+ * check present and reserved bits, gather the rights, go down or stop at a
+ * large page; then check the rights, and only when they allow the access set
+ * accessed and dirty bits. It must not keep anything between calls. Chapter:
+ * SDM volume 3, "Paging".
+ */
+#include "vmm/gwalk.h"
+
+#include "arch/cpu.h"
+#include "arch/lib/errno.h"
+#include "vmm/gmem.h"
+
+#define ENTRY_P	 BIT(0)
+#define ENTRY_W	 BIT(1)
+#define ENTRY_U	 BIT(2)
+#define ENTRY_A	 BIT(5)
+#define ENTRY_D	 BIT(6)
+#define ENTRY_PS BIT(7)
+#define ENTRY_NX BIT(63)
+
+#define MAX_LEVELS 4
+
+struct format {
+	u8 levels;
+	u8 entry_size;
+	u8 index_bits;
+	u8 max_leaf; /* the highest level whose PS bit makes a page */
+	u64 root;    /* address bits of CR3 */
+};
+
+/* max_leaf 2 of the two-level format counts with CR4.PSE only. */
+static const struct format two_level = {2, 4, 10, 2, BITS(31, 12)};
+static const struct format pae = {3, 8, 9, 2, BITS(31, 5)};
+static const struct format four_level = {4, 8, 9, 3, BITS(51, 12)};
+
+struct walk {
+	struct vm *vm;
+	const struct gwalk_ctx *ctx;
+	const struct format *format;
+	u64 entry[MAX_LEVELS + 1]; /* by level, 1 for the page table */
+	u64 where[MAX_LEVELS + 1]; /* its guest physical address */
+	unsigned leaf;		   /* level of the entry that maps the page */
+	u64 rights;		   /* ENTRY_W and ENTRY_U of all levels, ENTRY_NX of any */
+};
+
+static unsigned level_shift(const struct format *format, unsigned level)
+{
+	return PAGE_SHIFT + (level - 1) * format->index_bits;
+}
+
+/* PAE's top entries have no rights and no accessed bit. */
+static bool is_pdpte(const struct walk *w, unsigned level)
+{
+	return w->format == &pae && level == 3;
+}
+
+static u64 fetch_entry(struct walk *w, unsigned level, u64 table, u64 gva)
+{
+	const struct format *format = w->format;
+	u64 index = gva >> level_shift(format, level) & (BIT(format->index_bits) - 1);
+	u64 value = 0;
+
+	w->where[level] = table + index * format->entry_size;
+	if (is_pdpte(w, level) && w->ctx->pdpte)
+		return w->ctx->pdpte[index & 3];
+	if (guest_read(w->vm, GPA(w->where[level]), &value, format->entry_size))
+		return size_mask(format->entry_size);
+	return value;
+}
+
+/* The bits that must be 0 in a present entry of this level. */
+static u64 reserved_bits(const struct walk *w, unsigned level, bool leaf)
+{
+	const struct gwalk_ctx *ctx = w->ctx;
+	u64 too_high = BITS(51, 0) & ~(BIT(ctx->maxphyaddr) - 1), mask;
+
+	if (w->format == &two_level) /* a 4 MiB page has address bits 39:32 in 20:13 */
+		return leaf && level == 2 ? BITS(21, 13) &
+			~(BITS(20, 13) & (BIT(MIN(ctx->maxphyaddr, 40) - 19) - 1)) : 0;
+	if (is_pdpte(w, level))
+		return BITS(63, 52) | too_high | BITS(8, 5) | BITS(2, 1);
+	mask = too_high;
+	if (w->format == &pae)
+		mask |= BITS(62, 52);
+	if (!(ctx->efer & EFER_NXE))
+		mask |= ENTRY_NX;
+	if (level > w->format->max_leaf)
+		mask |= ENTRY_PS;
+	if (leaf && level > 1)
+		mask |= BITS(level_shift(w->format, level) - 1, 13);
+	return mask;
+}
+
+/* Goes down to the entry that maps gva. Returns 0, or the error code's P and RSVD bits. */
+static int descend(struct walk *w, u64 gva, u32 *error)
+{
+	const struct format *format = w->format;
+	bool pse = format != &two_level || (w->ctx->cr4 & CR4_PSE);
+	u64 table = w->ctx->cr3 & format->root;
+	unsigned level;
+
+	w->rights = ENTRY_W | ENTRY_U;
+	for (level = format->levels;; level--) {
+		u64 entry = fetch_entry(w, level, table, gva);
+		bool leaf = level == 1 ||
+			    (level <= format->max_leaf && pse && (entry & ENTRY_PS));
+
+		*error = 0;
+		if (!(entry & ENTRY_P))
+			return -EFAULT;
+		*error = PF_PRESENT | PF_RSVD;
+		if (entry & reserved_bits(w, level, leaf))
+			return -EFAULT;
+		w->entry[level] = entry;
+		if (!is_pdpte(w, level))
+			w->rights = (w->rights & (entry | ENTRY_NX)) | (entry & ENTRY_NX);
+		w->leaf = level;
+		if (leaf)
+			return 0;
+		table = entry & (format->entry_size == 4 ? BITS(31, 12) : BITS(51, 12));
+	}
+}
+
+static bool is_user(const struct gwalk_ctx *ctx)
+{
+	return ctx->cpl == 3 && !ctx->implicit_supervisor;
+}
+
+/* SDM volume 3, "Determination of Access Rights". */
+static bool is_allowed(const struct gwalk_ctx *ctx, u64 rights, unsigned access)
+{
+	bool executable = !(rights & ENTRY_NX) || !(ctx->efer & EFER_NXE);
+
+	if (is_user(ctx)) {
+		if (!(rights & ENTRY_U))
+			return false;
+	} else if (rights & ENTRY_U) {
+		if (access & GWALK_FETCH)
+			return executable && !(ctx->cr4 & CR4_SMEP);
+		if ((ctx->cr4 & CR4_SMAP) && (ctx->implicit_supervisor || !ctx->ac))
+			return false;
+	}
+	if (access & GWALK_FETCH)
+		return executable;
+	if (access & GWALK_WRITE)
+		return (rights & ENTRY_W) || (!is_user(ctx) && !(ctx->cr0 & CR0_WP));
+	return true;
+}
+
+/*
+ * Sets accessed bits down to the leaf and, for a write, its dirty bit. Only the
+ * byte that holds them is written, and only when one of them is missing; in a
+ * read-only region the write is lost, as the entry cannot change there.
+ */
+static void mark_used(struct walk *w, unsigned access)
+{
+	unsigned level;
+
+	for (level = w->format->levels; level >= w->leaf; level--) {
+		u64 want = ENTRY_A | (level == w->leaf && (access & GWALK_WRITE) ? ENTRY_D : 0);
+		u8 byte = (u8)(w->entry[level] | want);
+
+		if (is_pdpte(w, level) || !(want & ~w->entry[level]))
+			continue;
+		(void)guest_write(w->vm, GPA(w->where[level]), &byte, 1);
+	}
+}
+
+static gpa_t leaf_address(const struct walk *w, u64 gva)
+{
+	u64 entry = w->entry[w->leaf];
+	u64 offset = BIT(level_shift(w->format, w->leaf)) - 1;
+	u64 base = entry & (w->format->entry_size == 4 ? BITS(31, 12) : BITS(51, 12)) & ~offset;
+
+	if (w->format == &two_level && w->leaf == 2)
+		base |= FIELD_GET(BITS(20, 13), entry) << 32;
+	return GPA(base | (gva & offset));
+}
+
+/* The error code's bits that tell about the access. */
+static u32 access_bits(const struct gwalk_ctx *ctx, unsigned access)
+{
+	bool nx = (ctx->cr4 & CR4_PAE) && (ctx->efer & EFER_NXE);
+	u32 bits = is_user(ctx) ? PF_USER : 0;
+
+	if (access & GWALK_WRITE)
+		bits |= PF_WRITE;
+	if ((access & GWALK_FETCH) && (nx || (ctx->cr4 & CR4_SMEP)))
+		bits |= PF_FETCH;
+	return bits;
+}
+
+int gwalk_translate(struct vm *vm, const struct gwalk_ctx *ctx, gva_t gva, unsigned access,
+		    gpa_t *gpa, u32 *error)
+{
+	struct walk w = {.vm = vm, .ctx = ctx, .format = &two_level};
+	bool long_mode = ctx->efer & EFER_LMA;
+	u64 address = long_mode ? gva.v : (u32)gva.v;
+
+	if (!(ctx->cr0 & CR0_PG)) {
+		*gpa = GPA(address);
+		return 0;
+	}
+	if (ctx->cr4 & CR4_PAE)
+		w.format = long_mode ? &four_level : &pae;
+	if (descend(&w, address, error)) {
+		*error |= access_bits(ctx, access);
+		return -EFAULT;
+	}
+	if (!(access & GWALK_PEEK)) {
+		if (!is_allowed(ctx, w.rights, access)) {
+			*error = PF_PRESENT | access_bits(ctx, access);
+			return -EFAULT;
+		}
+		mark_used(&w, access);
+	}
+	*gpa = leaf_address(&w, address);
+	return 0;
+}
