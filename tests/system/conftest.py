@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the system tests share: the rig, the built files, Debian's kernels."""
+
+import os
+import sys
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+os.chdir(ROOT)
+
+from rig import session  # noqa: E402
+
+BUILD = os.environ.get("B", "build")
+
+
+def built(name):
+    """A file of the build folder; a test that needs it fails without it."""
+    path = os.path.join(ROOT, BUILD, name)
+    if not os.path.isfile(path):
+        pytest.fail("%s was not built" % path)
+    return path
+
+
+def fetched(name):
+    """A file that fetch.sh gets; without the network the test is skipped."""
+    path = os.path.join(ROOT, BUILD, "guest-cache", name)
+    if not os.path.isfile(path):
+        pytest.skip("%s could not be fetched" % name)
+    return path
+
+
+@pytest.fixture
+def boot():
+    """Runs one configuration, given as the fields of session.Config, and expects it to pass."""
+    def run(**fields):
+        fields.setdefault("image", built("trivet.elf"))
+        result = session.run(session.Config(**fields))
+        if not result.ok:
+            pytest.fail("%s\n%s" % (result.reason, result.tail()), pytrace=False)
+        return result
+    return run
