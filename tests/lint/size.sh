@@ -1,0 +1,26 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# Code lines by folder against the budget of 15,000, and the image against 256 KiB. size.sh BUILD
+command -v cloc >/dev/null || { echo "cloc is missing"; exit 1; }
+count() {
+	cloc --quiet --csv --include-lang='C,C/C++ Header,Assembly' --force-lang=Assembly,asm "$@" |
+		awk -F, '$2 == "SUM" { sum = $5 } END { print sum + 0 }'
+}
+total=0
+for folder in boot arch vmm drivers; do
+	[ -d "$folder" ] || continue
+	lines=$(count "$folder")
+	total=$((total + lines))
+	printf '  %-8s %6d code lines\n' "$folder" "$lines"
+done
+printf '  %-8s %6d of 15000\n' all "$total"
+for folder in guest tests; do
+	printf '  %-8s %6d (not counted)\n' "$folder" "$(count "$folder")"
+done
+image=$1/trivet.elf
+if [ -f "$image" ]; then
+	size=$(stat -c %s "$image")
+	printf '  image    %6d of 262144 bytes\n' "$size"
+	[ "$size" -le 262144 ] || exit 1
+fi
+[ "$total" -le 15000 ]

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Debian's own kernels under Trivet: boot to a shell, answer, reboot, end. Each row is a machine."""
+
+import pytest
+
+from conftest import fetched
+from rig import session
+
+SHELL = "guest# "
+REJECT = [r"^panic|PANIC", r"Kernel panic", r"BUG:", r"\[guest\] killed"]
+
+ROWS = [
+    # model, firmware, kernel
+    ("arrandale", "bios", "vmlinuz"),
+    ("sandy_bridge", "bios", "vmlinuz"),
+    ("haswell", "bios", "vmlinuz"),
+    ("cnl", "bios", "vmlinuz"),
+    ("tigerlake", "bios", "vmlinuz"),
+    ("haswell", "uefi", "vmlinuz"),
+    ("haswell", "bios", "vmlinuz-generic"),
+]
+
+
+def modules(kernel="vmlinuz", append="console=ttyS0", mem="256M"):
+    return ["%s mem=%s -- %s" % (fetched(kernel), mem, append), fetched("initrd.img")]
+
+
+@pytest.mark.parametrize("model,firmware,kernel", ROWS)
+def test_shell_reboot_poweroff(boot, model, firmware, kernel):
+    """The default command line plus console=ttyS0; a command answers, reboot comes back."""
+    boot(emulator="bochs", model=model, firmware=firmware, modules=modules(kernel), timeout=400,
+         expect=["Linux version", "init-reached", SHELL, r"^42\r?$", "init-reached", SHELL,
+                 "all VMs have ended"],
+         type=["guest# =>echo $((6*7))\\n", r"^42\r?\n(.|\n)*?guest# =>reboot -f\n",
+               r"init-reached(.|\n)*?guest# =>poweroff -f\n"],
+         reject=REJECT)
+
+
+def test_two_runs_are_identical(boot):
+    """No input, so no outside time: the whole serial log repeats to the byte."""
+    append = "console=ttyS0 quiet rdinit=/bin/poweroff -- -f"
+    runs = [boot(emulator="bochs", model="sandy_bridge", modules=modules(append=append),
+                 expect=["System halted", "all VMs have ended"], reject=REJECT).text
+            for _ in range(2)]
+    assert runs[0] == runs[1]
+
+
+@pytest.mark.skipif(session.choose("auto") != "qemu", reason="no nested VMX on this machine")
+def test_shell_in_kvm(boot):
+    boot(emulator="qemu", modules=modules(), timeout=120, reject=REJECT,
+         expect=["init-reached", SHELL, r"^42\r?$", "all VMs have ended"],
+         type=["guest# =>echo $((6*7))\\n", "^42\r?\n(.|\n)*?guest# =>poweroff -f\\n"])
