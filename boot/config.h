@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * From the words of GRUB's module2 lines to the configuration of VMs:
+ *
+ *   vm=NAME name=NAME kind=KIND cpus=N mem=SIZE debug-exit -- guest's words
+ *
+ * Modules with one vm= make one VM; no vm= at all makes one VM of everything.
+ */
+#ifndef BOOT_CONFIG_H
+#define BOOT_CONFIG_H
+
+#include "boot/mb2.h"
+#include "boot/words.h"
+#include "vmm/load.h"
+
+struct vm_config {
+	char vm[VM_NAME_MAX];	/* vm=, or "guest" */
+	char name[VM_NAME_MAX]; /* the first name= among its modules, or "guest" */
+	u64 mem;		/* bytes, a multiple of the page size; 0: all there is */
+	unsigned cpus;		/* 0: all there are */
+	bool debug_exit;
+	bool refused; /* a word was bad or asks for too much: must not start */
+	/* In the order of the lines; module->number - 1 indexes boot_info.modules, mem is NULL. */
+	struct vm_module *modules;
+	unsigned module_count;
+};
+
+/* Not to be copied: vms point into modules. */
+struct config {
+	struct vm_config vms[BOOT_MODULES_MAX]; /* in the order of their first module */
+	unsigned vm_count;
+	struct vm_module modules[BOOT_MODULES_MAX];
+	unsigned module_count;
+};
+
+/*
+ * Reads the words of every module in info. Each mistake is reported in a line
+ * that names the module by number, size, vm= and name=, the word, and what is
+ * allowed, and marks its VM as refused. No module at all is no mistake.
+ * Command lines point into info. Returns the number of mistakes.
+ */
+unsigned config_parse(const struct boot_info *info, struct config *out,
+		      struct words_report *report);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Trivet's own options, the words of the `multiboot2` line:
+ *
+ *   console=com1..com4|PORT[,BAUD]  console=fb  console=none
+ *   log=error|warn|info|debug       exit=poweroff  exit=port:HEX
+ *   no=FEATURE,...                  cpus=N         selftest=panic|fault
+ *
+ * console= may stand more than once (com1 and fb); the first one replaces the
+ * default, which is com1 at 115200 baud and the screen where there is one.
+ */
+#ifndef BOOT_OPTIONS_H
+#define BOOT_OPTIONS_H
+
+#include "arch/lib/log.h"
+#include "boot/words.h"
+
+/* Processor features that no= leaves unused, as bits of options.no. */
+enum option_feature {
+	NO_VPID,
+	NO_PREEMPTION_TIMER,
+	NO_2M_PAGES, /* in the EPT, and so on */
+	NO_1G_PAGES,
+	NO_EPT_AD,
+	NO_TSC_DEADLINE,
+	NO_X2APIC,
+	NO_FEATURES
+};
+
+enum option_exit {
+	EXIT_STAY,     /* say that all VMs have ended, and wait */
+	EXIT_POWEROFF, /* by ACPI */
+	EXIT_PORT,     /* "Shutdown" to options.exit_port: an emulator's switch */
+};
+
+enum option_selftest {
+	SELFTEST_NONE,
+	SELFTEST_PANIC,
+	SELFTEST_FAULT,
+};
+
+struct options {
+	bool serial;	 /* use a serial port ... */
+	u16 serial_port; /* ... at this I/O port ... */
+	u32 serial_baud; /* ... with 115200 / N baud */
+	bool screen;	 /* use the framebuffer or VGA text */
+	bool console_given;
+	enum log_level log;
+	enum option_exit exit;
+	u16 exit_port;
+	u32 no;	  /* BIT(enum option_feature) */
+	u32 cpus; /* most physical cores to start, 0 for all */
+	enum option_selftest selftest;
+};
+
+/* Was `feature` named in no=? */
+#define OPTION_NO(options, feature) (((options)->no >> (feature)) & 1)
+
+/*
+ * Fills *out with the defaults, then with what the line says. A word that is
+ * unknown or has a bad value is reported with what is allowed, and passed
+ * over. Returns how many there were.
+ */
+unsigned options_parse(const char *line, struct options *out, struct words_report *report);
+
+#endif

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* SOURCES: boot/options.c boot/words.c arch/lib/format.c tests/unit/fake_gmem.c */
+/* Trivet's options: defaults, every word and value, and each kind of mistake. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "arch/lib/bits.h"
+#include "boot/options.h"
+#include "tests/unit/fake_gmem.h"
+
+static char messages[4096];
+
+static void keep(void *arg, const char *text)
+{
+	(void)arg;
+	if (strlen(messages) + strlen(text) + 2 < sizeof(messages)) {
+		strcat(messages, text);
+		strcat(messages, "\n");
+	}
+}
+
+static struct options parse(const char *line, unsigned mistakes)
+{
+	struct words_report report = {keep, NULL, 0};
+	struct options options;
+
+	messages[0] = '\0';
+	memset(&options, 0xee, sizeof(options));
+	assert_int_equal(options_parse(line, &options, &report), mistakes);
+	assert_int_equal(report.count, mistakes);
+	return options;
+}
+
+static void test_defaults(void **state)
+{
+	struct options o = parse("", 0);
+
+	(void)state;
+	assert_true(o.serial);
+	assert_int_equal(o.serial_port, 0x3f8);
+	assert_int_equal(o.serial_baud, 115200);
+	assert_true(o.screen);
+	assert_false(o.console_given);
+	assert_int_equal(o.log, LOG_INFO);
+	assert_int_equal(o.exit, EXIT_STAY);
+	assert_int_equal(o.no, 0);
+	assert_int_equal(o.cpus, 0);
+	assert_int_equal(o.selftest, SELFTEST_NONE);
+}
+
+static void test_console(void **state)
+{
+	static const struct {
+		const char *line;
+		bool serial, screen;
+		u16 port;
+		u32 baud;
+	} rows[] = {
+		{"console=com1", true, false, 0x3f8, 115200},
+		{"console=com2,9600", true, false, 0x2f8, 9600},
+		{"console=com3,57600", true, false, 0x3e8, 57600},
+		{"console=com4,2", true, false, 0x2e8, 2},
+		{"console=e000", true, false, 0xe000, 115200},
+		{"console=0xE0A8,38400", true, false, 0xe0a8, 38400},
+		{"console=fff8", true, false, 0xfff8, 115200},
+		{"console=fb", false, true, 0x3f8, 115200},
+		{"console=none", false, false, 0x3f8, 115200},
+		{"console=fb console=com2", true, true, 0x2f8, 115200},
+		{"console=com1 console=none", false, false, 0x3f8, 115200},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct options o = parse(rows[i].line, 0);
+
+		assert_int_equal(o.serial, rows[i].serial);
+		assert_int_equal(o.screen, rows[i].screen);
+		assert_true(o.console_given);
+		assert_int_equal(o.serial_port, rows[i].port);
+		assert_int_equal(o.serial_baud, rows[i].baud);
+	}
+}
+
+static void test_words(void **state)
+{
+	static const char *const levels[] = {"log=error", "log=warn", "log=info", "log=debug"};
+	static const char *const features[] = {"no=vpid", "no=preemption-timer", "no=2m-pages",
+					       "no=1g-pages", "no=ept-ad", "no=tsc-deadline",
+					       "no=x2apic"};
+	struct options o;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(levels); i++)
+		assert_int_equal(parse(levels[i], 0).log, i);
+	assert_int_equal(ARRAY_SIZE(features), NO_FEATURES);
+	for (unsigned i = 0; i < ARRAY_SIZE(features); i++)
+		assert_int_equal(parse(features[i], 0).no, BIT(i));
+	o = parse("no=vpid,x2apic no=ept-ad", 0);
+	assert_int_equal(o.no, BIT(NO_VPID) | BIT(NO_X2APIC) | BIT(NO_EPT_AD));
+	assert_true(OPTION_NO(&o, NO_EPT_AD));
+	assert_false(OPTION_NO(&o, NO_1G_PAGES));
+	assert_int_equal(parse("exit=poweroff", 0).exit, EXIT_POWEROFF);
+	o = parse("exit=port:8900", 0);
+	assert_int_equal(o.exit, EXIT_PORT);
+	assert_int_equal(o.exit_port, 0x8900);
+	assert_int_equal(parse("exit=port:0x501", 0).exit_port, 0x501);
+	assert_int_equal(parse("cpus=3", 0).cpus, 3);
+	assert_int_equal(parse("selftest=panic", 0).selftest, SELFTEST_PANIC);
+	assert_int_equal(parse("selftest=fault", 0).selftest, SELFTEST_FAULT);
+	o = parse("console=com1,115200 log=debug exit=port:8900 no=1g-pages cpus=2", 0);
+	assert_int_equal(o.log, LOG_DEBUG);
+	assert_int_equal(o.cpus, 2);
+}
+
+/* Each is one mistake, leaves the default, and the message quotes the word. */
+static void test_mistakes(void **state)
+{
+	static const char *const words[] = {
+		"console=", "console=com", "console=com5", "console=com11", "console=com1,",
+		"console=com1,0", "console=com1,1", "console=com1,115201", "console=com1,9600x",
+		"console=com1,9600,8n1", "console=fbx", "console=f", "console=0", "console=ff", "console=0x",
+		"console=fff9", "console=10000", "console=0x10000", "console=none,9600",
+		"log=", "log=inf", "log=infos", "log=INFO", "log=2",
+		"exit=", "exit=power", "exit=poweroffs", "exit=port", "exit=port:", "exit=port:0", "exit=port:ff",
+		"exit=port:g", "exit=port:0x", "exit=port:10000", "exit=port:89000000000000000000",
+		"no=", "no=vp", "no=vpid,", "no=,vpid", "no=vpid,bogus", "no=all",
+		"cpus=", "cpus=0", "cpus=-1", "cpus=many", "cpus=65536", "cpus=99999999999999999999",
+		"selftest=", "selftest=pan", "selftest=no",
+		"lo=info", "logs=info", "Log=info", "=info", "log", "root=/dev/vda", "quiet",
+	};
+	const struct options defaults = parse("", 0);
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(words); i++) {
+		struct options o = parse(words[i], 1);
+
+		assert_memory_equal(&o, &defaults, sizeof(o));
+		assert_non_null(strstr(messages, words[i]));
+	}
+}
+
+static void test_messages(void **state)
+{
+	struct options o;
+
+	(void)state;
+	parse("bogus=1", 1);
+	assert_string_equal(messages, "option 'bogus=1' is unknown; there are console= log= exit= "
+				      "no= cpus= selftest=\n");
+	parse("log=loud", 1);
+	assert_string_equal(messages, "option 'log=loud': allowed is error, warn, info, debug\n");
+	parse("log", 1);
+	assert_string_equal(messages, "option 'log' needs a value: error, warn, info, debug\n");
+	/* the list of features in the message is the list of features */
+	parse("no=none", 1);
+	assert_non_null(strstr(messages, "vpid, preemption-timer, 2m-pages, 1g-pages, ept-ad, "
+					 "tsc-deadline, x2apic"));
+	/* good words count beside bad ones */
+	o = parse("x log=warn y=1 cpus=0 cpus=4", 3);
+	assert_int_equal(o.log, LOG_WARN);
+	assert_int_equal(o.cpus, 4);
+}
+
+static void test_mutations(void **state)
+{
+	static const char line[] = "console=com1,115200 log=info exit=port:8900 "
+				   "no=vpid,x2apic,1g-pages cpus=12 selftest=fault \"a b\\\"\"";
+	u64 seed = 0x7472697665740002ull;
+
+	(void)state;
+	for (unsigned n = 0; n < 100000; n++) {
+		struct words_report report = {keep, NULL, 0};
+		struct options o;
+		char damaged[sizeof(line)];
+
+		memcpy(damaged, line, sizeof(line));
+		for (u64 k = fake_random(&seed) % 4 + 1; k > 0; k--)
+			damaged[fake_random(&seed) % (sizeof(line) - 1)] = fake_random(&seed);
+		messages[0] = '\0';
+		options_parse(damaged, &o, &report);
+		assert_true(o.serial_baud > 0 && 115200 % o.serial_baud == 0);
+		assert_true(o.serial_port >= 0x100 && o.serial_port <= 0xfff8);
+		assert_true(o.no < BIT(NO_FEATURES) && o.log <= LOG_DEBUG);
+		assert_true(o.exit != EXIT_PORT || o.exit_port != 0);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_console),
+		cmocka_unit_test(test_words),
+		cmocka_unit_test(test_mistakes),
+		cmocka_unit_test(test_messages),
+		cmocka_unit_test(test_mutations),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
