@@ -164,6 +164,8 @@ static void mmio_reaches_the_last_byte(void **state)
 	assert_int_equal(pa.value, 0x99);
 	assert_int_equal(bus_claim(&bus, 0, 1, &b, &plain_ops), 0);
 	assert_int_equal(bus_read(&bus, ~0ull - 2, 4, NULL), 0xff070605);
+	assert_true(bus_write(&bus, ~0ull - 2, 4, 0x44332211));
+	assert_int_equal(pa.value, 0x33);
 	assert_int_equal(pb.calls, 0);
 }
 

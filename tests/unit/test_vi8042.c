@@ -227,6 +227,12 @@ static void output_buffer(void **state)
 	command(0xab);
 	assert_int_equal(data(), 0x00);
 	assert_int_equal(status() & OBF, 0);
+	/* The flags belong to the byte that is there now. */
+	command(0xd4);
+	send(0xf2);
+	command(0xaa);
+	assert_int_equal(status() & (OBF | AUX | TMO), OBF);
+	assert_int_equal(data(), 0x55);
 }
 
 /* Nothing is plugged in: FEh and the time-out bit, at once. */
@@ -274,9 +280,28 @@ static void restore_brings_back_the_line(void **state)
 	assert_int_equal(kbc->type->restore(kbc, blob, size), 0);
 	assert_true(vm->level[1]);
 	assert_int_equal(data(), 0x55);
-	for (size_t i = 0; i < size; i++)
-		blob[i] = 0xff;
-	assert_int_equal(kbc->type->restore(kbc, blob, size), -EINVAL);
+}
+
+/* Behind the 32 bytes of RAM: status, output, the command that waits for data. */
+static void impossible_blobs_are_refused(void **state)
+{
+	static const struct {
+		u8 at, value;
+		int result;
+	} cases[] = {{32, 0x79, 0},	  {32, 0x02, -EINVAL}, {32, 0x80, -EINVAL}, {33, 0xff, 0},
+		     {34, 0x60, 0},	  {34, 0x7f, 0},       {34, 0xd1, 0},	    {34, 0xd4, 0},
+		     {34, 0x20, -EINVAL}, {34, 0xd5, -EINVAL}, {34, 0x80, -EINVAL}};
+
+	(void)state;
+	assert_int_equal(kbc->type->save_size, 35);
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		u8 blob[35] = {0};
+
+		blob[cases[i].at] = cases[i].value;
+		assert_int_equal(kbc->type->restore(kbc, blob, sizeof(blob)), cases[i].result);
+		if (cases[i].result == 0)
+			fake_vm_check_save(vm, kbc);
+	}
 }
 
 static void survives_a_storm(void **state)
@@ -301,6 +326,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(absent_keyboard_and_mouse, setup, teardown),
 		cmocka_unit_test_setup_teardown(auxiliary_port_seems_absent, setup, teardown),
 		cmocka_unit_test_setup_teardown(restore_brings_back_the_line, setup, teardown),
+		cmocka_unit_test_setup_teardown(impossible_blobs_are_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(survives_a_storm, setup, teardown),
 	};
 
