@@ -25,6 +25,10 @@ LD      := $(TOOLS)ld
 NM      := $(TOOLS)nm
 OBJCOPY := $(TOOLS)objcopy
 
+# V=1 shows whole commands
+Q   := $(if $(V),,@)
+SAY  = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@echo "  $(1)	$(2)")
+
 VERSION := $(shell git describe --always --dirty 2>/dev/null || cat VERSION 2>/dev/null || echo unknown)
 
 # ---- the image
@@ -53,11 +57,13 @@ $(eval $(call KEEP,$(B)/gen/version.h,#define TRIVET_VERSION "$(VERSION)"))
 
 $(B)/%.o: %.c $(B)/flags | $(B)/gen/version.h
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call SAY,cc,$<)
+	$(Q)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/%.asm.o: %.asm $(B)/flags | nasm-there
 	@mkdir -p $(@D)
-	$(NASM) -f elf64 -g -F dwarf -I. -MD $(@:.o=.d) -MP -o $@ $<
+	$(call SAY,nasm,$<)
+	$(Q)$(NASM) -f elf64 -g -F dwarf -I. -MD $(@:.o=.d) -MP -o $@ $<
 
 nasm-there:
 	@command -v $(NASM) >/dev/null || { echo "NASM is missing: apt-get install nasm" >&2; exit 1; }
@@ -78,12 +84,13 @@ $(B)/pass1.elf: $(OBJ) $(B)/ksyms0.o linker.ld
 	@$(LD) $(LDFLAGS) -o $@ $(OBJ) $(B)/ksyms0.o
 
 $(B)/trivet.debug.elf: $(OBJ) $(B)/ksyms1.o linker.ld
-	$(LD) $(LDFLAGS) -o $@ $(OBJ) $(B)/ksyms1.o
+	$(call SAY,ld,$@)
+	$(Q)$(LD) $(LDFLAGS) -o $@ $(OBJ) $(B)/ksyms1.o
 	@$(NM) $(B)/pass1.elf | awk '$$2 ~ /[Tt]/' | LC_ALL=C sort > $(B)/pass1.names
 	@$(NM) $@ | awk '$$2 ~ /[Tt]/' | LC_ALL=C sort | cmp - $(B)/pass1.names
 
 $(B)/trivet.elf: $(B)/trivet.debug.elf
-	$(OBJCOPY) --strip-all $< $@
+	@$(OBJCOPY) --strip-all $< $@
 	@size=$$(stat -c %s $@); echo "$@: $$size of 262144 bytes"; \
 	if [ $$size -gt 262144 ]; then echo "larger than the budget" >&2; exit 1; fi
 
@@ -171,7 +178,7 @@ help:
 	@echo "make bench      instructions of a Linux boot, native and under Trivet"
 	@echo "make install    image, GRUB menu script and example (DESTDIR=)"
 	@echo "make clean      remove $(B)"
-	@echo "CC=gcc|clang or a cross compiler; B= another build folder"
+	@echo "CC=gcc|clang or a cross compiler; B= another build folder; V=1 shows commands"
 
 -include $(OBJ:.o=.d)
 FORCE:
