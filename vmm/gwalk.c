@@ -78,7 +78,7 @@ static u64 reserved_bits(const struct walk *w, unsigned level, bool leaf)
 
 	if (w->format == &two_level) /* a 4 MiB page has address bits 39:32 in 20:13 */
 		return leaf && level == 2 ? BITS(21, 13) &
-			~(BITS(20, 13) & (BIT(MIN(ctx->maxphyaddr, 40) - 19) - 1)) : 0;
+			~(BITS(20, 13) & (BIT(ctx->maxphyaddr - 19) - 1)) : 0;
 	if (is_pdpte(w, level))
 		return BITS(63, 52) | too_high | BITS(8, 5) | BITS(2, 1);
 	mask = too_high;

@@ -1,0 +1,560 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The emulator, in four steps that follow one another in this file: segment
+ * and page checks that turn an operand into one or two pieces of guest
+ * physical memory; loads and stores on those; arithmetic with exact flags;
+ * and the instructions themselves. A guest chooses every value in here.
+ */
+#include "vmm/emulate.h"
+
+#include "arch/cpu.h"
+#include "arch/lib/errno.h"
+#include "arch/lib/string.h"
+#include "vmm/gmem.h"
+#include "vmm/gwalk.h"
+
+#define SEGMENT_CODE  BIT(3)
+#define SEGMENT_DOWN  BIT(2) /* data: expand-down */
+#define SEGMENT_ALLOW BIT(1) /* data: writable; code: readable */
+
+#define ARITHMETIC_FLAGS                                                                          \
+	(RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF)
+
+/* An operand in guest physical memory. */
+struct span {
+	unsigned size;
+	unsigned first; /* bytes of it at gpa[0]; the rest is at gpa[1] */
+	u64 gpa[2];
+};
+
+static bool is_long(const struct emulator *em)
+{
+	return (em->sregs->efer & EFER_LMA) && em->sregs->seg[SREG_CS].l;
+}
+
+unsigned emulate_mode(const struct emulator *em)
+{
+	return is_long(em) ? 64 : em->sregs->seg[SREG_CS].db ? 32 : 16;
+}
+
+static bool set_fault(struct emulator *em, u8 vector, u32 error)
+{
+	em->fault.vector = vector;
+	em->fault.has_error = em->sregs->cr0 & CR0_PE;
+	em->fault.error = error;
+	return false;
+}
+
+/* Limit and type of a segment outside 64-bit mode. */
+static bool segment_allows(const struct emulator *em, const struct vcpu_segment *seg, u64 offset,
+			   unsigned size, unsigned access)
+{
+	bool down = (seg->type & (SEGMENT_CODE | SEGMENT_DOWN)) == SEGMENT_DOWN;
+	u64 last = offset + size - 1;
+
+	if ((em->sregs->cr0 & CR0_PE) && !(em->regs->rflags & RFLAGS_VM)) {
+		bool code = seg->type & SEGMENT_CODE, allow = seg->type & SEGMENT_ALLOW;
+
+		if (seg->unusable || (access == GWALK_WRITE && (code || !allow)) ||
+		    (access == 0 && code && !allow))
+			return false;
+	}
+	if (down)
+		return offset > seg->limit && last <= (seg->db ? ~0u : 0xffffu);
+	return last <= seg->limit;
+}
+
+/* The linear address of seg:offset, checked for `size` bytes; false: ->fault is set. */
+static bool linear_address(struct emulator *em, unsigned seg, u64 offset, unsigned size,
+			   unsigned access, u64 *linear)
+{
+	const struct vcpu_segment *s = &em->sregs->seg[seg];
+	u64 last;
+	bool ok;
+
+	if (is_long(em)) {
+		*linear = offset + (seg >= SREG_FS ? s->base : 0);
+		last = *linear + size - 1;
+		/* Canonical: bits 63:47 are equal, at both ends. */
+		ok = (u64)((s64)*linear >> 47) + 1 <= 1 && (u64)((s64)last >> 47) + 1 <= 1;
+	} else {
+		*linear = (u32)(s->base + offset);
+		ok = segment_allows(em, s, offset, size, access);
+	}
+	return ok || set_fault(em, seg == SREG_SS ? VECTOR_SS : VECTOR_GP, 0);
+}
+
+static bool translate(struct emulator *em, u64 linear, unsigned access, u64 *gpa)
+{
+	const struct vcpu_sregs *s = em->sregs;
+	struct gwalk_ctx walk = {
+		.cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer, .pdpte = em->pdpte,
+		.cpl = s->seg[SREG_SS].dpl, .maxphyaddr = em->maxphyaddr,
+		.ac = em->regs->rflags & RFLAGS_AC};
+	bool write = access & GWALK_WRITE;
+	u64 page = ALIGN_DOWN(linear, PAGE_SIZE);
+	gpa_t where;
+	u32 error;
+
+	/* One translation serves all iterations within a page, as the TLB does. */
+	if (access == GWALK_FETCH || !em->last[write].valid || em->last[write].page != page) {
+		if (gwalk_translate(em->vm, &walk, GVA(linear), access, &where, &error)) {
+			em->fault.cr2 = linear;
+			return set_fault(em, VECTOR_PF, error);
+		}
+		*gpa = where.v;
+		if (access != GWALK_FETCH) {
+			em->last[write].page = page;
+			em->last[write].frame = ALIGN_DOWN(where.v, PAGE_SIZE);
+			em->last[write].valid = true;
+		}
+		return true;
+	}
+	*gpa = em->last[write].frame + (linear - page);
+	return true;
+}
+
+/* Checks and translates an operand, both of its pages, before anything is accessed. */
+static bool map_operand(struct emulator *em, unsigned seg, u64 offset, unsigned size,
+			unsigned access, struct span *span)
+{
+	u64 linear, room;
+
+	if (!linear_address(em, seg, offset, size, access, &linear))
+		return false;
+	room = PAGE_SIZE - (linear & (PAGE_SIZE - 1));
+	span->size = size;
+	span->first = (unsigned)MIN(size, room);
+	if (!translate(em, linear, access, &span->gpa[0]))
+		return false;
+	if (span->first == size)
+		return true;
+	linear += room;
+	return translate(em, is_long(em) ? linear : (u32)linear, access, &span->gpa[1]);
+}
+
+/* Device accesses have a power of two bytes: three bytes become two and one. */
+static unsigned device_size(unsigned left)
+{
+	return left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+}
+
+static void load_piece(struct emulator *em, u64 gpa, u8 *dst, unsigned size)
+{
+	unsigned n;
+	u64 value;
+
+	if (guest_read(em->vm, GPA(gpa), dst, size) == 0)
+		return;
+	for (; size > 0; size -= n, gpa += n, dst += n) {
+		n = device_size(size);
+		value = em->ops->mmio_read(em->ctx, GPA(gpa), n);
+		memcpy(dst, &value, n);
+	}
+}
+
+static void store_piece(struct emulator *em, u64 gpa, const u8 *src, unsigned size)
+{
+	unsigned n;
+
+	if (guest_write(em->vm, GPA(gpa), src, size) == 0)
+		return;
+	for (; size > 0; size -= n, gpa += n, src += n) {
+		u64 value = 0;
+
+		n = device_size(size);
+		memcpy(&value, src, n);
+		em->ops->mmio_write(em->ctx, GPA(gpa), n, value);
+	}
+}
+
+static u64 load(struct emulator *em, const struct span *span)
+{
+	u8 bytes[8] = {0};
+	u64 value;
+
+	load_piece(em, span->gpa[0], bytes, span->first);
+	if (span->first < span->size)
+		load_piece(em, span->gpa[1], bytes + span->first, span->size - span->first);
+	memcpy(&value, bytes, sizeof(value));
+	return value;
+}
+
+static void store(struct emulator *em, const struct span *span, u64 value)
+{
+	u8 bytes[8];
+
+	memcpy(bytes, &value, sizeof(bytes));
+	store_piece(em, span->gpa[0], bytes, span->first);
+	if (span->first < span->size)
+		store_piece(em, span->gpa[1], bytes + span->first, span->size - span->first);
+}
+
+/* Writes the low part of a register; a four-byte write clears the upper half. */
+static void set_part(u64 *reg, unsigned size, u64 value)
+{
+	u64 mask = size == 4 ? ~0ull : size_mask(size);
+
+	*reg = (*reg & ~mask) | (value & size_mask(size));
+}
+
+static u64 get_operand(const struct emulator *em, const struct insn *insn)
+{
+	if (insn->form == INSN_MEM_IMM)
+		return insn->imm & size_mask(insn->opsize);
+	if (insn->form == INSN_MEM)
+		return 0;
+	return em->regs->gpr[insn->reg] >> (insn->reg_high ? 8 : 0) & size_mask(insn->opsize);
+}
+
+static void set_operand(struct emulator *em, const struct insn *insn, u64 value)
+{
+	u64 *reg = &em->regs->gpr[insn->reg];
+
+	if (insn->reg_high)
+		*reg = FIELD_SET(*reg, BITS(15, 8), value);
+	else
+		set_part(reg, insn->opsize, value);
+}
+
+/*
+ * The flags of a result: PF, ZF, SF of `r`, AF and OF from the carries into
+ * bits 4 and top and out of top, given as a word of carries out of each bit.
+ */
+static u64 flags_of(u64 r, u64 carries, unsigned size)
+{
+	unsigned top = 8 * size - 1;
+	u64 flags = 0;
+
+	if (carries & BIT(top))
+		flags |= RFLAGS_CF;
+	if (!__builtin_parity((u8)r))
+		flags |= RFLAGS_PF;
+	if (carries & BIT(3))
+		flags |= RFLAGS_AF;
+	if (!(r & size_mask(size)))
+		flags |= RFLAGS_ZF;
+	if (r & BIT(top))
+		flags |= RFLAGS_SF;
+	if ((carries ^ carries << 1) & BIT(top))
+		flags |= RFLAGS_OF;
+	return flags;
+}
+
+static u64 add(u64 a, u64 b, bool carry, unsigned size, u64 *flags)
+{
+	u64 r = a + b + carry;
+
+	*flags = flags_of(r, (a & b) | ((a | b) & ~r), size);
+	return r;
+}
+
+static u64 subtract(u64 a, u64 b, bool borrow, unsigned size, u64 *flags)
+{
+	u64 r = a - b - borrow;
+
+	*flags = flags_of(r, (~a & b) | ((~a | b) & r), size);
+	return r;
+}
+
+static u64 bit_test(enum insn_op op, u64 a, u64 bit, u64 *flags)
+{
+	u64 mask = BIT(bit);
+
+	/* ZF stays; OF, SF, AF and PF are undefined and stay as well. */
+	*flags = (*flags & ~RFLAGS_CF) | (a & mask ? RFLAGS_CF : 0);
+	switch (op) {
+	case INSN_BTS: return a | mask;
+	case INSN_BTR: return a & ~mask;
+	case INSN_BTC: return a ^ mask;
+	default: return a;
+	}
+}
+
+/* The value that `op` puts into its destination `a`, and the flags; *flags holds the old ones. */
+static u64 compute(enum insn_op op, u64 a, u64 b, unsigned size, u64 *flags)
+{
+	bool carry = *flags & RFLAGS_CF;
+	u64 r;
+
+	switch (op) {
+	case INSN_ADD: case INSN_XADD: return add(a, b, false, size, flags);
+	case INSN_ADC: return add(a, b, carry, size, flags);
+	case INSN_SUB: case INSN_CMP: return subtract(a, b, false, size, flags);
+	case INSN_SBB: return subtract(a, b, carry, size, flags);
+	case INSN_NEG: return subtract(0, a, false, size, flags);
+	case INSN_OR: r = a | b; break;
+	case INSN_XOR: r = a ^ b; break;
+	case INSN_AND: case INSN_TEST: r = a & b; break;
+	case INSN_INC: case INSN_DEC:
+		r = op == INSN_INC ? add(a, 1, false, size, flags) :
+				     subtract(a, 1, false, size, flags);
+		*flags = (*flags & ~RFLAGS_CF) | (carry ? RFLAGS_CF : 0);
+		return r;
+	case INSN_NOT: return ~a;
+	case INSN_MOV: case INSN_XCHG: return b;
+	default: return bit_test(op, a, b & (8 * size - 1), flags);
+	}
+	*flags = flags_of(r, 0, size);
+	return r;
+}
+
+/* The instruction is over: RIP goes on, RF is cleared. IP does not wrap at 64 KiB. */
+static enum emulate_result finish(struct emulator *em, unsigned length)
+{
+	em->regs->rip += length;
+	if (!is_long(em))
+		em->regs->rip = (u32)em->regs->rip;
+	em->trap = em->regs->rflags & RFLAGS_TF;
+	em->regs->rflags &= ~RFLAGS_RF;
+	return EMULATE_DONE;
+}
+
+static u64 effective_offset(const struct emulator *em, const struct insn *insn)
+{
+	u64 offset = insn->disp;
+
+	if (insn->rip_relative)
+		offset += em->regs->rip + insn->length;
+	if (insn->base != INSN_NO_REG)
+		offset += em->regs->gpr[insn->base];
+	if (insn->index != INSN_NO_REG)
+		offset += em->regs->gpr[insn->index] * insn->scale;
+	/* A bit offset in a register reaches far around the operand. */
+	if (insn->op >= INSN_BT && insn->op <= INSN_BTC && insn->form == INSN_MEM_REG) {
+		unsigned unused = 64 - 8 * insn->opsize;
+		s64 bit = (s64)(em->regs->gpr[insn->reg] << unused) >> unused;
+
+		offset += (u64)(bit >> (3 + __builtin_ctz(insn->opsize))) * insn->opsize;
+	}
+	return offset & size_mask(insn->addrsize);
+}
+
+static bool writes_memory(const struct insn *insn)
+{
+	return insn->form != INSN_REG_MEM && insn->op != INSN_CMP && insn->op != INSN_TEST &&
+	       insn->op != INSN_BT;
+}
+
+static u64 sign_extend(u64 value, unsigned size)
+{
+	unsigned unused = 64 - 8 * size;
+
+	return (u64)((s64)(value << unused) >> unused);
+}
+
+static void compare_exchange(struct emulator *em, const struct insn *insn, const struct span *span,
+			     u64 old, u64 *flags)
+{
+	u64 *accumulator = &em->regs->gpr[GPR_RAX];
+	u64 mask = size_mask(insn->opsize);
+	bool equal = (*accumulator & mask) == old;
+
+	compute(INSN_CMP, *accumulator & mask, old, insn->opsize, flags);
+	/* The CPU writes in either case. */
+	store(em, span, equal ? get_operand(em, insn) : old);
+	if (!equal)
+		set_part(accumulator, insn->opsize, old);
+}
+
+static enum emulate_result run_memory(struct emulator *em, const struct insn *insn)
+{
+	u64 offset = effective_offset(em, insn), flags = em->regs->rflags, mem = 0, r;
+	u64 operand = get_operand(em, insn);
+	bool write = writes_memory(insn);
+	struct span span;
+
+	if (!map_operand(em, insn->seg, offset, insn->memsize, write ? GWALK_WRITE : 0, &span))
+		return EMULATE_FAULT;
+	if (insn->op != INSN_MOV || !write)
+		mem = load(em, &span);
+	if (insn->op == INSN_CMPXCHG) {
+		compare_exchange(em, insn, &span, mem, &flags);
+	} else if (insn->form == INSN_REG_MEM && insn->op >= INSN_MOV) {
+		set_operand(em, insn,
+			    insn->op == INSN_MOVSX ? sign_extend(mem, insn->memsize) : mem);
+	} else if (insn->form == INSN_REG_MEM) {
+		r = compute(insn->op, operand, mem, insn->opsize, &flags);
+		if (insn->op != INSN_CMP)
+			set_operand(em, insn, r);
+	} else {
+		r = compute(insn->op, mem, operand, insn->opsize, &flags);
+		if (write)
+			store(em, &span, r);
+		if (insn->op == INSN_XCHG || insn->op == INSN_XADD)
+			set_operand(em, insn, mem);
+	}
+	em->regs->rflags =
+		(em->regs->rflags & ~ARITHMETIC_FLAGS) | (flags & ARITHMETIC_FLAGS);
+	return finish(em, insn->length);
+}
+
+struct string {
+	const struct insn *insn;
+	u16 port;
+	bool reads;  /* uses DS:rSI */
+	bool writes; /* uses ES:rDI */
+};
+
+/* Moves rSI or rDI on by n elements, within the address size. */
+static void advance(struct emulator *em, const struct insn *insn, unsigned reg, unsigned n)
+{
+	u64 step = (u64)n * insn->memsize;
+	u64 value = em->regs->gpr[reg];
+
+	value = em->regs->rflags & RFLAGS_DF ? value - step : value + step;
+	set_part(&em->regs->gpr[reg], insn->addrsize, value);
+}
+
+static bool iterate(struct emulator *em, const struct string *s)
+{
+	const struct insn *insn = s->insn;
+	u64 mask = size_mask(insn->addrsize), value;
+	struct span src, dst;
+
+	if (s->reads && !map_operand(em, insn->seg, em->regs->gpr[GPR_RSI] & mask, insn->memsize,
+				     0, &src))
+		return false;
+	if (s->writes && !map_operand(em, SREG_ES, em->regs->gpr[GPR_RDI] & mask, insn->memsize,
+				      GWALK_WRITE, &dst))
+		return false;
+	if (s->reads)
+		value = load(em, &src);
+	else if (insn->op == INSN_INS)
+		value = em->ops->port_in(em->ctx, s->port, insn->memsize);
+	else
+		value = em->regs->gpr[GPR_RAX];
+	if (s->writes)
+		store(em, &dst, value);
+	else if (insn->op == INSN_OUTS)
+		em->ops->port_out(em->ctx, s->port, insn->memsize,
+				  (u32)(value & size_mask(insn->memsize)));
+	else
+		set_part(&em->regs->gpr[GPR_RAX], insn->memsize, value);
+	return true;
+}
+
+/*
+ * OUTS of up to `max` elements by one call of the device, where they lie in
+ * one page of RAM, upwards, and no check stands between. Returns how many were
+ * done; 0 where the slow way has to decide.
+ */
+static unsigned output_bulk(struct emulator *em, const struct string *s, u64 max)
+{
+	const struct insn *insn = s->insn;
+	u64 offset = em->regs->gpr[GPR_RSI] & size_mask(insn->addrsize), linear;
+	struct span src;
+	u8 buffer[4 * EMULATE_MAX_ITERATIONS];
+	u64 n;
+
+	if (insn->op != INSN_OUTS || !em->ops->port_out_bulk || (em->regs->rflags & RFLAGS_DF) ||
+	    !linear_address(em, insn->seg, offset, insn->memsize, 0, &linear))
+		return 0;
+	n = MIN(max, (PAGE_SIZE - (linear & (PAGE_SIZE - 1))) / insn->memsize);
+	if (n < 2 || offset + n * insn->memsize - 1 > size_mask(insn->addrsize) ||
+	    !map_operand(em, insn->seg, offset, (unsigned)n * insn->memsize, 0, &src) ||
+	    guest_read(em->vm, GPA(src.gpa[0]), buffer, src.size))
+		return 0;
+	em->ops->port_out_bulk(em->ctx, s->port, insn->memsize, buffer, (unsigned)n);
+	return (unsigned)n;
+}
+
+static enum emulate_result run_string(struct emulator *em, const struct insn *insn, u16 port)
+{
+	struct string s = {insn, port, .reads = insn->op == INSN_MOVS || insn->op == INSN_LODS ||
+						insn->op == INSN_OUTS,
+			   .writes = insn->op == INSN_MOVS || insn->op == INSN_STOS ||
+				     insn->op == INSN_INS};
+	u64 *rcx = &em->regs->gpr[GPR_RCX];
+	u64 count = insn->rep ? *rcx & size_mask(insn->addrsize) : 1;
+	/* Single-stepping stops behind each iteration. */
+	unsigned budget = em->regs->rflags & RFLAGS_TF ? 1 : EMULATE_MAX_ITERATIONS, n;
+
+	while (count > 0 && budget > 0) {
+		n = output_bulk(em, &s, MIN(count, budget));
+		if (n == 0 && !iterate(em, &s))
+			return EMULATE_FAULT;
+		n = n ? n : 1;
+		if (s.reads)
+			advance(em, insn, GPR_RSI, n);
+		if (s.writes)
+			advance(em, insn, GPR_RDI, n);
+		count -= n;
+		budget -= n;
+		if (insn->rep)
+			set_part(rcx, insn->addrsize, count);
+	}
+	if (count == 0)
+		return finish(em, insn->length);
+	/* As between the iterations of a CPU: no second code breakpoint on resuming. */
+	em->trap = em->regs->rflags & RFLAGS_TF;
+	em->regs->rflags |= RFLAGS_RF;
+	return EMULATE_AGAIN;
+}
+
+static void begin(struct emulator *em)
+{
+	em->last[0].valid = em->last[1].valid = false;
+	em->trap = false;
+	memset(&em->fault, 0, sizeof(em->fault));
+}
+
+unsigned emulate_fetch(struct emulator *em, u8 bytes[DECODE_MAX_LENGTH])
+{
+	unsigned done = 0, n;
+	u64 linear, gpa;
+
+	begin(em);
+	while (done < DECODE_MAX_LENGTH) {
+		u64 offset = em->regs->rip + done;
+
+		if (!linear_address(em, SREG_CS, offset, 1, GWALK_FETCH, &linear) ||
+		    !translate(em, linear, GWALK_FETCH, &gpa))
+			break;
+		n = (unsigned)MIN(DECODE_MAX_LENGTH - done,
+				  PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
+		/* Near the end of the segment go byte by byte. */
+		if (!is_long(em) && offset + n - 1 > em->sregs->seg[SREG_CS].limit)
+			n = 1;
+		if (guest_read(em->vm, GPA(gpa), bytes + done, n))
+			break;
+		done += n;
+	}
+	return done;
+}
+
+enum emulate_result emulate_insn(struct emulator *em, const struct insn *insn)
+{
+	begin(em);
+	if (insn->op == INSN_INS || insn->op == INSN_OUTS)
+		return EMULATE_UNSUPPORTED; /* ports are checked by the CPU, before its exit */
+	if (insn->form == INSN_STRING)
+		return run_string(em, insn, 0);
+	return run_memory(em, insn);
+}
+
+enum emulate_result emulate_mmio(struct emulator *em)
+{
+	u8 bytes[DECODE_MAX_LENGTH];
+	struct insn insn;
+	unsigned len = emulate_fetch(em, bytes);
+	int error = decode_insn(bytes, len, emulate_mode(em), &insn);
+
+	if (error == -EAGAIN && em->fault.vector)
+		return EMULATE_FAULT;
+	if (error)
+		return EMULATE_UNSUPPORTED;
+	return emulate_insn(em, &insn);
+}
+
+enum emulate_result emulate_port_string(struct emulator *em, const struct emulate_port_string *io)
+{
+	struct insn insn = {.length = io->length, .op = io->in ? INSN_INS : INSN_OUTS,
+			    .form = INSN_STRING, .opsize = io->size, .memsize = io->size,
+			    .addrsize = io->addrsize, .seg = io->seg, .rep = io->rep};
+
+	begin(em);
+	if (io->size > 4)
+		return EMULATE_UNSUPPORTED;
+	return run_string(em, &insn, io->port);
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Executes one guest instruction whose memory operand is device memory, or a
+ * port string instruction, on a copy-free view of the vCPU's registers. It
+ * knows neither devices nor exits: both sides are the caller's. Segment
+ * checks, paging and faults are as the CPU would have them; #AC and debug
+ * registers' data breakpoints are not looked at.
+ */
+#ifndef VMM_EMULATE_H
+#define VMM_EMULATE_H
+
+#include "vmm/decode.h"
+#include "vmm/vcpu_state.h"
+
+struct vm;
+
+/*
+ * The caller's devices. Memory accesses have 1, 2, 4 or 8 bytes and stay in a
+ * page; a read returns by value and is cut to its size by the emulator.
+ */
+struct emulator_ops {
+	u64 (*mmio_read)(void *ctx, gpa_t gpa, unsigned size);
+	void (*mmio_write)(void *ctx, gpa_t gpa, unsigned size, u64 value);
+	u32 (*port_in)(void *ctx, u16 port, unsigned size);
+	void (*port_out)(void *ctx, u16 port, unsigned size, u32 value);
+	/* May be NULL: `count` values of `size` bytes each, one behind the other. */
+	void (*port_out_bulk)(void *ctx, u16 port, unsigned size, const void *data,
+			      unsigned count);
+};
+
+/* What to inject. In real mode there is no error code. */
+struct emulate_fault {
+	u8 vector;
+	bool has_error;
+	u32 error;
+	u64 cr2; /* for #PF */
+};
+
+struct emulator {
+	struct vm *vm;
+	struct vcpu_regs *regs;
+	const struct vcpu_sregs *sregs; /* the guest's view; the CPL is SS.DPL */
+	const u64 *pdpte;		/* as in struct gwalk_ctx */
+	unsigned maxphyaddr;
+	const struct emulator_ops *ops;
+	void *ctx;
+	/* Results. */
+	struct emulate_fault fault; /* with EMULATE_FAULT */
+	bool trap;		    /* with DONE and AGAIN: RFLAGS.TF asks for #DB (DR6.BS) now */
+	/* emulate.c's own: the page last used for reads [0] and writes [1]. */
+	struct {
+		u64 page, frame;
+		bool valid;
+	} last[2];
+};
+
+enum emulate_result {
+	EMULATE_DONE,	     /* registers, RIP and RFLAGS are as after the instruction */
+	EMULATE_AGAIN,	     /* a repeated string paused between iterations; run the guest on */
+	EMULATE_FAULT,	     /* inject ->fault; registers as before the instruction or iteration */
+	EMULATE_UNSUPPORTED, /* nothing was done */
+};
+
+/* Iterations of a string instruction in one call: bounded work for each exit. */
+#define EMULATE_MAX_ITERATIONS 256
+
+/*
+ * Fetches the instruction at CS:RIP, at most 15 bytes, at most two pages, each
+ * once. Returns how many bytes lie before a fault, the end of CS, or code that
+ * is not in RAM; ->fault tells what stopped it, vector 0 for the last.
+ */
+unsigned emulate_fetch(struct emulator *em, u8 bytes[DECODE_MAX_LENGTH]);
+
+/* 16, 32 or 64: how the current code segment is decoded. */
+unsigned emulate_mode(const struct emulator *em);
+
+/*
+ * Executes a decoded instruction; ports are out of its reach. All faults come
+ * before the first access to a device, so a read with a side effect is done
+ * once. An operand that is not RAM, or RAM that refuses a write, goes to the
+ * mmio hooks, in two pieces where it crosses a page. Not atomic against other
+ * vCPUs. Caller clears interrupt shadows. Source: SDM volume 2; volume 1,
+ * "EFLAGS Register"; volume 3, "Segment-Level Protection".
+ */
+enum emulate_result emulate_insn(struct emulator *em, const struct insn *insn);
+
+/* Fetch, decode and execute: the answer to an access to device memory. */
+enum emulate_result emulate_mmio(struct emulator *em);
+
+/* What an exit for INS or OUTS tells; the CPU has checked the right to the port. */
+struct emulate_port_string {
+	u16 port;
+	u8 size;     /* 1, 2, 4 */
+	u8 addrsize; /* 2, 4, 8 */
+	u8 seg;	     /* enum sreg of OUTS's source; INS always uses ES */
+	u8 length;   /* of the instruction */
+	bool in;
+	bool rep;
+};
+enum emulate_result emulate_port_string(struct emulator *em,
+					const struct emulate_port_string *io);
+
+#endif
