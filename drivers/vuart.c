@@ -466,8 +466,7 @@ static void uart_reset(struct vdev *dev)
 	u->r.dll = dll;
 	u->r.dlm = dlm;
 	u->r.msr = modem_inputs(0);
-	update_line(u);
-	fill_rx(u);
+	fill_rx(u); /* lowers the line, too */
 }
 
 static int uart_create(struct vdev *dev)

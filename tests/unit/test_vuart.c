@@ -271,13 +271,13 @@ static void receive_without_fifo(void **state)
 	(void)state;
 	out(MCR, 0x08);
 	out(IER, 0x01);
-	fake_vm_type(vm, 0, "xyz", 3);
+	fake_vm_type(vm, 0, "x\0z", 3);
 	assert_int_equal(vm->console[0].rx_count, 2); /* one register: the others wait */
 	assert_int_equal(in(LSR), 0x61);
 	assert_int_equal(in(IIR), 0x04);
 	assert_int_equal(in(RBR), 'x');
 	assert_int_equal(vm->edges[IRQ], 2);
-	assert_int_equal(in(RBR), 'y');
+	assert_int_equal(in(RBR), 0x00);
 	assert_int_equal(in(RBR), 'z');
 	assert_int_equal(in(LSR), 0x60);
 	assert_int_equal(in(IIR), 0x01);
@@ -371,10 +371,26 @@ static void character_timeout(void **state)
 	assert_int_equal(in(IIR), 0xc1);
 	fake_vm_advance(vm, 1000 * us);
 	assert_int_equal(in(IIR), 0xcc);
-	/* A reset of the receive FIFO ends it as well. */
+	/* A reset of the receive FIFO ends it as well, and one still to come. */
 	out(FCR, 0xc3);
 	assert_int_equal(in(IIR), 0xc1);
 	assert_int_equal(in(LSR), 0x60);
+	fake_vm_type(vm, 0, "e", 1);
+	out(FCR, 0xc3);
+	fake_vm_advance(vm, 1000000 * us);
+	assert_int_equal(in(IIR), 0xc1);
+	/* So does a reset of the chip. */
+	fake_vm_type(vm, 0, "f", 1);
+	uart->type->reset(uart);
+	fake_vm_advance(vm, 1000000 * us);
+	out(IER, 0x01);
+	assert_int_equal(in(IIR), 0x01);
+	/* Bytes by loopback have it too. */
+	out(FCR, 0xc1);
+	out(MCR, 0x10);
+	out(THR, 'g');
+	fake_vm_advance(vm, 1000000 * us);
+	assert_int_equal(in(IIR), 0xcc);
 }
 
 static void fcr_needs_its_enable_bit(void **state)
@@ -532,7 +548,27 @@ static void out2_gates_the_line(void **state)
 	assert_true(vm->level[IRQ]);
 	out(MCR, 0x00);
 	assert_false(vm->level[IRQ]);
+	out(MCR, 0x08);
+	assert_true(vm->level[IRQ]);
+	out(MCR, 0x18);
+	assert_false(vm->level[IRQ]);
 	assert_int_equal(in(IIR), 0x02);
+}
+
+/* Clearing the FIFO drops the line before waiting input raises it again. */
+static void refilled_fifo_makes_an_edge(void **state)
+{
+	u8 text[32] = {0};
+
+	(void)state;
+	out(FCR, 0x01);
+	out(MCR, 0x08);
+	out(IER, 0x01);
+	fake_vm_type(vm, 0, text, sizeof(text));
+	assert_int_equal(vm->edges[IRQ], 1);
+	out(FCR, 0x03);
+	assert_true(vm->level[IRQ]);
+	assert_int_equal(vm->edges[IRQ], 2);
 }
 
 /* Input waits through a reset of the chip; the guest still gets it. */
@@ -646,6 +682,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(overrun, setup, teardown),
 		cmocka_unit_test_setup_teardown(priorities, setup, teardown),
 		cmocka_unit_test_setup_teardown(out2_gates_the_line, setup, teardown),
+		cmocka_unit_test_setup_teardown(refilled_fifo_makes_an_edge, setup, teardown),
 		cmocka_unit_test_setup_teardown(reset_lets_input_in, setup, teardown),
 		cmocka_unit_test_setup_teardown(restore_brings_back_line_and_timer, setup, teardown),
 		cmocka_unit_test_setup_teardown(any_blob_is_safe, setup, teardown),
