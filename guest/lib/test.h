@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a test program is made of. It prints `ok NAME`, `skip NAME: why` or
+ * `FAIL NAME: what` for each check and ends by the debug-exit port with 0, or
+ * with 1 after a failure. On a machine without that port it prints `done` and
+ * halts, or first writes to the port that the word `exit-port=` names.
+ */
+#ifndef GUEST_LIB_TEST_H
+#define GUEST_LIB_TEST_H
+
+#include "guest/lib/types.h"
+
+/* The program: called with the console, the IDT and `boot` ready, IF = 0. */
+void test_main(void);
+
+/* One verdict. */
+void test_check(const char *name, bool ok, const char *what);
+/* Equality of numbers, printed in hexadecimal where they differ. */
+void test_equal(const char *name, u64 got, u64 want);
+void test_skip(const char *name, const char *why);
+
+#define CHECK(name, condition) test_check(name, condition, #condition)
+
+/* Ends the program with a code of its own. */
+_Noreturn void test_exit(u32 code);
+
+/*
+ * Counts the starts of a machine that resets itself: the number, from 1, is
+ * kept in battery-backed RAM (CMOS 70h/71h). restarts_end makes the next
+ * program begin at 1 again.
+ */
+unsigned restarts_count(void);
+void restarts_end(void);
+
+#endif
