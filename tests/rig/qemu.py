@@ -98,6 +98,13 @@ class Qemu:
         self.command("screendump", filename=path)
         return read_ppm(path)
 
+    def memory(self, address, size):
+        """Bytes of physical memory."""
+        path = os.path.join(self.folder, "memory.bin")
+        self.command("pmemsave", val=address, size=size, filename=path)
+        with open(path, "rb") as file:
+            return file.read()
+
 
 def arguments(config, iso, qmp, kvm):
     cpu = config.model or ("host" if kvm else "max")

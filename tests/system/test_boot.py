@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""From GRUB to the banner: firmwares, cores, load addresses, screens, what a machine may lack,
+and Trivet's own ends and faults."""
+
+import os
+import re
+import struct
+
+import pytest
+
+from conftest import ROOT, built
+from rig import screen, session
+
+BANNER = r"^Trivet \S+"
+FONT = os.path.join(ROOT, "drivers/fbcon.psf")
+ACPI_BY_UEFI = r"(?i)acpi.*\b(rev(ision)?|rsdp) 2"
+
+
+# ---- cores in Bochs: firmware, model, how many
+
+@pytest.mark.parametrize("firmware,model,pcpus", [
+    ("bios", "sandy_bridge", 1), ("bios", "haswell", 2), ("bios", "arrandale", 4),
+    ("bios", "tigerlake", 8), ("uefi", "haswell", 1)])
+def test_all_cores_in_vmx_operation(boot, firmware, model, pcpus):
+    boot(emulator="bochs", firmware=firmware, model=model, pcpus=pcpus, timeout=120,
+         expect=[BANNER, r"\b%d (core|pCPU|CPU)s? .*VMX" % pcpus], reject=["^panic"])
+
+
+# ---- preflight: one line for what is missing, then a clean stop
+
+LACKING = {
+    "no EPT": (dict(emulator="bochs", model="penryn"), r"EPT"),
+    "no unrestricted guest": (dict(emulator="bochs", model="lynnfield"), r"unrestricted guest"),
+    "no VMX, BIOS": (dict(emulator="qemu", pcpus=4), r"VMX"),
+    "no VMX, UEFI": (dict(emulator="qemu", firmware="uefi", pcpus=4), r"VMX"),
+    "too little memory": (dict(emulator="bochs", pmem=16), r"memory"),
+}
+
+
+@pytest.mark.parametrize("name", LACKING)
+def test_preflight(boot, name):
+    fields, what = LACKING[name]
+    if fields["emulator"] == "qemu" and session.choose("auto") == "qemu":
+        pytest.skip("QEMU has VMX on this machine")
+    boot(timeout=90, expect=[BANNER, r"(?i)%s" % what, "safe to switch off"], reject=["^panic"],
+         hv="exit=poweroff" if fields["emulator"] == "bochs" else "", **fields)
+
+
+@pytest.mark.skipif(session.choose("auto") == "qemu", reason="QEMU has VMX on this machine")
+@pytest.mark.parametrize("firmware", ["bios", "uefi"])
+def test_without_vmx_all_but_vmx_works(boot, firmware):
+    """Memory map, ACPI of that firmware, 4 cores started and counted."""
+    text = boot(emulator="qemu", firmware=firmware, pcpus=4, timeout=90,
+                expect=[BANNER, "(?i)VMX"]).text
+    assert re.search(r"\b4 (core|pCPU|CPU)s?", text)
+    assert re.search(r"(?i)memory", text)
+    if firmware == "uefi":
+        assert "MCFG" in text and re.search(ACPI_BY_UEFI, text)
+
+
+# ---- the screen shows what the serial line shows
+
+def log_lines(text):
+    return [line.rstrip() for line in text.replace("\r", "").split("\n") if line.strip()]
+
+
+SCREENS = {"framebuffer, UEFI": ("uefi", False), "framebuffer, BIOS": ("bios", True),
+           "VGA text": ("bios", False)}
+
+
+@pytest.mark.skipif(session.choose("auto") == "qemu", reason="reads the screen of a machine that stops")
+@pytest.mark.parametrize("name", SCREENS)
+def test_screen_shows_the_log(name):
+    firmware, video = SCREENS[name]
+    config = session.Config(emulator="qemu", firmware=firmware, video=video, pcpus=2,
+                            hv="exit=poweroff", image=built("trivet.elf"), timeout=60)
+    with session.Session(config) as run:
+        while "safe to switch off" not in run.console.text() and run.machine.poll() is None:
+            before = len(run.console.data)
+            run.console.wait_change(before, 20)
+            assert len(run.console.data) > before, run.console.text()
+        serial = log_lines(run.console.text()[run.console.text().index("Trivet "):])
+        if name == "VGA text":
+            shown, columns = screen.vga_text_of(run.machine.memory(0xb8000, 4000)), 80
+        else:
+            dump = run.machine.screendump()
+            shown, columns = screen.text_of(dump, FONT), dump[0] // 8
+    for line in serial[-8:]:
+        for at in range(0, len(line), columns):
+            assert line[at:at + columns].rstrip() in shown, "\n".join(shown)
+
+
+# ---- where the image lies
+
+def moved_image(path, address):
+    """A copy whose relocatable tag asks for an address from `address` on."""
+    data = bytearray(open(built("trivet.elf"), "rb").read())
+    at = data.index(struct.pack("<I", 0xe85250d6)) + 16
+    while True:
+        kind, _, size = struct.unpack_from("<HHI", data, at)
+        assert kind, "no relocatable tag"
+        if kind == 10:
+            struct.pack_into("<I", data, at + 8, address)
+            break
+        at += (size + 7) & ~7
+    path.write_bytes(data)
+    return str(path)
+
+
+@pytest.mark.parametrize("address", [0x1400000, 0x8000000])
+def test_loads_above_16_mib(boot, tmp_path, address):
+    boot(emulator="bochs", image=moved_image(tmp_path / "trivet.elf", address),
+         expect=[BANNER, "VMX"], reject=["^panic"])
+
+
+# ---- faults of Trivet's own, and bad options
+
+def test_fault_prints_a_symbolised_line(boot):
+    """The rig takes a panic of the emulator for a failure, Trivet's own is expected here."""
+    boot(emulator="bochs", hv="selftest=fault",
+         expect=[r"panic: .* in \w+\+0x[0-9a-f]+", r"rax [0-9a-f]{16}", r"rip [0-9a-f]{16}"])
+
+
+def test_panic_names_its_place(boot):
+    boot(emulator="bochs", hv="selftest=panic", expect=[r"panic: .*, in \w+\+0x"])
+
+
+BAD_WORDS = {
+    "option": ("colour=red", [], r"colour=red"),
+    "module word": ("", ["{demo} colour=red"], r"colour=red"),
+    "before --": ("", ["{demo} root=/dev/vda"], r"root=.*--"),
+    "cpus": ("", ["{demo} cpus=2"], r"cpus=2"),
+    "disk": ("", ["{demo}", "/etc/passwd kind=disk"], r"kind=disk"),
+    "memory": ("", ["{demo} mem=900G"], r"mem"),
+    "not an image": ("", ["/etc/passwd mem=64M"], r"module 1"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_WORDS)
+def test_bad_configuration_is_a_message(boot, name):
+    hv, modules, expect = BAD_WORDS[name]
+    modules = [text.replace("{demo}", built("guest/demo.elf")) for text in modules]
+    boot(emulator="bochs", hv=hv, modules=modules, expect=[expect], reject=["^panic"])
