@@ -155,9 +155,7 @@ static inline bool pit_out(const struct pit_channel *ch, s64 clock)
 
 	if (ch->mode == 0)
 		return ch->state != COUNT_IDLE && e >= ch->count;
-	if (ch->state == COUNT_IDLE)
-		return true;
-	if (is_periodic(ch) && ch->state == COUNT_HELD)
+	if (ch->state == COUNT_IDLE || (ch->state == COUNT_HELD && ch->mode > 1))
 		return true;
 	switch (ch->mode) {
 	case 1:
@@ -301,19 +299,22 @@ static void write_control(struct pit_channel *ch, u8 value)
 /* A whole count was written: when it is loaded depends on the mode. */
 static void load_count(struct pit_channel *ch, u16 raw, s64 clock)
 {
-	bool bcd = ch->control & CONTROL_BCD;
+	bool triggered = ch->mode == 1 || ch->mode == 5, bcd = ch->control & CONTROL_BCD;
+	/* A count not yet loaded is just replaced. */
+	bool counting = ch->state != COUNT_IDLE && clock >= ch->start;
 	u32 count = bcd ? from_bcd(raw) : raw;
 
 	if (count == 0)
 		count = bcd ? 10000 : 65536;
 	if (count == 1 && is_periodic(ch))
 		count = 2;
-	if (ch->mode == 1 || ch->mode == 5 || (is_periodic(ch) && ch->state == COUNT_HELD)) {
+	if (triggered ? counting || ch->state == COUNT_IDLE
+		      : counting && is_periodic(ch) && ch->state == COUNT_HELD) {
 		/* The next trigger loads it. */
 		ch->next = count;
 		ch->pending = 1;
 		ch->load_at = CLOCK_NEVER;
-	} else if (is_periodic(ch) && ch->state == COUNT_RUNNING && clock >= ch->start) {
+	} else if (counting && is_periodic(ch)) {
 		s64 phase = (clock - ch->start) % ch->count, high = high_clocks(ch->count);
 
 		ch->next = count;
@@ -323,7 +324,7 @@ static void load_count(struct pit_channel *ch, u16 raw, s64 clock)
 		ch->count = count;
 		ch->start = clock + 1;
 		ch->held = 0;
-		ch->state = ch->gate ? COUNT_RUNNING : COUNT_HELD;
+		ch->state = triggered || ch->gate ? COUNT_RUNNING : COUNT_HELD;
 	}
 }
 
@@ -362,8 +363,7 @@ static void latch_count(struct pit_channel *ch, s64 clock)
 
 static void latch_status(struct pit_channel *ch, s64 clock)
 {
-	bool null = ch->state == COUNT_IDLE || ch->pending ||
-		    (ch->state == COUNT_RUNNING && clock < ch->start);
+	bool null = ch->state == COUNT_IDLE || ch->pending || clock < ch->start;
 
 	if (ch->status_latched)
 		return;
@@ -470,7 +470,8 @@ static void gate_rise(struct pit_channel *ch, s64 clock)
 {
 	if (ch->mode == 0 || ch->mode == 4) {
 		if (ch->state == COUNT_HELD) {
-			ch->start = clock - ch->held;
+			/* A count written in this very clock is still to be loaded. */
+			ch->start = MAX(ch->start, clock - ch->held);
 			ch->state = COUNT_RUNNING;
 		}
 		return;

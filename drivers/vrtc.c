@@ -347,9 +347,9 @@ static u8 read_ram(struct vdev *dev)
 	if (reg == REG_A && update_near(rtc))
 		value |= A_UIP;
 	if (reg == REG_C) {
-		/* A flag may have come up that no timer was armed for. */
-		update_irq(dev);
-		value = rtc->regs.ram[REG_C];
+		value &= C_FLAGS;
+		if (value & rtc->regs.ram[REG_B])
+			value |= C_IRQF;
 		rtc->regs.ram[REG_C] = 0;
 		update_irq(dev);
 	}
@@ -520,19 +520,25 @@ static int vrtc_restore(struct vdev *dev, const void *blob, size_t size)
 {
 	struct vrtc *rtc = dev->state;
 	struct rtc_regs regs;
-	u8 b, c, irqf;
+	u64 now = vm_now(dev->vm);
+	bool irq;
+	u8 c;
 
 	if (size != sizeof(regs))
 		return -EINVAL;
 	memcpy(&regs, blob, sizeof(regs));
-	b = regs.ram[REG_B];
 	c = regs.ram[REG_C];
-	irqf = b & c & C_FLAGS ? C_IRQF : 0;
+	irq = c & C_IRQF;
 	if (regs.index > 127 || regs.index_extended > 127 || (regs.ram[REG_A] & A_UIP) ||
-	    regs.ram[REG_D] != D_VRT || (c & ~C_FLAGS) != irqf || (irqf && regs.deadline))
+	    regs.ram[REG_D] != D_VRT || (c & ~(C_IRQF | C_FLAGS)) ||
+	    (irq && (!(c & regs.ram[REG_B] & C_FLAGS) || regs.deadline)))
+		return -EINVAL;
+	/* The clock of the VM, restored before its devices, bounds all moments. */
+	if (regs.seen > now || (s64)(now - regs.base) < 0 ||
+	    regs.done > (now - regs.base) / rtc->hz)
 		return -EINVAL;
 	rtc->regs = regs;
-	vm_irq_line(dev->vm, RTC_LINE, irqf);
+	vm_irq_line(dev->vm, RTC_LINE, irq);
 	if (regs.deadline)
 		vtimer_arm(&rtc->timer, regs.deadline);
 	else
