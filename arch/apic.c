@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Local APIC driver. Registers are named by their xAPIC offset; in x2APIC mode
+ * the same register is MSR 800h + offset / 16, and only the interrupt command
+ * register differs, being one of 64 bits.
+ */
+#include "arch/apic.h"
+
+#include "arch/cpu.h"
+#include "arch/lib/errno.h"
+#include "arch/lib/log.h"
+#include "arch/memory.h"
+#include "arch/msr.h"
+#include "arch/trap.h"
+#include "arch/tsc.h"
+
+enum {
+	APIC_ID = 0x020,
+	APIC_VERSION = 0x030,
+	APIC_TPR = 0x080,
+	APIC_EOI = 0x0b0,
+	APIC_DFR = 0x0e0,
+	APIC_SVR = 0x0f0,
+	APIC_ESR = 0x280,
+	APIC_LVT_CMCI = 0x2f0,
+	APIC_ICR = 0x300,
+	APIC_ICR_HIGH = 0x310,
+	APIC_LVT_TIMER = 0x320,
+	APIC_LVT_THERMAL = 0x330,
+	APIC_LVT_PERFORMANCE = 0x340,
+	APIC_LVT_LINT0 = 0x350,
+	APIC_LVT_ERROR = 0x370,
+	APIC_TIMER_INITIAL = 0x380,
+	APIC_TIMER_CURRENT = 0x390,
+	APIC_TIMER_DIVIDE = 0x3e0,
+};
+
+#define BASE_X2APIC  BIT(10)
+#define BASE_ENABLE  BIT(11)
+#define BASE_ADDRESS BITS(51, 12)
+
+#define SVR_ENABLE  BIT(8)
+#define VERSION_LVT BITS(23, 16) /* entries less one */
+
+#define LVT_MASKED	 BIT(16)
+#define LVT_TSC_DEADLINE BIT(18)
+
+#define ICR_FIXED	  FIELD_PREP(BITS(10, 8), 0)
+#define ICR_NMI		  FIELD_PREP(BITS(10, 8), 4)
+#define ICR_INIT	  FIELD_PREP(BITS(10, 8), 5)
+#define ICR_STARTUP	  FIELD_PREP(BITS(10, 8), 6)
+#define ICR_PENDING	  BIT(12)
+#define ICR_ASSERT	  BIT(14)
+#define ICR_HIGH_ID	  BITS(31, 24)
+#define ICR_X2APIC_ID	  BITS(63, 32)
+#define ICR_PATIENCE_US	  100000
+
+#define CPUID1_EDX_APIC		BIT(9)
+#define CPUID1_ECX_X2APIC	BIT(21)
+#define CPUID1_ECX_TSC_DEADLINE BIT(24)
+
+#define DIVIDE_BY_16   3
+#define CALIBRATION_US 5000
+
+static bool x2apic;
+static volatile u8 *xapic; /* the register page, at the same address on all CPUs */
+static bool deadline_mode;
+static u64 timer_hz; /* 0 until the one-shot timer has been measured */
+
+static u32 apic_read(u32 reg)
+{
+	if (x2apic)
+		return (u32)rdmsr(MSR_X2APIC_BASE + (reg >> 4));
+	return *(volatile u32 *)(xapic + reg);
+}
+
+static void apic_write(u32 reg, u32 value)
+{
+	if (x2apic)
+		wrmsr(MSR_X2APIC_BASE + (reg >> 4), value);
+	else
+		*(volatile u32 *)(xapic + reg) = value;
+}
+
+static void end_interrupt(u8 vector)
+{
+	(void)vector;
+	apic_eoi();
+}
+
+/* A spurious interrupt is not in service, so it gets no EOI. */
+static void ignore_interrupt(u8 vector)
+{
+	(void)vector;
+}
+
+int apic_init(u32 id_max)
+{
+	u64 base;
+
+	if (!(cpuid(1, 0).edx & CPUID1_EDX_APIC))
+		return -ENODEV;
+	base = rdmsr(MSR_APIC_BASE);
+	x2apic = (base & BASE_ENABLE) && (base & BASE_X2APIC);
+	if (!x2apic && id_max > APIC_ID_XAPIC_MAX)
+		x2apic = (cpuid(1, 0).ecx & CPUID1_ECX_X2APIC) != 0;
+	if (!x2apic) {
+		xapic = phys_map(HPA(base & BASE_ADDRESS), PAGE_SIZE, PHYS_UNCACHED);
+		if (!xapic)
+			return -ENODEV;
+	}
+	irq_register(APIC_VECTOR_TIMER, end_interrupt);
+	irq_register(APIC_VECTOR_KICK, end_interrupt);
+	irq_register(APIC_VECTOR_SPURIOUS, ignore_interrupt);
+	apic_cpu_init();
+	return 0;
+}
+
+static void timer_setup(void)
+{
+	apic_write(APIC_TIMER_INITIAL, 0);
+	apic_write(APIC_TIMER_DIVIDE, DIVIDE_BY_16);
+	apic_write(APIC_LVT_TIMER, APIC_VECTOR_TIMER | (deadline_mode ? LVT_TSC_DEADLINE : 0));
+	/* The switch of mode must be done before the first write of the deadline. */
+	__asm__ volatile("mfence" ::: "memory");
+}
+
+void apic_cpu_init(void)
+{
+	/* In the order of the version's entry count: the nth exists when it is above n. */
+	static const u16 optional[] = {[4] = APIC_LVT_PERFORMANCE, [5] = APIC_LVT_THERMAL,
+				       [6] = APIC_LVT_CMCI};
+	u64 base = rdmsr(MSR_APIC_BASE), want = base | BASE_ENABLE;
+	u32 last;
+
+	if (x2apic)
+		want |= BASE_X2APIC;
+	/* From disabled to x2APIC leads through xAPIC: "x2APIC State Transitions". */
+	if (!(base & BASE_ENABLE))
+		wrmsr(MSR_APIC_BASE, base | BASE_ENABLE);
+	if (want != (base | BASE_ENABLE))
+		wrmsr(MSR_APIC_BASE, want);
+
+	apic_write(APIC_TPR, 0);
+	if (!x2apic)
+		apic_write(APIC_DFR, ~0u); /* flat model, as after reset */
+	apic_write(APIC_SVR, (u32)SVR_ENABLE | APIC_VECTOR_SPURIOUS);
+	last = (u32)FIELD_GET(VERSION_LVT, apic_read(APIC_VERSION));
+	for (u32 i = 4; i < ARRAY_SIZE(optional) && i <= last; i++)
+		apic_write(optional[i], LVT_MASKED);
+	apic_write(APIC_LVT_LINT0, LVT_MASKED);
+	apic_write(APIC_LVT_ERROR, LVT_MASKED);
+	apic_write(APIC_ESR, 0);
+	timer_setup();
+}
+
+bool apic_is_x2apic(void)
+{
+	return x2apic;
+}
+
+u32 apic_id(void)
+{
+	u32 id = apic_read(APIC_ID);
+
+	return x2apic ? id : id >> 24;
+}
+
+void apic_eoi(void)
+{
+	apic_write(APIC_EOI, 0);
+}
+
+/* Waits until the last interrupt command is out; x2APIC has no such state. */
+static int icr_wait(void)
+{
+	u64 start = rdtsc(), patience = muldiv64(ICR_PATIENCE_US, tsc_hz, 1000000);
+
+	while (apic_read(APIC_ICR) & ICR_PENDING) {
+		if (rdtsc() - start > patience)
+			return -EIO;
+		cpu_relax();
+	}
+	return 0;
+}
+
+static int send(u32 id, u64 command)
+{
+	int error;
+
+	if (x2apic) {
+		/* Unlike xAPIC's, these writes do not wait for earlier stores: "MSR
+		 * Access in x2APIC Mode". */
+		__asm__ volatile("mfence; lfence" ::: "memory");
+		wrmsr(MSR_X2APIC_BASE + (APIC_ICR >> 4),
+		      command | FIELD_PREP(ICR_X2APIC_ID, id));
+		return 0;
+	}
+	error = icr_wait();
+	if (error)
+		return error;
+	apic_write(APIC_ICR_HIGH, (u32)FIELD_PREP(ICR_HIGH_ID, id));
+	apic_write(APIC_ICR, (u32)command);
+	return icr_wait();
+}
+
+int apic_send_fixed(u32 id, u8 vector)
+{
+	return send(id, ICR_FIXED | ICR_ASSERT | vector);
+}
+
+int apic_send_nmi(u32 id)
+{
+	return send(id, ICR_NMI | ICR_ASSERT);
+}
+
+int apic_send_init(u32 id)
+{
+	return send(id, ICR_INIT | ICR_ASSERT);
+}
+
+int apic_send_startup(u32 id, hpa_t page)
+{
+	return send(id, ICR_STARTUP | ICR_ASSERT | (page.v >> PAGE_SHIFT & 0xff));
+}
+
+void apic_timer_init(bool use_deadline)
+{
+	u64 start, ticks;
+
+	deadline_mode = use_deadline && (cpuid(1, 0).ecx & CPUID1_ECX_TSC_DEADLINE);
+	if (!deadline_mode) {
+		apic_write(APIC_LVT_TIMER, LVT_MASKED | APIC_VECTOR_TIMER);
+		apic_write(APIC_TIMER_INITIAL, ~0u);
+		start = rdtsc_ordered();
+		tsc_delay_us(CALIBRATION_US);
+		ticks = ~0u - apic_read(APIC_TIMER_CURRENT);
+		timer_hz = MAX(muldiv64(ticks, tsc_hz, rdtsc_ordered() - start), 1);
+	}
+	timer_setup();
+	if (deadline_mode)
+		log_info("apic: %s, timer by TSC deadline", x2apic ? "x2APIC" : "xAPIC");
+	else
+		log_info("apic: %s, timer at %lu.%03lu MHz", x2apic ? "x2APIC" : "xAPIC",
+			 timer_hz / 1000000, timer_hz / 1000 % 1000);
+}
+
+void apic_timer_arm(u64 deadline)
+{
+	u64 now, ticks = 0;
+
+	if (deadline_mode) {
+		/* 0 would switch it off. */
+		wrmsr(MSR_TSC_DEADLINE, MAX(deadline, 1));
+		return;
+	}
+	now = rdtsc();
+	if (deadline > now)
+		ticks = muldiv64(deadline - now, timer_hz, tsc_hz);
+	apic_write(APIC_TIMER_INITIAL, (u32)MIN(ticks, 0xfffffffe) + 1);
+}
+
+void apic_timer_stop(void)
+{
+	if (deadline_mode)
+		wrmsr(MSR_TSC_DEADLINE, 0);
+	else
+		apic_write(APIC_TIMER_INITIAL, 0);
+}

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Start of the application processors, and their mailboxes. The page they
+ * start on is filled anew for each: one stack, one struct pcpu. A CPU that is
+ * given up gets an INIT first, so that it cannot turn up late on memory that
+ * is no longer its own.
+ */
+#include "arch/smp.h"
+
+#include "arch/apic.h"
+#include "arch/cpu.h"
+#include "arch/lib/log.h"
+#include "arch/lib/string.h"
+#include "arch/memory.h"
+#include "arch/panic.h"
+#include "arch/percpu.h"
+#include "arch/trap.h"
+#include "arch/tsc.h"
+
+/* The manual's delays, and how long a CPU may take. */
+#define INIT_DELAY_US	 10000
+#define STARTUP_DELAY_US 200
+#define STARTUP_TIMES	 2
+#define PATIENCE_US	 1000000
+
+#define SYNC_ROUNDS 16
+
+/* tramp.asm */
+struct smp_start {
+	u32 gdt_base;
+	u32 far_offset;
+	u16 far_segment, unused;
+	u32 cr3;
+	u64 stack;
+	u64 entry;
+	u64 argument;
+} __attribute__((packed));
+
+extern const u8 tramp_start[], tramp_data[], tramp_end[];
+extern const u32 tramp_gdt_offset, tramp_64_offset;
+
+enum mail { MAIL_FREE, MAIL_CLAIMED, MAIL_POSTED };
+
+/* One for each CPU; state is changed by atomic operations only, and says who
+ * may touch the rest: CLAIMED the sender, POSTED the CPU itself. */
+static struct mailbox {
+	u32 state;
+	void (*fn)(void *arg);
+	void *arg;
+} __attribute__((aligned(64))) mailboxes[PCPU_MAX];
+
+/* The ping-pong that compares TSCs: phase 2n+1 is the boot CPU's, 2n+2 the answer. */
+static struct {
+	u32 phase;
+	u64 answer;
+} sync;
+
+static u64 base_cr3;
+static u32 stopping;
+
+static bool wait_for(const u32 *word, u32 value)
+{
+	u64 start = rdtsc(), patience = muldiv64(PATIENCE_US, tsc_hz, 1000000);
+
+	while (__atomic_load_n(word, __ATOMIC_ACQUIRE) != value) {
+		if (rdtsc() - start > patience)
+			return false;
+		cpu_relax();
+	}
+	return true;
+}
+
+static void sync_answer(void)
+{
+	for (u32 i = 0; i < SYNC_ROUNDS; i++) {
+		if (!wait_for(&sync.phase, 2 * i + 1))
+			return;
+		sync.answer = rdtsc_ordered();
+		__atomic_store_n(&sync.phase, 2 * i + 2, __ATOMIC_RELEASE);
+	}
+}
+
+/* The answer must lie between question and receipt, or the TSCs differ. */
+static void sync_compare(u32 id)
+{
+	u64 closest = ~0ull;
+	s64 offset = 0;
+
+	for (u32 i = 0; i < SYNC_ROUNDS; i++) {
+		u64 asked = rdtsc_ordered(), received;
+
+		__atomic_store_n(&sync.phase, 2 * i + 1, __ATOMIC_RELEASE);
+		if (!wait_for(&sync.phase, 2 * i + 2))
+			return;
+		received = rdtsc_ordered();
+		if (received - asked < closest) {
+			closest = received - asked;
+			offset = (s64)(sync.answer - asked - closest / 2);
+		}
+	}
+	if ((u64)(offset < 0 ? -offset : offset) > closest)
+		log_warn("tsc: core with APIC id %u is %ld ticks off, round trip %lu", id, offset,
+			 closest);
+}
+
+/* First C of another CPU, on its own stack, in the tables of the trampoline. */
+static _Noreturn void ap_main(struct pcpu *pcpu)
+{
+	write_cr3(base_cr3);
+	pcpu_load(pcpu);
+	apic_cpu_init();
+	__atomic_store_n(&pcpu->shared.started, 1, __ATOMIC_RELEASE);
+	sync_answer();
+	smp_idle();
+}
+
+static void prepare_page(hpa_t page, u8 *bytes, const struct pcpu *pcpu)
+{
+	struct smp_start start = {
+		.gdt_base = (u32)page.v + tramp_gdt_offset,
+		.far_offset = (u32)page.v + tramp_64_offset,
+		.far_segment = 0x08,
+		.cr3 = (u32)memory_trampoline_cr3(),
+		.stack = pcpu->stack_top,
+		.entry = (u64)ap_main,
+		.argument = (u64)pcpu,
+	};
+
+	memcpy(bytes, tramp_start, (size_t)(tramp_end - tramp_start));
+	memcpy(bytes + (tramp_data - tramp_start), &start, sizeof(start));
+}
+
+static bool start_one(hpa_t page, u8 *bytes, u32 id)
+{
+	struct pcpu *pcpu = pcpu_create(id);
+	bool up = false;
+
+	if (!pcpu) {
+		log_warn("smp: no room for the core with APIC id %u", id);
+		return false;
+	}
+	prepare_page(page, bytes, pcpu);
+	__atomic_store_n(&sync.phase, 0, __ATOMIC_RELEASE);
+	apic_send_init(id);
+	tsc_delay_us(INIT_DELAY_US);
+	for (unsigned i = 0; i < STARTUP_TIMES && !up; i++) {
+		apic_send_startup(id, page);
+		tsc_delay_us(STARTUP_DELAY_US);
+		up = __atomic_load_n(&pcpu->shared.started, __ATOMIC_ACQUIRE);
+	}
+	if (up || wait_for(&pcpu->shared.started, 1)) {
+		sync_compare(id);
+		return true;
+	}
+	log_warn("smp: the core with APIC id %u did not start; it is left out", id);
+	apic_send_init(id);
+	tsc_delay_us(INIT_DELAY_US);
+	pcpu_cancel(pcpu);
+	return false;
+}
+
+/* An NMI is one of ours only when the others are being stopped. */
+static bool on_nmi(struct trap_frame *frame)
+{
+	(void)frame;
+	if (!__atomic_load_n(&stopping, __ATOMIC_ACQUIRE))
+		return false;
+	for (;;)
+		__asm__ volatile("cli; hlt");
+}
+
+unsigned smp_start(const u32 *apic_ids, unsigned count, unsigned limit)
+{
+	hpa_t page = memory_trampoline();
+	u8 *bytes = page.v ? phys_map(page, PAGE_SIZE, PHYS_WRITE_BACK) : NULL;
+
+	this_pcpu()->apic_id = apic_id();
+	base_cr3 = read_cr3();
+	trap_set_nmi(on_nmi);
+	panic_stop_others = smp_stop_others;
+	if (!bytes) {
+		log_warn("smp: no free page below 1 MiB, the other cores stay off");
+		return pcpu_count;
+	}
+	for (unsigned i = 0; i < count && (!limit || pcpu_count < limit); i++) {
+		if (apic_ids[i] == this_pcpu()->apic_id)
+			continue;
+		if (apic_ids[i] > APIC_ID_XAPIC_MAX && !apic_is_x2apic())
+			log_warn("smp: APIC id %u needs x2APIC mode", apic_ids[i]);
+		else
+			start_one(page, bytes, apic_ids[i]);
+	}
+	phys_unmap(bytes, PAGE_SIZE);
+	return pcpu_count;
+}
+
+void smp_kick(unsigned cpu)
+{
+	const struct pcpu *pcpu = pcpu_get(cpu);
+
+	if (pcpu && pcpu != this_pcpu())
+		apic_send_fixed(pcpu->apic_id, APIC_VECTOR_KICK);
+}
+
+void smp_post(unsigned cpu, void (*fn)(void *arg), void *arg)
+{
+	struct mailbox *box = &mailboxes[cpu];
+	u32 free = MAIL_FREE;
+
+	if (cpu == this_pcpu()->id) {
+		fn(arg);
+		return;
+	}
+	while (!__atomic_compare_exchange_n(&box->state, &free, MAIL_CLAIMED, false,
+					    __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+		free = MAIL_FREE;
+		/* It may itself be waiting for this CPU. */
+		if (!smp_serve())
+			cpu_relax();
+	}
+	box->fn = fn;
+	box->arg = arg;
+	__atomic_store_n(&box->state, MAIL_POSTED, __ATOMIC_RELEASE);
+	smp_kick(cpu);
+}
+
+bool smp_serve(void)
+{
+	struct mailbox *box = &mailboxes[this_pcpu()->id];
+	void (*fn)(void *arg);
+	void *arg;
+
+	if (__atomic_load_n(&box->state, __ATOMIC_ACQUIRE) != MAIL_POSTED)
+		return false;
+	fn = box->fn;
+	arg = box->arg;
+	__atomic_store_n(&box->state, MAIL_FREE, __ATOMIC_RELEASE);
+	fn(arg);
+	return true;
+}
+
+struct waited_call {
+	void (*fn)(void *arg);
+	void *arg;
+	u32 done;
+};
+
+static void run_waited(void *arg)
+{
+	struct waited_call *call = arg;
+
+	call->fn(call->arg);
+	__atomic_store_n(&call->done, 1, __ATOMIC_RELEASE);
+}
+
+void smp_call(unsigned cpu, void (*fn)(void *arg), void *arg)
+{
+	struct waited_call call = {fn, arg, 0};
+
+	smp_post(cpu, run_waited, &call);
+	while (!__atomic_load_n(&call.done, __ATOMIC_ACQUIRE)) {
+		if (!smp_serve())
+			cpu_relax();
+	}
+}
+
+_Noreturn void smp_idle(void)
+{
+	for (;;) {
+		/* Interrupts are off between the look and the HLT: a kick that comes in
+		 * between stays pending and ends the HLT. */
+		if (!smp_serve())
+			interrupts_wait();
+	}
+}
+
+void smp_stop_others(void)
+{
+	__atomic_store_n(&stopping, 1, __ATOMIC_SEQ_CST);
+	for (unsigned i = 0; i < pcpu_count; i++) {
+		const struct pcpu *pcpu = pcpu_get(i);
+
+		if (pcpu && pcpu != this_pcpu())
+			apic_send_nmi(pcpu->apic_id);
+	}
+}
