@@ -487,6 +487,29 @@ static void raises_page_faults(void **state)
 	assert_int_equal(RUN(0x8b, 0x07), EMULATE_DONE);
 }
 
+/* Outside 64-bit mode linear addresses wrap at 4 GiB, and so does CR2. */
+static void wraps_linear_addresses(void **state)
+{
+	(void)state;
+	reset(32);
+	e.sregs.cr0 |= CR0_PG;
+	e.sregs.cr4 = CR4_PSE;
+	e.sregs.cr3 = TABLES;
+	poke64(TABLES, (TABLES + 0x1000) | 7); /* of the first 4 MiB only the code is there */
+	poke64(TABLES + 0x1000 + (CODE >> 12) * 4, CODE | 7);
+	poke64(TABLES + 1022 * 4, (DEVICE | 0x87) << 32);
+	e.sregs.seg[SREG_DS].base = 0xfffffffe;
+	assert_fault(RUN(0x8b, 0x07), VECTOR_PF, true, 0);
+	assert_int_equal(e.em.fault.cr2, 0);
+	poke64(TABLES + 0x1000, 0x5000 | 7);
+	memcpy(fake_gmem_at(e.vm, 0x5000, 2), "\x34\x12", 2);
+	e.device[4094] = 0x78;
+	e.device[4095] = 0x56;
+	assert_int_equal(RUN(0x8b, 0x07), EMULATE_DONE);
+	assert_int_equal(e.regs.gpr[GPR_RAX], 0x12345678);
+	assert_event(0, 'r', DEVICE + 0x3ffffe, 2, 0x5678);
+}
+
 static void checks_canonical_addresses(void **state)
 {
 	static const struct {
@@ -877,6 +900,20 @@ static void keeps_limits_in_bulk(void **state)
 	assert_event(0, 'o', 0xe9, 1, 0);
 	assert_event(2, 'b', 0xe9, 1, 2);
 	assert_int_equal(e.bulk[e.bulk_len - 2], 0x42);
+	/* wrap of ESI in 64-bit mode, where no limit stands in the way: from RAM 3803 to 804 */
+	reset(64);
+	e.em.ops = &bulk_ops;
+	e.sregs.seg[SREG_GS].base = 0x804;
+	e.regs.gpr[GPR_RSI] = 0xfffffffe;
+	e.regs.gpr[GPR_RCX] = 4;
+	memset(fake_gmem_at(e.vm, 0x3802, 4), 0x33, 4);
+	memset(fake_gmem_at(e.vm, 0x804, 4), 0x44, 4);
+	io.addrsize = 4;
+	assert_int_equal(emulate_port_string(&e.em, &io), EMULATE_DONE);
+	assert_int_equal(e.regs.gpr[GPR_RSI], 2);
+	assert_event(1, 'o', 0xe9, 1, 0x33);
+	assert_event(2, 'b', 0xe9, 1, 2);
+	assert_memory_equal(e.bulk, "\x44\x44", 2);
 }
 
 static void moves_ports_to_strings(void **state)
@@ -995,6 +1032,7 @@ int main(void)
 		cmocka_unit_test(touches_the_device_as_the_cpu_does),
 		cmocka_unit_test(splits_at_page_ends),
 		cmocka_unit_test(raises_page_faults),
+		cmocka_unit_test(wraps_linear_addresses),
 		cmocka_unit_test(checks_canonical_addresses),
 		cmocka_unit_test(checks_segments),
 		cmocka_unit_test(works_in_real_mode),
