@@ -31,6 +31,9 @@ void log_line(enum log_level level, const char *fmt, ...)
 #define log_info(...)  log_line(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
 
+/* From now on lines go out without the lock, whose holder may be dead: panic's. */
+void log_break_lock(void);
+
 /*
  * A bug in Trivet: prints the message with the registers and the symbolised
  * place, stops all CPUs, never returns. No action of a guest may reach it.

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Ranges in a sorted array.
+ */
+#include "arch/lib/extents.h"
+
+#include "arch/lib/bits.h"
+#include "arch/lib/errno.h"
+#include "arch/lib/string.h"
+
+/* The first range that ends behind addr. */
+static unsigned find(const struct extents *set, u64 addr)
+{
+	unsigned i = 0;
+
+	while (i < set->count && set->at[i].end <= addr)
+		i++;
+	return i;
+}
+
+static void insert(struct extents *set, unsigned i, u64 start, u64 end)
+{
+	memmove(&set->at[i + 1], &set->at[i], (set->count - i) * sizeof(set->at[0]));
+	set->at[i] = (struct extent){start, end};
+	set->count++;
+}
+
+static void delete (struct extents *set, unsigned i)
+{
+	set->count--;
+	memmove(&set->at[i], &set->at[i + 1], (set->count - i) * sizeof(set->at[0]));
+}
+
+int extents_add(struct extents *set, u64 start, u64 size)
+{
+	u64 end = start + size;
+	unsigned i = find(set, start);
+	bool joins_left = i > 0 && set->at[i - 1].end == start;
+	bool joins_right = i < set->count && set->at[i].start == end;
+
+	if (size == 0)
+		return 0;
+	if (i < set->count && set->at[i].start < end)
+		return -EEXIST;
+	if (joins_left && joins_right) {
+		set->at[i - 1].end = set->at[i].end;
+		delete (set, i);
+	} else if (joins_left) {
+		set->at[i - 1].end = end;
+	} else if (joins_right) {
+		set->at[i].start = start;
+	} else if (set->count == EXTENTS_MAX) {
+		return -ENOSPC;
+	} else {
+		insert(set, i, start, end);
+	}
+	set->total += size;
+	return 0;
+}
+
+int extents_remove(struct extents *set, u64 start, u64 size)
+{
+	u64 end = start + size;
+	unsigned i = find(set, start);
+
+	if (i < set->count && set->at[i].start < start && set->at[i].end > end) {
+		if (set->count == EXTENTS_MAX)
+			return -ENOSPC;
+		insert(set, i + 1, end, set->at[i].end);
+		set->at[i].end = start;
+		set->total -= size;
+		return 0;
+	}
+	while (i < set->count && set->at[i].start < end) {
+		struct extent *e = &set->at[i];
+		u64 from = MAX(e->start, start), to = MIN(e->end, end);
+
+		set->total -= to - from;
+		if (from == e->start && to == e->end) {
+			delete (set, i);
+		} else if (from == e->start) {
+			e->start = to;
+		} else {
+			e->end = from;
+			i++;
+		}
+	}
+	return 0;
+}
+
+/* What of a range can be taken; empty (end <= start) when nothing. */
+static struct extent usable(const struct extent *e, u64 align, u64 unit, u64 limit)
+{
+	struct extent part = {ALIGN_UP(e->start, align), MIN(e->end, limit)};
+
+	/* Aligning up near 2^64 wraps. */
+	if (part.start < e->start || part.end < part.start)
+		return (struct extent){0, 0};
+	part.end = part.start + ALIGN_DOWN(part.end - part.start, unit);
+	return part;
+}
+
+int extents_take(struct extents *set, u64 size, u64 align, u64 unit, u64 limit,
+		 struct extent *taken)
+{
+	u64 best_size = 0, best_range = 0;
+	struct extent best = {0, 0};
+	int error;
+
+	for (unsigned i = 0; i < set->count; i++) {
+		struct extent part = usable(&set->at[i], align, unit, limit);
+		u64 get = MIN(part.end - part.start, ALIGN_DOWN(size, unit));
+		u64 range = set->at[i].end - set->at[i].start;
+
+		if (get > best_size || (get == best_size && get && range < best_range)) {
+			best_size = get;
+			best_range = range;
+			best = (struct extent){part.start, part.start + get};
+		}
+	}
+	if (best_size == 0)
+		return -ENOSPC;
+	error = extents_remove(set, best.start, best_size);
+	if (!error)
+		*taken = best;
+	return error;
+}

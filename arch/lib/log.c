@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The log. A finished line goes into the ring, from which a sink that comes
+ * later gets what was said before it, and to all sinks. Nothing in a line
+ * depends on time, so that two runs of one configuration log the same bytes.
+ */
+#include "arch/lib/log.h"
+
+#include "arch/lib/bits.h"
+#include "arch/lib/lock.h"
+#include "arch/lib/string.h"
+
+#define RING_SIZE 16384 /* a power of two */
+#define LINE_MAX  256
+
+static const char *const level_prefix[] = {
+	[LOG_ERROR] = "error: ",
+	[LOG_WARN] = "warning: ",
+	[LOG_INFO] = "",
+	[LOG_DEBUG] = "debug: ",
+};
+
+static struct spinlock lock; /* guards all below but the level */
+static bool lock_broken;
+static char ring[RING_SIZE];
+static u64 ring_end; /* bytes ever written */
+static struct log_sink *sinks;
+static enum log_level max_level = LOG_INFO;
+
+static void acquire(void)
+{
+	if (!__atomic_load_n(&lock_broken, __ATOMIC_RELAXED))
+		spin_lock(&lock);
+}
+
+static void release(void)
+{
+	if (!__atomic_load_n(&lock_broken, __ATOMIC_RELAXED))
+		spin_unlock(&lock);
+}
+
+/* Writes the ring's contents from its first whole line on. */
+static void replay(const struct log_sink *sink)
+{
+	u64 start = ring_end > RING_SIZE ? ring_end - RING_SIZE : 0;
+	size_t head = start % RING_SIZE, tail = ring_end % RING_SIZE;
+
+	if (start > 0) {
+		while (ring[start % RING_SIZE] != '\n')
+			start++;
+		head = ++start % RING_SIZE;
+	}
+	if (start == ring_end)
+		return;
+	if (head < tail) {
+		sink->write(ring + head, tail - head);
+		return;
+	}
+	sink->write(ring + head, RING_SIZE - head);
+	if (tail)
+		sink->write(ring, tail);
+}
+
+void log_add_sink(struct log_sink *sink)
+{
+	acquire();
+	replay(sink);
+	sink->next = sinks;
+	sinks = sink;
+	release();
+}
+
+void log_set_level(enum log_level level)
+{
+	max_level = level;
+}
+
+void log_break_lock(void)
+{
+	__atomic_store_n(&lock_broken, true, __ATOMIC_RELAXED);
+}
+
+void log_line(enum log_level level, const char *fmt, ...)
+{
+	char line[LINE_MAX];
+	size_t len;
+	va_list ap;
+
+	if (level > max_level)
+		return;
+	len = (size_t)str_format(line, sizeof(line), "%s", level_prefix[level]);
+	va_start(ap, fmt);
+	len += (size_t)str_vformat(line + len, sizeof(line) - len, fmt, ap);
+	va_end(ap);
+	len = MIN(len, sizeof(line) - 1);
+	line[len++] = '\n';
+
+	acquire();
+	for (size_t i = 0; i < len; i++)
+		ring[ring_end++ % RING_SIZE] = line[i];
+	for (const struct log_sink *sink = sinks; sink; sink = sink->next)
+		sink->write(line, len);
+	release();
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The end of Trivet after a bug of its own; panic() itself is in
+ * arch/lib/log.h.
+ */
+#ifndef ARCH_PANIC_H
+#define ARCH_PANIC_H
+
+#include "arch/trap.h"
+
+/* panic for an exception: its name and place, then the registers. */
+_Noreturn void panic_trap(const struct trap_frame *frame);
+
+/* What panic calls besides: first stop_others, when the text is out flush. Each
+ * may be NULL and may be set at any time. */
+extern void (*panic_stop_others)(void);
+extern void (*panic_flush)(void);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What each physical CPU has of its own, reached through GS. `struct pcpu` is
+ * private to its CPU; what others may touch stands in `struct pcpu_shared`.
+ */
+#ifndef ARCH_PERCPU_H
+#define ARCH_PERCPU_H
+
+#include "arch/lib/types.h"
+
+#define PCPU_MAX 64
+
+struct space;
+
+/* Touched by other CPUs with atomic operations only. */
+struct pcpu_shared {
+	u32 started;  /* set by the CPU once it runs on its own stack */
+	u32 virt_on;  /* in VMX operation */
+	u32 stop;     /* panic on another CPU: halt */
+};
+
+struct pcpu {
+	struct pcpu *self; /* first: gs:0 */
+	u64 stack_top;
+	u32 id; /* 0 is the boot CPU; numbered as they came up */
+	u32 apic_id;
+	struct space *space; /* loaded now */
+	void *gdt;	     /* this CPU's GDT, TSS: arch/desc.c */
+	void *tss;
+	void *virt; /* the back end's per-CPU data */
+	void *vmm;  /* vmm's per-CPU data */
+	/* The guest's CR2, which a #PF that was fixed up puts back: set by whoever runs
+	 * code that may fault while a guest's CR2 is in the register. */
+	u64 guest_cr2;
+	struct pcpu_shared shared;
+};
+
+static inline struct pcpu *this_pcpu(void)
+{
+	struct pcpu *pcpu;
+
+	__asm__("movq %%gs:0, %0" : "=r"(pcpu));
+	return pcpu;
+}
+
+/* CPUs that came up, the boot CPU included, and each of them by id. */
+extern unsigned pcpu_count;
+struct pcpu *pcpu_get(unsigned id);
+
+/* The stacks of one CPU; the guard pages are not mapped. */
+struct pcpu_stacks {
+	u8 guard[PAGE_SIZE];
+	u8 main[4 * PAGE_SIZE];
+	struct {
+		u8 guard[PAGE_SIZE];
+		u8 stack[2 * PAGE_SIZE];
+	} ist[4];
+};
+
+/* The boot CPU's, in the image; entry.asm starts on their main stack. */
+extern struct pcpu_stacks boot_stacks;
+
+/* Sets up the boot CPU's data and loads it. First of all calls. */
+void pcpu_init_boot(void);
+
+/*
+ * Makes the data and stacks of another CPU, on the boot CPU, under the next id.
+ * The CPU then runs on stack_top and calls pcpu_load first. NULL when out of
+ * memory or ids. pcpu_cancel takes the newest one back if it did not come up.
+ */
+struct pcpu *pcpu_create(u32 apic_id);
+void pcpu_cancel(struct pcpu *pcpu);
+
+/* On the CPU itself: GDT, TSS, IDT, GS base and the control registers. */
+void pcpu_load(struct pcpu *pcpu);
+
+#endif

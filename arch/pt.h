@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Four-level radix tables of 512 entries, shared by the host's page tables and
+ * the nested ones, which differ in their bits only. Entries are written with
+ * one store each, so that a walker on another core never sees half an edit;
+ * the caller flushes TLBs after a downgrade. Table pages come from pages_alloc.
+ */
+#ifndef ARCH_PT_H
+#define ARCH_PT_H
+
+#include "arch/lib/bits.h"
+
+struct pt_format {
+	u64 present;	   /* an entry is present when any of these bits is set */
+	u64 table;	   /* bits of an entry that points to a table */
+	u64 large;	   /* marks a leaf above level 1 */
+	unsigned max_leaf; /* highest level that may be a leaf: 1, 2 (2 MiB) or 3 (1 GiB) */
+};
+
+struct pt {
+	const struct pt_format *format;
+	u64 *root;
+	unsigned keep_from;   /* tables of root entries from here on stay when empty: 512 for none */
+	unsigned table_pages; /* tables allocated, the root included */
+};
+
+#define PT_ADDRESS BITS(51, 12)
+
+/* Allocates the root. 0 or -ENOMEM. */
+int pt_create(struct pt *pt, const struct pt_format *format);
+
+/* Frees all tables below root entries [first, last], then the root. */
+void pt_destroy(struct pt *pt, unsigned first, unsigned last);
+
+/*
+ * Maps [addr, addr+size) to [hpa, hpa+size) with `bits` in each leaf, by the
+ * largest pages that alignment and the format allow. All page-aligned, nothing
+ * may be mapped there yet. 0; -EEXIST or -ENOMEM with the tables as before.
+ */
+int pt_map(struct pt *pt, u64 addr, hpa_t hpa, u64 size, u64 bits);
+
+/* Removes what is mapped in the range, splitting large pages; empty tables are
+ * freed, so the caller flushes before another CPU can walk them. 0, or -ENOMEM from a split, nothing then changed. */
+int pt_unmap(struct pt *pt, u64 addr, u64 size);
+
+/* The leaf entry that maps addr and its level (1 to 3), or 0. */
+u64 pt_lookup(const struct pt *pt, u64 addr, unsigned *level);
+
+#endif

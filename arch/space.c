@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The host's address spaces. The upper half of the root table is the same in
+ * all of them: its entries are made here before the first copy and stay. What
+ * hangs below them is guarded by one lock, but for the direct area, which
+ * belongs to the page allocator.
+ */
+#include "arch/space.h"
+
+#include "arch/cpu.h"
+#include "arch/lib/errno.h"
+#include "arch/lib/lock.h"
+#include "arch/lib/string.h"
+#include "arch/memory.h"
+#include "arch/pages.h"
+#include "arch/percpu.h"
+
+#define PTE_P	  BIT(0)
+#define PTE_W	  BIT(1)
+#define PTE_US	  BIT(2)
+#define PTE_PWT	  BIT(3)
+#define PTE_PCD	  BIT(4)
+#define PTE_LARGE BIT(7)
+#define PTE_NX	  BIT(63)
+
+#define UPPER_HALF 256
+#define ROOT_SPAN  GIB(512)
+#define SLOT(virt) ((virt) / ROOT_SPAN % 512)
+
+extern const u8 image_start[], image_rodata[], image_data[], image_end[];
+
+/* Physical address of the image, from entry.asm. */
+u64 image_load;
+
+static struct spinlock lock; /* guards the device and stack areas */
+static struct space base, trampoline;
+static u64 device_next = DEVICE_BASE;
+
+static struct pt_format host_format = {
+	.present = PTE_P,
+	.table = PTE_P | PTE_W | PTE_US,
+	.large = PTE_LARGE,
+	.max_leaf = 2,
+};
+
+/* Indexed by enum phys_cache; the PAT is CPU_PAT of arch/cpu_setup.h. */
+static const u64 cache_bits[] = {
+	[PHYS_UNCACHED] = PTE_PWT | PTE_PCD,
+	[PHYS_WRITE_COMBINING] = PTE_PWT,
+	[PHYS_WRITE_BACK] = 0,
+};
+
+hpa_t virt_to_phys(const void *virt)
+{
+	u64 addr = (u64)virt;
+
+	return HPA(addr >= IMAGE_BASE ? addr - IMAGE_BASE + image_load : addr - DIRECT_BASE);
+}
+
+void *phys_to_virt(hpa_t hpa)
+{
+	return (void *)(DIRECT_BASE + hpa.v);
+}
+
+static int map_image_part(const u8 *start, const u8 *end, u64 bits)
+{
+	return pt_map(&base.pt, (u64)start, virt_to_phys(start), (u64)(end - start), bits);
+}
+
+/* Data and bss, with holes for the guard pages of the boot CPU's stacks. */
+static int map_image_data(void)
+{
+	const u64 bits = PTE_P | PTE_W | PTE_NX;
+	int error = map_image_part(image_data, image_end, bits);
+
+	if (!error)
+		error = pt_unmap(&base.pt, (u64)boot_stacks.guard, PAGE_SIZE);
+	for (unsigned i = 0; i < ARRAY_SIZE(boot_stacks.ist) && !error; i++)
+		error = pt_unmap(&base.pt, (u64)boot_stacks.ist[i].guard, PAGE_SIZE);
+	return error;
+}
+
+/* Gives a root entry its table for good. */
+static int keep_slot(u64 virt)
+{
+	u64 *table = pages_alloc(1);
+
+	if (!table)
+		return -ENOMEM;
+	base.pt.root[SLOT(virt)] = virt_to_phys(table).v | host_format.table;
+	return 0;
+}
+
+int space_init(hpa_t first_chunk)
+{
+	int error;
+
+	if (cpuid(0x80000001, 0).edx & BIT(26))
+		host_format.max_leaf = 3;
+	error = pt_create(&base.pt, &host_format);
+	base.pt.keep_from = UPPER_HALF;
+	if (!error)
+		error = keep_slot(DEVICE_BASE);
+	if (!error)
+		error = keep_slot(STACK_BASE);
+	if (!error)
+		error = map_image_part(image_start, image_rodata, PTE_P);
+	if (!error)
+		error = map_image_part(image_rodata, image_data, PTE_P | PTE_NX);
+	if (!error)
+		error = map_image_data();
+	if (!error)
+		error = pt_map(&base.pt, DIRECT_BASE + first_chunk.v, first_chunk, CHUNK_SIZE,
+			       PTE_P | PTE_W | PTE_NX);
+	if (error)
+		return error;
+	base.cr3 = virt_to_phys(base.pt.root).v;
+	this_pcpu()->space = &base;
+	write_cr3(base.cr3);
+	return 0;
+}
+
+bool space_map_chunk(hpa_t chunk, u64 *table)
+{
+	u64 *pdpt = phys_to_virt(HPA(base.pt.root[SLOT(DIRECT_BASE)] & PT_ADDRESS));
+	u64 *entry = &pdpt[chunk.v / GIB(1)];
+	bool needs_table = !(*entry & PTE_P);
+	u64 *pd;
+
+	if (needs_table)
+		*entry = virt_to_phys(table).v | PTE_P | PTE_W;
+	pd = phys_to_virt(HPA(*entry & PT_ADDRESS));
+	pd[chunk.v / CHUNK_SIZE % 512] = chunk.v | PTE_P | PTE_W | PTE_LARGE | PTE_NX;
+	return needs_table;
+}
+
+int space_create(struct space *space)
+{
+	int error = pt_create(&space->pt, &host_format);
+
+	if (error)
+		return error;
+	memcpy(space->pt.root + UPPER_HALF, base.pt.root + UPPER_HALF, PAGE_SIZE / 2);
+	space->cr3 = virt_to_phys(space->pt.root).v;
+	return 0;
+}
+
+void space_destroy(struct space *space)
+{
+	pt_destroy(&space->pt, 0, UPPER_HALF - 1);
+}
+
+int space_map(struct space *space, u64 virt, hpa_t hpa, u64 size, unsigned flags)
+{
+	u64 bits = PTE_P | PTE_NX;
+
+	if (flags & SPACE_WRITE)
+		bits |= PTE_W;
+	if (flags & SPACE_USER)
+		bits |= PTE_US;
+	return pt_map(&space->pt, virt, hpa, size, bits);
+}
+
+int space_unmap(struct space *space, u64 virt, u64 size)
+{
+	int error = pt_unmap(&space->pt, virt, size);
+
+	if (!error && this_pcpu()->space == space)
+		write_cr3(space->cr3);
+	return error;
+}
+
+void space_enter(struct space *space)
+{
+	if (this_pcpu()->space == space)
+		return;
+	this_pcpu()->space = space;
+	write_cr3(space->cr3);
+}
+
+void space_leave(void)
+{
+	space_enter(&base);
+}
+
+int space_init_trampoline(hpa_t page)
+{
+	int error = space_create(&trampoline);
+
+	return error ? error : pt_map(&trampoline.pt, page.v, page, PAGE_SIZE, PTE_P);
+}
+
+u64 memory_trampoline_cr3(void)
+{
+	return trampoline.cr3;
+}
+
+static void flush(u64 virt, u64 size)
+{
+	for (u64 done = 0; done < size; done += PAGE_SIZE)
+		__asm__ volatile("invlpg (%0)" ::"r"(virt + done) : "memory");
+}
+
+int stack_map(const void *virt, u64 size)
+{
+	int error = 0;
+
+	spin_lock(&lock);
+	for (u64 done = 0; done < size && !error; done += PAGE_SIZE) {
+		void *page = pages_alloc(1);
+
+		error = page ? pt_map(&base.pt, (u64)virt + done, virt_to_phys(page), PAGE_SIZE,
+				      PTE_P | PTE_W | PTE_NX)
+			     : -ENOMEM;
+		if (error)
+			pages_free(page, 1);
+	}
+	spin_unlock(&lock);
+	return error;
+}
+
+void stack_unmap(const void *virt, u64 size)
+{
+	unsigned level;
+
+	spin_lock(&lock);
+	for (u64 done = 0; done < size; done += PAGE_SIZE) {
+		u64 entry = pt_lookup(&base.pt, (u64)virt + done, &level);
+
+		if (!entry)
+			continue;
+		pt_unmap(&base.pt, (u64)virt + done, PAGE_SIZE);
+		pages_free(phys_to_virt(HPA(entry & PT_ADDRESS)), 1);
+	}
+	flush((u64)virt, size);
+	spin_unlock(&lock);
+}
+
+/*
+ * Addresses are not used again, so an unmapped range that another CPU still has
+ * in its TLB leads nowhere new. Room is for 512 GiB.
+ */
+void *phys_map(hpa_t hpa, u64 size, enum phys_cache cache)
+{
+	u64 start = ALIGN_DOWN(hpa.v, PAGE_SIZE);
+	u64 length = ALIGN_UP(hpa.v + size, PAGE_SIZE) - start;
+	u64 virt, align = length >= MIB(2) ? MIB(2) : PAGE_SIZE;
+	void *result = NULL;
+
+	if (size == 0 || hpa.v + size < size || (hpa.v + size - 1) & ~BITS(51, 0))
+		return NULL;
+	spin_lock(&lock);
+	virt = ALIGN_UP(device_next, align) + (start & (align - 1));
+	if (length < ROOT_SPAN && virt + length <= DEVICE_BASE + ROOT_SPAN &&
+	    !pt_map(&base.pt, virt, HPA(start), length,
+		    PTE_P | PTE_W | PTE_NX | cache_bits[cache])) {
+		device_next = virt + length;
+		result = (void *)(virt + hpa.v - start);
+	}
+	spin_unlock(&lock);
+	return result;
+}
+
+void phys_unmap(void *virt, u64 size)
+{
+	u64 start = ALIGN_DOWN(virt, PAGE_SIZE);
+	u64 length = ALIGN_UP((u64)virt + size, PAGE_SIZE) - start;
+
+	spin_lock(&lock);
+	pt_unmap(&base.pt, start, length);
+	flush(start, length);
+	spin_unlock(&lock);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Start of the host's address spaces, for memory_init and the page allocator;
+ * the rest is in arch/memory.h.
+ */
+#ifndef ARCH_SPACE_H
+#define ARCH_SPACE_H
+
+#include "arch/lib/types.h"
+
+/* Builds the base space, with the image and the page allocator's first chunk,
+ * and loads it. 0 or -ENOMEM. */
+int space_init(hpa_t first_chunk);
+
+/* Maps a chunk in the direct area. Returns whether `table`, a zeroed page, has
+ * become a page table for it. Called with the page allocator's lock held. */
+bool space_map_chunk(hpa_t chunk, u64 *table);
+
+/* Builds the tables for the trampoline page. 0 or -ENOMEM. */
+int space_init_trampoline(hpa_t page);
+
+#endif

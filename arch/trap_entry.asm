@@ -1,0 +1,79 @@
+; SPDX-License-Identifier: BSD-2-Clause
+;
+; The 256 entry points of the IDT, 16 bytes each, and the way to and from
+; trap_dispatch in arch/trap.c. Trivet never runs in ring 3, so GS is always
+; its own.
+
+extern trap_dispatch, cpu_smap
+
+section .text
+bits 64
+
+; #DF TS NP SS GP PF AC CP VC SX push an error code.
+%define HAS_ERROR(v) ((0x60227d00 >> (v)) & 1)
+
+global trap_stubs
+	align 16
+trap_stubs:
+%assign vector 0
+%rep 256
+	align 16
+%if vector < 32
+%if HAS_ERROR(vector) == 0
+	push 0
+%endif
+%else
+	push 0
+%endif
+	push vector
+	jmp near trap_common
+%assign vector vector + 1
+%endrep
+	align 16
+
+trap_common:
+	push rax
+	push rbx
+	push rcx
+	push rdx
+	push rsi
+	push rdi
+	push rbp
+	push r8
+	push r9
+	push r10
+	push r11
+	push r12
+	push r13
+	push r14
+	push r15
+	cld
+	; The gate does not clear AC: what was interrupted may have opened SMAP.
+	cmp byte [cpu_smap], 0
+	je .closed
+	clac
+.closed:
+	mov rdi, rsp
+	mov rbp, rsp
+	and rsp, ~15
+	call trap_dispatch
+	mov rsp, rbp
+	pop r15
+	pop r14
+	pop r13
+	pop r12
+	pop r11
+	pop r10
+	pop r9
+	pop r8
+	pop rbp
+	pop rdi
+	pop rsi
+	pop rdx
+	pop rcx
+	pop rbx
+	pop rax
+	add rsp, 16
+	iretq
+
+section .note.GNU-stack noalloc noexec nowrite progbits
