@@ -312,6 +312,7 @@ static void mode4_strobes_once(void **state)
 	clocks(1); /* N + 1 after the write */
 	assert_false(out_of(0));
 	assert_int_equal(count_of(0), 0);
+	assert_int_equal(vm->edges[0], 0); /* the strobe's end is the rise */
 	clocks(1);
 	assert_true(out_of(0));
 	assert_int_equal(vm->edges[0], 1);
@@ -777,6 +778,17 @@ static void restores_only_what_can_be(void **state)
 		count_of(2);
 	}
 	assert_true(refused > size / 5);
+	/* Channel 0's `held` with its sign set. */
+	memcpy(bad, blob, size);
+	bad[15] = 0x80;
+	assert_int_equal(dev->type->restore(dev, bad, size), -EINVAL);
+	/* The next edge ten centuries away is no reason to call at once for ever. */
+	memcpy(bad, blob, size);
+	bad[size - 17] = 0x10;
+	assert_int_equal(dev->type->restore(dev, bad, size), 0);
+	vm->timers_fired = 0;
+	fake_vm_advance(vm, 1000000000);
+	assert_true(vm->timers_fired <= 1);
 }
 
 static void storms(void **state)

@@ -572,6 +572,13 @@ static void saves(void **state)
 	/* A register D that no chip has. */
 	bad[0x0d] = 0;
 	assert_int_equal(dev->type->restore(dev, bad, size), -EINVAL);
+	/* Seconds counted, or flags looked at, that have not come yet. */
+	memcpy(bad, blob, size);
+	bad[256 + 8 + 5] = 1;
+	assert_int_equal(dev->type->restore(dev, bad, size), -EINVAL);
+	memcpy(bad, blob, size);
+	bad[256 + 16 + 7] = 1;
+	assert_int_equal(dev->type->restore(dev, bad, size), -EINVAL);
 	/* A state from the future. */
 	vm->now -= SECOND;
 	assert_int_equal(dev->type->restore(dev, blob, size), -EINVAL);
