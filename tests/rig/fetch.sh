@@ -84,6 +84,8 @@ make_initrd() {
 		ln -s busybox "$tree/bin/$name"
 	done
 	install -m 755 "$here/init.sh" "$tree/init"
+	nasm -f elf64 -o "$folder/mark.o" "$here/mark.asm"
+	ld -o "$tree/bin/mark" "$folder/mark.o"
 	find "$tree" -exec touch -h -d @1700000000 {} +
 	(cd "$tree" && find . | LC_ALL=C sort |
 		cpio -o -H newc -R 0:0 --reproducible --quiet) | gzip -9n > "$folder/initrd.img"
@@ -94,7 +96,8 @@ fetch_kernel linux-image-cloud-amd64 vmlinuz || host_kernel || {
 	echo "No guest kernel: none could be fetched, none in /boot may be read." >&2
 	exit 1
 }
-if [ ! -f "$folder/initrd.img" ] || [ -n "$(find "$here/init.sh" -newer "$folder/initrd.img")" ]; then
+if [ ! -f "$folder/initrd.img" ] || 
+	[ -n "$(find "$here/init.sh" "$here/mark.asm" -newer "$folder/initrd.img")" ]; then
 	find_busybox || { echo "No busybox for the guest." >&2; exit 1; }
 	make_initrd
 fi
