@@ -72,6 +72,70 @@ struct loader {
 extern const struct loader load_linux, load_multiboot, load_pvh, load_flat;
 
 /*
+ * Settles the kind of every MODULE_AUTO among a VM's modules: the kernel by
+ * its first bytes, what comes with it by the kernel's kind. Returns 0, or
+ * -ENOEXEC with the reason where there is not exactly one kernel, it is not
+ * recognised, or a module's kind has no use beside it.
+ */
+int load_identify(struct vm *vm, struct vm_module *modules, unsigned count,
+		  struct load_error *err);
+
+/* Loads the guest by its kernel's kind; kinds must be settled. As loader.load. */
+int load_guest(const struct load_input *in, struct load_result *out, struct load_error *err);
+
+/*
+ * The rest is for loaders. Fails: fills err with "module N (S bytes): " and
+ * the sentence, and returns code.
+ */
+int load_fail(struct load_error *err, const struct vm_module *module, int code,
+	      const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+/* The first module of a kind, or NULL. */
+const struct vm_module *load_find(const struct load_input *in, enum module_kind kind);
+
+/* Lies [base, base + size) within one piece of RAM below 4 GiB? No overflow. */
+bool load_in_ram(const struct load_input *in, u64 base, u64 size);
+
+/* A piece of the memory map; types are E820's: 1 RAM, 2 reserved. */
+struct load_range {
+	u64 base, size;
+	u32 type;
+};
+#define LOAD_RANGES_MAX 4
+
+/* The guest's memory map, ascending; returns the number of pieces. */
+unsigned load_memory_map(const struct load_input *in, struct load_range map[LOAD_RANGES_MAX]);
+
+/*
+ * For kernels that take modules: is this one, how many are there, and how many
+ * bytes do all their command lines take with their NULs.
+ */
+bool load_is_companion(const struct vm_module *module);
+unsigned load_companions(const struct load_input *in, u64 *text);
+
+/* Where in RAM the image lies, as a half-open range. */
+struct load_span {
+	u64 low, high;
+};
+
+/*
+ * Finds room for `size` bytes of start-up tables beside the image: from 128
+ * KiB in low memory, else right above the image, whose span then grows. In
+ * *at; returns 0 or -ENOMEM.
+ */
+int load_place_tables(const struct load_input *in, struct load_span *image, u64 size, u64 *at);
+
+/*
+ * Copies a module to the next page above the image and from 1 MiB on, whose
+ * span grows; *at is its address. Returns 0 or -ENOMEM with the reason.
+ */
+int load_place_module(const struct load_input *in, const struct vm_module *module,
+		      struct load_span *image, u64 *at, struct load_error *err);
+
+/* Writes a string with its NUL at *at, which moves behind it. Returns 0 or -EFAULT. */
+int load_put_text(struct vm *vm, u64 *at, const char *text);
+
+/*
  * Fills regs and sregs with a start state: everything zero but what is named.
  * load_state_protected32: flat 32-bit segments, paging and interrupts off, as
  * multiboot and PVH want; load_state_long64: 64-bit mode with CR3 at the given
