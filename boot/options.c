@@ -30,7 +30,7 @@ static const char *const feature_names[NO_FEATURES] = {
 	[NO_PREEMPTION_TIMER] = "preemption-timer",
 	[NO_2M_PAGES] = "2m-pages",
 	[NO_1G_PAGES] = "1g-pages",
-	[NO_EPT_AD] = "ept-ad",
+	[NO_ACCESSED_DIRTY] = "ept-ad",
 	[NO_TSC_DEADLINE] = "tsc-deadline",
 	[NO_X2APIC] = "x2apic",
 };

@@ -19,9 +19,9 @@
 enum option_feature {
 	NO_VPID,
 	NO_PREEMPTION_TIMER,
-	NO_2M_PAGES, /* in the EPT, and so on */
+	NO_2M_PAGES, /* of nested paging, as the next two */
 	NO_1G_PAGES,
-	NO_EPT_AD,
+	NO_ACCESSED_DIRTY,
 	NO_TSC_DEADLINE,
 	NO_X2APIC,
 	NO_FEATURES

@@ -100,8 +100,8 @@ static void test_words(void **state)
 	for (unsigned i = 0; i < ARRAY_SIZE(features); i++)
 		assert_int_equal(parse(features[i], 0).no, BIT(i));
 	o = parse("no=vpid,x2apic no=ept-ad", 0);
-	assert_int_equal(o.no, BIT(NO_VPID) | BIT(NO_X2APIC) | BIT(NO_EPT_AD));
-	assert_true(OPTION_NO(&o, NO_EPT_AD));
+	assert_int_equal(o.no, BIT(NO_VPID) | BIT(NO_X2APIC) | BIT(NO_ACCESSED_DIRTY));
+	assert_true(OPTION_NO(&o, NO_ACCESSED_DIRTY));
 	assert_false(OPTION_NO(&o, NO_1G_PAGES));
 	assert_int_equal(parse("exit=poweroff", 0).exit, EXIT_POWEROFF);
 	o = parse("exit=port:8900", 0);
