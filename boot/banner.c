@@ -113,8 +113,8 @@ static void print_acpi(void)
 		log_info("acpi: none");
 		return;
 	}
-	log_info("acpi: RSDP %u, OEM \"%s\"%s%s", MAX(acpi.revision, 1), acpi.oem,
-		 acpi.have_s5 ? ", power-off" : "", acpi.bad_tables ? ", bad tables left out" : "");
+	log_info("acpi: RSDP %u, OEM \"%s\"%s", MAX(acpi.revision, 1), acpi.oem,
+		 acpi.have_s5 ? ", power-off" : "");
 	for (unsigned i = 0; i < acpi.table_count; i++)
 		list_add(&list, acpi.tables[i].signature);
 	list_flush(&list);

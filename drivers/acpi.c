@@ -372,8 +372,8 @@ int acpi_parse(const struct acpi_memory *memory, const void *rsdp, size_t len,
 		return -EINVAL;
 	info->revision = (u8)view_get(&view, 15, 1);
 	memcpy(info->oem, view.bytes + 9, 6);
-	for (unsigned i = 0; i < 6; i++) /* ends at the first that does not print */
-		if (info->oem[i] < ' ' || info->oem[i] > '~')
+	for (unsigned i = 0; i < 6; i++) /* ends at the first blank, or what does not print */
+		if (info->oem[i] <= ' ' || info->oem[i] > '~')
 			info->oem[i] = 0;
 	extended = info->revision >= 2 && len >= RSDP_V2_SIZE &&
 		   checksum_ok(rsdp, RSDP_V2_SIZE);
