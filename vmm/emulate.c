@@ -17,6 +17,9 @@
 #define SEGMENT_DOWN  BIT(2) /* data: expand-down */
 #define SEGMENT_ALLOW BIT(1) /* data: writable; code: readable */
 
+/* Elements that a bulk transfer may move in the time of one iteration. */
+#define BULK_FACTOR 4
+
 #define ARITHMETIC_FLAGS                                                                          \
 	(RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF)
 
@@ -84,33 +87,35 @@ static bool linear_address(struct emulator *em, unsigned seg, u64 offset, unsign
 	return ok || set_fault(em, seg == SREG_SS ? VECTOR_SS : VECTOR_GP, 0);
 }
 
-static bool translate(struct emulator *em, u64 linear, unsigned access, u64 *gpa)
+static bool walk_tables(struct emulator *em, u64 linear, unsigned access, gpa_t *gpa)
 {
 	const struct vcpu_sregs *s = em->sregs;
 	struct gwalk_ctx walk = {
 		.cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer, .pdpte = em->pdpte,
 		.cpl = s->seg[SREG_SS].dpl, .maxphyaddr = em->maxphyaddr,
 		.ac = em->regs->rflags & RFLAGS_AC};
-	bool write = access & GWALK_WRITE;
-	u64 page = ALIGN_DOWN(linear, PAGE_SIZE);
-	gpa_t where;
 	u32 error;
 
-	/* One translation serves all iterations within a page, as the TLB does. */
-	if (access == GWALK_FETCH || !em->last[write].valid || em->last[write].page != page) {
-		if (gwalk_translate(em->vm, &walk, GVA(linear), access, &where, &error)) {
-			em->fault.cr2 = linear;
-			return set_fault(em, VECTOR_PF, error);
-		}
-		*gpa = where.v;
-		if (access != GWALK_FETCH) {
-			em->last[write].page = page;
-			em->last[write].frame = ALIGN_DOWN(where.v, PAGE_SIZE);
-			em->last[write].valid = true;
-		}
+	if (gwalk_translate(em->vm, &walk, GVA(linear), access, gpa, &error) == 0)
 		return true;
+	em->fault.cr2 = linear;
+	return set_fault(em, VECTOR_PF, error);
+}
+
+/* One walk serves all accesses of a kind to a page in one call, as the TLB does. */
+static bool translate(struct emulator *em, u64 linear, unsigned access, u64 *gpa)
+{
+	struct emulate_page *last = &em->last[access & GWALK_WRITE ? 1 : 0];
+	u64 page = ALIGN_DOWN(linear, PAGE_SIZE);
+	gpa_t frame;
+
+	if (!last->valid || last->page != page) {
+		last->valid = false;
+		if (!walk_tables(em, linear, access, &frame))
+			return false;
+		*last = (struct emulate_page){page, ALIGN_DOWN(frame.v, PAGE_SIZE), true};
 	}
-	*gpa = em->last[write].frame + (linear - page);
+	*gpa = last->frame + (linear - page);
 	return true;
 }
 
@@ -444,10 +449,11 @@ static unsigned output_bulk(struct emulator *em, const struct string *s, u64 max
 	const struct insn *insn = s->insn;
 	u64 offset = em->regs->gpr[GPR_RSI] & size_mask(insn->addrsize), linear;
 	struct span src;
-	u8 buffer[4 * EMULATE_MAX_ITERATIONS];
+	u8 buffer[4 * BULK_FACTOR * EMULATE_MAX_ITERATIONS];
 	u64 n;
 
-	if (insn->op != INSN_OUTS || !em->ops->port_out_bulk || (em->regs->rflags & RFLAGS_DF) ||
+	if (insn->op != INSN_OUTS || !em->ops->port_out_bulk ||
+	    (em->regs->rflags & (RFLAGS_DF | RFLAGS_TF)) ||
 	    !linear_address(em, insn->seg, offset, insn->memsize, 0, &linear))
 		return 0;
 	n = MIN(max, (PAGE_SIZE - (linear & (PAGE_SIZE - 1))) / insn->memsize);
@@ -471,16 +477,16 @@ static enum emulate_result run_string(struct emulator *em, const struct insn *in
 	unsigned budget = em->regs->rflags & RFLAGS_TF ? 1 : EMULATE_MAX_ITERATIONS, n;
 
 	while (count > 0 && budget > 0) {
-		n = output_bulk(em, &s, MIN(count, budget));
+		n = output_bulk(em, &s, MIN(count, BULK_FACTOR * budget));
 		if (n == 0 && !iterate(em, &s))
 			return EMULATE_FAULT;
-		n = n ? n : 1;
+		n = MAX(n, 1);
 		if (s.reads)
 			advance(em, insn, GPR_RSI, n);
 		if (s.writes)
 			advance(em, insn, GPR_RDI, n);
 		count -= n;
-		budget -= n;
+		budget -= (n + BULK_FACTOR - 1) / BULK_FACTOR;
 		if (insn->rep)
 			set_part(rcx, insn->addrsize, count);
 	}
@@ -502,21 +508,22 @@ static void begin(struct emulator *em)
 unsigned emulate_fetch(struct emulator *em, u8 bytes[DECODE_MAX_LENGTH])
 {
 	unsigned done = 0, n;
-	u64 linear, gpa;
+	u64 linear;
+	gpa_t gpa;
 
 	begin(em);
 	while (done < DECODE_MAX_LENGTH) {
 		u64 offset = em->regs->rip + done;
 
 		if (!linear_address(em, SREG_CS, offset, 1, GWALK_FETCH, &linear) ||
-		    !translate(em, linear, GWALK_FETCH, &gpa))
+		    !walk_tables(em, linear, GWALK_FETCH, &gpa))
 			break;
 		n = (unsigned)MIN(DECODE_MAX_LENGTH - done,
 				  PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
 		/* Near the end of the segment go byte by byte. */
 		if (!is_long(em) && offset + n - 1 > em->sregs->seg[SREG_CS].limit)
 			n = 1;
-		if (guest_read(em->vm, GPA(gpa), bytes + done, n))
+		if (guest_read(em->vm, gpa, bytes + done, n))
 			break;
 		done += n;
 	}

@@ -48,7 +48,7 @@ struct emulator {
 	struct emulate_fault fault; /* with EMULATE_FAULT */
 	bool trap;		    /* with DONE and AGAIN: RFLAGS.TF asks for #DB (DR6.BS) now */
 	/* emulate.c's own: the page last used for reads [0] and writes [1]. */
-	struct {
+	struct emulate_page {
 		u64 page, frame;
 		bool valid;
 	} last[2];
@@ -61,8 +61,11 @@ enum emulate_result {
 	EMULATE_UNSUPPORTED, /* nothing was done */
 };
 
-/* Iterations of a string instruction in one call: bounded work for each exit. */
-#define EMULATE_MAX_ITERATIONS 256
+/*
+ * Iterations of a string instruction in one call, of some 500 instructions
+ * each; of elements moved in bulk four times as many.
+ */
+#define EMULATE_MAX_ITERATIONS 64
 
 /*
  * Fetches the instruction at CS:RIP, at most 15 bytes, at most two pages, each

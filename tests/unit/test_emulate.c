@@ -783,10 +783,18 @@ static void stops_strings_at_faults(void **state)
 	e.count = 0;
 	e.regs.gpr[GPR_RSI] = UNMAPPED;
 	assert_fault(RUN(0xf3, 0xa5), VECTOR_PF, true, 0);
+	/* the right to read a page, just found, is not the right to write to it */
+	poke64(TABLES + 0x3000, 0x3000 | 5);
+	e.regs.gpr[GPR_RSI] = UNMAPPED - 0x20;
+	e.regs.gpr[GPR_RDI] = UNMAPPED - 0x10;
+	assert_fault(RUN(0xf3, 0xa5), VECTOR_PF, true, PF_PRESENT | PF_WRITE);
 }
 
 static void steps_one_iteration_with_tf(void **state)
 {
+	struct emulate_port_string io = {.port = 0xe9, .size = 1, .addrsize = 8, .seg = SREG_DS,
+					 .length = 2, .rep = true};
+
 	(void)state;
 	reset(64);
 	e.regs.rflags |= RFLAGS_TF;
@@ -802,6 +810,13 @@ static void steps_one_iteration_with_tf(void **state)
 	e.regs.gpr[GPR_RDI] = UNMAPPED;
 	assert_int_equal(RUN(0x89, 0x07), EMULATE_FAULT);
 	assert_false(e.em.trap);
+	/* nor is there any bulk */
+	e.count = 0;
+	e.em.ops = &bulk_ops;
+	e.regs.gpr[GPR_RCX] = 4;
+	assert_int_equal(emulate_port_string(&e.em, &io), EMULATE_AGAIN);
+	assert_int_equal(e.regs.gpr[GPR_RCX], 3);
+	assert_event(0, 'o', 0xe9, 1, 0);
 }
 
 static void moves_strings_to_ports(void **state)
@@ -831,7 +846,7 @@ static void moves_strings_to_ports(void **state)
 	e.regs.gpr[GPR_RSI] = 0x4f80;
 	e.regs.gpr[GPR_RCX] = 300;
 	assert_int_equal(emulate_port_string(&e.em, &io), EMULATE_AGAIN);
-	assert_int_equal(e.regs.gpr[GPR_RCX], 300 - EMULATE_MAX_ITERATIONS);
+	assert_int_equal(e.regs.gpr[GPR_RCX], 300 - 4 * EMULATE_MAX_ITERATIONS);
 	assert_event(0, 'b', 0x402, 1, 128);
 	assert_event(1, 'b', 0x402, 1, 128);
 	assert_int_equal(emulate_port_string(&e.em, &io), EMULATE_DONE);
