@@ -88,13 +88,13 @@ static u64 field(const struct plan *p, unsigned offset, unsigned size)
 {
 	u64 value = 0;
 
-	memcpy(&value, p->header + offset - HDR_START, size);
+	memcpy(&value, &p->header[offset - HDR_START], size);
 	return value;
 }
 
 static void set_field(struct plan *p, unsigned offset, unsigned size, u64 value)
 {
-	memcpy(p->header + offset - HDR_START, &value, size);
+	memcpy(&p->header[offset - HDR_START], &value, size);
 }
 
 static bool linux_detect(struct vm *vm, const struct vm_module *module)
