@@ -36,7 +36,7 @@ gcc                 gcc
 '
 table_ci='
 clang               clang
-libclang-rt-14-dev  /usr/lib/llvm-14/lib/clang/14/lib/linux/libclang_rt.asan-x86_64.a
+libclang-rt-14-dev  /usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.asan-x86_64.a
 shellcheck          shellcheck
 cloc                cloc
 git                 git
