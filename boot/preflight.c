@@ -101,6 +101,6 @@ unsigned preflight_count(void)
 
 _Noreturn void preflight_stop(const struct options *options)
 {
-	log_error("preflight: this machine cannot run guests, see above; nothing was changed");
+	log_error("preflight: this machine cannot run guests, for what is said above");
 	end_machine(options);
 }
