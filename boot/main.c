@@ -5,46 +5,178 @@
  */
 #include "boot/main.h"
 
-#include "arch/lib/log.h"
-#include "arch/panic.h"
+#include "arch/apic.h"
+#include "arch/lib/errno.h"
+#include "arch/memory.h"
 #include "arch/percpu.h"
 #include "arch/pic.h"
-#include "drivers/uart.h"
+#include "arch/smp.h"
+#include "arch/tsc.h"
+#include "arch/virt.h"
+#include "boot/banner.h"
+#include "boot/end.h"
+#include "boot/guests.h"
+#include "boot/mb2.h"
+#include "boot/options.h"
+#include "boot/output.h"
+#include "boot/preflight.h"
+#include "drivers/acpi.h"
 #include "version.h"
 
-static struct uart early_uart;
+#define EARLY_DIRECT_END GIB(4)
 
-static void early_write(const char *text, size_t len)
+static struct boot_info info;
+static struct options options;
+
+static void report_line(void *arg, const char *text)
 {
-	for (size_t i = 0; i < len; i++) {
-		if (text[i] == '\n')
-			uart_write(&early_uart, (const u8 *)"\r", 1);
-		uart_write(&early_uart, (const u8 *)&text[i], 1);
+	(void)arg;
+	log_error("%s", text);
+}
+
+static void read_boot_info(u64 mbi)
+{
+	if (mb2_parse(phys_to_virt(HPA(mbi)), EARLY_DIRECT_END - mbi, &info))
+		log_error("the boot loader's information makes no sense");
+	for (unsigned i = 0; i < MB2_NOTES; i++)
+		if (info.notes & BIT(i))
+			log_warn("multiboot2: %s", mb2_note_text[i]);
+}
+
+static void read_options(void)
+{
+	struct words_report report = {.line = report_line};
+
+	options_parse(info.cmdline ? info.cmdline : "", &options, &report);
+	log_set_level(options.log);
+}
+
+static void start_memory(void)
+{
+	static struct memory_range ram[BOOT_MEMORY_MAX], kept[BOOT_MODULES_MAX];
+	unsigned ram_count = 0;
+	int error;
+
+	for (unsigned i = 0; i < info.memory_count; i++)
+		if (info.memory[i].type == BOOT_MEMORY_RAM)
+			ram[ram_count++] = (struct memory_range){info.memory[i].base,
+								 info.memory[i].length};
+	for (unsigned i = 0; i < info.module_count; i++)
+		kept[i] = (struct memory_range){info.modules[i].start, info.modules[i].end.v -
+									       info.modules[i].start.v};
+	error = memory_init(ram, ram_count, kept, info.module_count);
+	if (error) {
+		preflight_lacks_memory(&info);
+		preflight_stop(&options);
 	}
 }
 
-static struct log_sink early_sink = {.write = early_write};
-
-static void early_flush(void)
+static void start_acpi(void)
 {
-	uart_drain(&early_uart);
+	const struct boot_rsdp *rsdp = &info.rsdp_new;
+	bool given = acpi_rsdp_valid(rsdp->data, rsdp->size);
+
+	if (!given) {
+		rsdp = &info.rsdp_old;
+		given = acpi_rsdp_valid(rsdp->data, rsdp->size);
+	}
+	/* With none from the loader it is searched for. */
+	if (acpi_init(rsdp->data, given ? rsdp->size : 0))
+		log_warn("acpi: no tables: one core, no power-off");
+	if (acpi.bad_tables)
+		log_warn("acpi: %u tables cannot be read or have a wrong checksum", acpi.bad_tables);
+	if (acpi.cpus_dropped)
+		log_warn("acpi: %u cores beyond %u stay off", acpi.cpus_dropped, ACPI_CPU_MAX);
 }
 
-/* Where there is no COM1, the ring keeps what is said until a console comes. */
-static void console_early(void)
+static void start_clock(void)
 {
-	if (uart_init(&early_uart, UART_COM1_PORT, 115200))
+	const struct tsc_sources sources = {
+		.pm_timer = acpi.pm_timer,
+		.pm_timer_32bit = acpi.pm_timer_32bit,
+		.hpet = acpi.hpet,
+	};
+
+	tsc_init(&sources);
+}
+
+/* The APIC's id range comes from the MADT; without one the boot CPU is alone. */
+static void start_cores(void)
+{
+	u32 id_max = 0;
+
+	for (unsigned i = 0; i < acpi.cpu_count; i++)
+		id_max = MAX(id_max, acpi.apic_ids[i]);
+	if (apic_init(id_max)) {
+		log_warn("smp: this CPU has no local APIC, one core is used");
 		return;
-	panic_flush = early_flush;
-	log_add_sink(&early_sink);
+	}
+	apic_timer_init(!OPTION_NO(&options, NO_TSC_DEADLINE));
+	if (!acpi.have_madt)
+		log_warn("smp: no MADT, one core is used");
+	smp_start(acpi.apic_ids, acpi.cpu_count, options.cpus);
+}
+
+static void selftest(void)
+{
+	if (options.selftest == SELFTEST_PANIC)
+		panic("asked for by selftest=panic");
+	if (options.selftest == SELFTEST_FAULT)
+		*(volatile u8 *)WINDOW_BASE = 0;
+}
+
+/* What no= names and the back end knows stays unused. */
+static void refuse_features(void)
+{
+	for (unsigned i = 0; i < NO_FEATURES; i++)
+		if (OPTION_NO(&options, i))
+			virt->disable_feature(options_feature_name(i));
+}
+
+static void start_virtualization(void)
+{
+	unsigned wanted = MAX(acpi.cpu_count, 1u), enabled = 0;
+
+	virt = &vmx_ops;
+	virt = &vmx_ops;
+	if (preflight_probe()) {
+		refuse_features();
+		enabled = preflight_enable();
+		banner_virt();
+	}
+	banner_cores(wanted, pcpu_count, enabled);
+	if (preflight_count())
+		preflight_stop(&options);
+}
+
+static void run_guests(void)
+{
+	if (guests_create(&info) == 0) {
+		log_info("no VM to run");
+		return;
+	}
+	output_to_console(&options);
+	guests_run();
+	log_info("all VMs have ended");
 }
 
 void boot_main(u64 mbi)
 {
 	pcpu_init_boot();
-	console_early();
+	output_prepare();
 	log_info("Trivet " TRIVET_VERSION);
+	read_boot_info(mbi);
+	read_options();
+	output_serial(&options);
 	pic_off();
-	(void)mbi;
-	panic("end of the list");
+	start_memory();
+	output_screen(&options, &info.framebuffer);
+	selftest();
+	start_acpi();
+	banner_machine(&info);
+	start_clock();
+	start_cores();
+	start_virtualization();
+	run_guests();
+	end_machine(&options);
 }

@@ -35,6 +35,11 @@ static const char *const feature_names[NO_FEATURES] = {
 	[NO_X2APIC] = "x2apic",
 };
 
+const char *options_feature_name(enum option_feature feature)
+{
+	return feature_names[feature];
+}
+
 static const char *const selftest_names[] = {
 	[SELFTEST_NONE] = "",
 	[SELFTEST_PANIC] = "panic",

@@ -53,6 +53,9 @@ struct options {
 	enum option_selftest selftest;
 };
 
+/* The word for a feature in no=. */
+const char *options_feature_name(enum option_feature feature);
+
 /* Was `feature` named in no=? */
 #define OPTION_NO(options, feature) (((options)->no >> (feature)) & 1)
 

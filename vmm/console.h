@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A VM's side of the physical console: the stream of its first serial port,
- * both ways, and its debug console, which becomes lines of Trivet's console
- * behind a `[name] ` prefix.
+ * The console: Trivet's log, the first serial port of the VM and the lines of
+ * its debug console share one ring, which goes out to the physical serial port
+ * as fast as that takes it, and to the screen. No byte is lost and no exit
+ * waits: a guest whose output finds no room keeps its byte until there is.
  */
 #ifndef VMM_CONSOLE_H
 #define VMM_CONSOLE_H
@@ -31,5 +32,53 @@ int console_get(struct vm *vm, unsigned index);
 
 /* One byte of the debug console; beyond 64 KiB unread it is dropped and counted. */
 void console_debug_put(struct vm *vm, u8 byte);
+
+/* A VM's part of the console; embedded in struct vm. */
+struct console_stream {
+	struct vdev *port;
+	const struct console_port_ops *ops;
+	bool blocked;	/* console_put was refused: tx_ready is due */
+	u64 written;	/* bytes of the serial port */
+	u8 input[256];
+	u32 input_head, input_count;
+	u8 *debug;	/* ring of CONSOLE_DEBUG_SIZE, allocated at the first byte */
+	u32 debug_head, debug_count;
+	u64 debug_dropped;
+};
+
+#define CONSOLE_DEBUG_SIZE 65536u
+
+/* The physical side, from the composition root. Any of the calls may be NULL. */
+struct console_backend {
+	unsigned (*try_write)(const u8 *data, unsigned len); /* what goes without waiting */
+	void (*write)(const u8 *data, unsigned len);	     /* waits */
+	unsigned (*try_read)(u8 *data, unsigned len);
+	void (*screen)(const char *text, size_t len); /* takes everything at once */
+	u64 burst_ticks; /* TSC ticks in which the port sends 16 bytes */
+	u64 poll_ticks;	 /* how often to look for input */
+};
+void console_set_backend(const struct console_backend *backend);
+
+/* The log's way to the console; until console_start it waits for the port. */
+void console_write_log(const char *text, size_t len);
+/* From now on console_poll moves the ring. */
+void console_start(void);
+/* Sends what is in the ring, waiting for the port. */
+void console_flush(void);
+/* After a bug: the ring is sent without its lock, and all that comes waits. */
+void console_break(void);
+
+/* Gives keyboard and serial output to this VM, or to none (NULL). */
+void console_connect(struct vm *vm);
+/*
+ * Moves bytes both ways as far as the physical port goes along; no device lock
+ * held. To be called when the TSC reaches console_next.
+ */
+void console_poll(u64 now);
+/* TSC at which console_poll has something to do. */
+u64 console_next(void);
+
+/* Frees what the stream holds; its VM is going. */
+void console_detach(struct vm *vm);
 
 #endif

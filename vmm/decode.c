@@ -10,7 +10,7 @@
 #include "arch/lib/bits.h"
 #include "arch/lib/errno.h"
 #include "arch/lib/string.h"
-#include "vmm/vcpu_state.h"
+#include "arch/vcpu_state.h"
 
 /* What an opcode says beyond its operation. */
 #define BYTE   BIT(0) /* the operand size is one byte */

@@ -10,7 +10,7 @@
 #define VMM_EMULATE_H
 
 #include "vmm/decode.h"
-#include "vmm/vcpu_state.h"
+#include "arch/vcpu_state.h"
 
 struct vm;
 

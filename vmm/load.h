@@ -7,7 +7,7 @@
 #ifndef VMM_LOAD_H
 #define VMM_LOAD_H
 
-#include "vmm/vcpu_state.h"
+#include "arch/vcpu_state.h"
 
 struct vm;
 struct mem_object;

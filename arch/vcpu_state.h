@@ -3,8 +3,8 @@
  * Architectural state of a vCPU as KVM's KVM_SET_REGS and KVM_SET_SREGS group
  * it. Neutral to the virtualization back end.
  */
-#ifndef VMM_VCPU_STATE_H
-#define VMM_VCPU_STATE_H
+#ifndef ARCH_VCPU_STATE_H
+#define ARCH_VCPU_STATE_H
 
 #include "arch/lib/types.h"
 

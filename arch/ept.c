@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Extended page tables: a VM's guest physical address space. Entries are
+ * write-back for RAM, with the guest's PAT ignored, as RAM is also mapped
+ * write-back in Trivet's window. Source: Intel SDM volume 3, "The Extended Page
+ * Table Mechanism (EPT)".
+ */
+#include "arch/vmx.h"
+
+#include "arch/lib/errno.h"
+#include "arch/memory.h"
+
+#define EPT_READ	BIT(0)
+#define EPT_WRITE	BIT(1)
+#define EPT_EXEC	BIT(2)
+#define EPT_MEMTYPE	BITS(5, 3)
+#define EPT_IGNORE_PAT	BIT(6)
+#define EPT_LARGE	BIT(7)
+#define MEMTYPE_UC	0
+#define MEMTYPE_WB	6
+#define EPTP_WALK_4	FIELD_PREP(BITS(5, 3), 3)
+#define EPTP_AD		BIT(6)
+#define INVEPT_SINGLE	1
+
+/* One format for each largest page that the CPU's capabilities allow. */
+static const struct pt_format formats[] = {
+	{EPT_READ | EPT_WRITE | EPT_EXEC, EPT_READ | EPT_WRITE | EPT_EXEC, EPT_LARGE, 1},
+	{EPT_READ | EPT_WRITE | EPT_EXEC, EPT_READ | EPT_WRITE | EPT_EXEC, EPT_LARGE, 2},
+	{EPT_READ | EPT_WRITE | EPT_EXEC, EPT_READ | EPT_WRITE | EPT_EXEC, EPT_LARGE, 3},
+};
+
+int ept_vm_create(struct virt_vm **out)
+{
+	u64 caps = vmx_caps.ept_vpid_use;
+	unsigned largest = caps & EPT_CAP_2M ? (caps & EPT_CAP_1G ? 3 : 2) : 1;
+	struct virt_vm *vm = pages_alloc(1);
+
+	if (!vm)
+		return -ENOMEM;
+	if (pt_create(&vm->ept, &formats[largest - 1])) {
+		pages_free(vm, 1);
+		return -ENOMEM;
+	}
+	vm->generation = 1;
+	vm->ept_pointer = virt_to_phys(vm->ept.root).v | MEMTYPE_WB | EPTP_WALK_4 |
+			  (caps & EPT_CAP_AD ? EPTP_AD : 0);
+	*out = vm;
+	return 0;
+}
+
+void ept_vm_destroy(struct virt_vm *vm)
+{
+	pt_destroy(&vm->ept, 0, 511);
+	pages_free(vm, 1);
+}
+
+int ept_vm_map(struct virt_vm *vm, gpa_t gpa, hpa_t hpa, u64 size, unsigned rights,
+	       enum virt_memtype type)
+{
+	u64 bits = (rights & MAP_READ ? EPT_READ : 0) | (rights & MAP_WRITE ? EPT_WRITE : 0) |
+		   (rights & MAP_EXEC ? EPT_EXEC : 0);
+
+	bits |= FIELD_PREP(EPT_MEMTYPE, type == MEMTYPE_RAM ? MEMTYPE_WB : MEMTYPE_UC);
+	if (type == MEMTYPE_RAM)
+		bits |= EPT_IGNORE_PAT;
+	return pt_map(&vm->ept, gpa.v, hpa, size, bits);
+}
+
+int ept_vm_unmap(struct virt_vm *vm, gpa_t gpa, u64 size)
+{
+	int error = pt_unmap(&vm->ept, gpa.v, size);
+
+	if (!error)
+		vm->generation++;
+	return error;
+}
+
+void ept_flush(struct virt_vm *vm)
+{
+	struct {
+		u64 ept_pointer, reserved;
+	} descriptor = {vm->ept_pointer, 0};
+
+	__asm__ volatile("invept %0, %1" ::"m"(descriptor), "r"((u64)INVEPT_SINGLE) : "cc", "memory");
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The one interface to a virtualization back end, written so that Intel's and
+ * AMD's extensions both fit; a scripted fake serves the host tests. A back end
+ * returns exits and never calls up into vmm. Everything runs with interrupts
+ * off; calls on a vCPU come from the pCPU on which it is loaded, unless said
+ * otherwise.
+ */
+#ifndef ARCH_VIRT_H
+#define ARCH_VIRT_H
+
+#include "arch/vcpu_state.h"
+
+struct virt_vm;
+
+/* Head of every back end's vCPU; what vmm reads and writes directly. */
+struct virt_vcpu {
+	u64 gpr[GPR_COUNT]; /* but for RSP, which is a VREG */
+};
+
+enum vcpu_exit_reason {
+	EXIT_HOST,	   /* a host interrupt; it has been dispatched */
+	EXIT_DEADLINE,	   /* the deadline given to run has come */
+	EXIT_INTR_WINDOW,  /* the guest can take an interrupt now */
+	EXIT_NMI_WINDOW,   /* the guest can take an NMI now */
+	EXIT_IO,	   /* port access: io */
+	EXIT_MEMORY,	   /* access to an address without mapping or right: memory */
+	EXIT_CPUID,
+	EXIT_RDMSR,
+	EXIT_WRMSR,
+	EXIT_CR,	   /* control register access: cr */
+	EXIT_HLT,
+	EXIT_SHUTDOWN,	   /* triple fault */
+	EXIT_HYPERCALL,
+	EXIT_XSETBV,
+	EXIT_CACHE,	   /* INVD, WBINVD */
+	EXIT_UNDEFINED,	   /* an instruction that raises #UD in a guest */
+	EXIT_PROTECTED,	   /* an instruction that raises #GP in a guest */
+	EXIT_EXCEPTION,	   /* #DB, #AC that the guest is to get: event */
+	EXIT_TASK_SWITCH,  /* not emulated */
+	EXIT_INIT,	   /* INIT or SIPI reached the guest's mode */
+	EXIT_ENTRY_FAILED, /* the CPU refused the entry: failed */
+	EXIT_MACHINE_CHECK,
+	EXIT_UNKNOWN,	   /* failed.code names the back end's reason */
+	EXIT_REASONS
+};
+
+/* Whether the back end uses a feature, by the name in its list. */
+bool virt_supports(const char *name);
+/* The name of a reason, for statistics. */
+const char *virt_exit_name(enum vcpu_exit_reason reason);
+
+enum vcpu_event_type {
+	EVENT_NONE,
+	EVENT_INTERRUPT, /* external interrupt */
+	EVENT_NMI,
+	EVENT_EXCEPTION, /* hardware exception */
+	EVENT_SOFT_INTERRUPT, /* INT n */
+	EVENT_SOFT_EXCEPTION, /* INT3, INTO */
+	EVENT_ICEBP,	      /* privileged software exception */
+};
+
+struct vcpu_event {
+	enum vcpu_event_type type;
+	u8 vector;
+	bool has_error;
+	u8 insn_len; /* of the instruction behind a software event */
+	u32 error;
+};
+
+enum vcpu_cr_access { CR_WRITE, CR_READ, CR_CLTS, CR_LMSW };
+
+struct vcpu_exit {
+	enum vcpu_exit_reason reason;
+	u8 insn_len; /* 0: not known, decode the instruction */
+	union {
+		struct {
+			u16 port;
+			u8 size; /* 1, 2, 4 */
+			bool in;
+			bool string;
+			bool rep;
+		} io;
+		struct {
+			gpa_t gpa;
+			bool write;
+			bool fetch;
+		} memory;
+		struct {
+			enum vcpu_cr_access access;
+			u8 cr;	  /* 0, 3, 4, 8 */
+			u8 gpr;	  /* source or destination, enum gpr */
+			u16 lmsw; /* the source of LMSW */
+		} cr;
+		struct vcpu_event event;
+		struct {
+			u32 code;	    /* the back end's number */
+			const char *reason; /* in words */
+			u64 detail;
+		} failed;
+	};
+};
+
+/* Registers beyond the general ones; CR0 and CR4 as the guest sees them. */
+enum vcpu_reg {
+	VREG_RIP,
+	VREG_RSP,
+	VREG_RFLAGS,
+	VREG_CR0,
+	VREG_CR2,
+	VREG_CR3,
+	VREG_CR4,
+	VREG_EFER,
+	VREG_DR6,
+	VREG_DR7,
+	VREG_PDPTE0, /* PAE page directory pointers; ignored where the CPU reads memory */
+	VREG_PDPTE1,
+	VREG_PDPTE2,
+	VREG_PDPTE3,
+	VREG_PAT,
+	VREG_XCR0,
+	VREG_TSC_OFFSET,
+	VREG_SYSENTER_CS,
+	VREG_SYSENTER_ESP,
+	VREG_SYSENTER_EIP,
+	VREG_COUNT
+};
+
+enum vcpu_table { VTABLE_GDT, VTABLE_IDT };
+enum vcpu_system_segment { VSEG_TR = SREG_COUNT, VSEG_LDTR, VSEG_COUNT };
+
+/* Reasons why an interrupt or NMI cannot be delivered now, beside RFLAGS.IF. */
+enum { SHADOW_STI = 1, SHADOW_MOV_SS = 2, SHADOW_NMI = 4 };
+enum virt_window { WINDOW_INTERRUPT, WINDOW_NMI };
+
+enum { MAP_READ = 1, MAP_WRITE = 2, MAP_EXEC = 4 };
+enum virt_memtype { MEMTYPE_RAM, MEMTYPE_DEVICE };
+
+/* A capability by name, for the banner, the monitor and the option no=. */
+struct virt_feature {
+	const char *name;
+	bool present; /* on all CPUs */
+	bool used;
+};
+
+struct virt_ops {
+	const char *name;
+
+	/* Reads this CPU's capabilities and joins them to the common set. 0, or
+	 * -ENODEV with one sentence in why. On every CPU; the boot CPU first. */
+	int (*probe)(char *why, size_t size);
+	/* Leaves a feature unused by its name; between probe and enable. -ENOENT. */
+	int (*disable_feature)(const char *name);
+	/* Enters and leaves virtualization operation on this CPU. */
+	int (*cpu_enable)(char *why, size_t size);
+	void (*cpu_disable)(void);
+	const struct virt_feature *(*features)(unsigned *count);
+
+	/* A guest physical address space. 0 or -ENOMEM. */
+	int (*vm_create)(struct virt_vm **vm);
+	void (*vm_destroy)(struct virt_vm *vm);
+	/* Contracts of pt_map and pt_unmap; vCPUs of the VM are stopped, and each
+	 * flushes before its next entry. */
+	int (*vm_map)(struct virt_vm *vm, gpa_t gpa, hpa_t hpa, u64 size, unsigned rights,
+		      enum virt_memtype type);
+	int (*vm_unmap)(struct virt_vm *vm, gpa_t gpa, u64 size);
+
+	/* A vCPU in power-up state. 0 or -ENOMEM. destroy: not loaded anywhere. */
+	int (*vcpu_create)(struct virt_vm *vm, struct virt_vcpu **vcpu);
+	void (*vcpu_destroy)(struct virt_vcpu *vcpu);
+	/* Sets power-up state: SDM volume 3, "Processor State After Reset". Called
+	 * on the loaded vCPU before its first run and for every reset. */
+	void (*vcpu_reset)(struct virt_vcpu *vcpu);
+	/* Brings a vCPU's state into this pCPU, or out of it. */
+	void (*vcpu_load)(struct virt_vcpu *vcpu);
+	void (*vcpu_put)(struct virt_vcpu *vcpu);
+	/* Runs the loaded vCPU until it exits; deadline in host TSC ticks. */
+	void (*run)(struct virt_vcpu *vcpu, u64 deadline, struct vcpu_exit *exit);
+
+	u64 (*get)(struct virt_vcpu *vcpu, enum vcpu_reg reg);
+	void (*set)(struct virt_vcpu *vcpu, enum vcpu_reg reg, u64 value);
+	/* index: enum sreg or enum vcpu_system_segment. */
+	void (*get_segment)(struct virt_vcpu *vcpu, unsigned index, struct vcpu_segment *seg);
+	void (*set_segment)(struct virt_vcpu *vcpu, unsigned index, const struct vcpu_segment *seg);
+	void (*get_table)(struct virt_vcpu *vcpu, enum vcpu_table table, struct vcpu_dtable *value);
+	void (*set_table)(struct virt_vcpu *vcpu, enum vcpu_table table,
+			  const struct vcpu_dtable *value);
+
+	/* Moves RIP behind the exiting instruction, ends the STI and MOV SS
+	 * shadows, and makes a pending single step due. False when RIP would
+	 * leave the canonical range: the guest is to get #GP(0). */
+	bool (*skip)(struct virt_vcpu *vcpu, unsigned insn_len);
+	/* The event of the next entry; at most one. */
+	void (*inject)(struct virt_vcpu *vcpu, const struct vcpu_event *event);
+	/* Takes the event that the last exit interrupted; false for none. */
+	bool (*undelivered)(struct virt_vcpu *vcpu, struct vcpu_event *event);
+	unsigned (*shadow)(struct virt_vcpu *vcpu);
+	/* Asks for an exit as soon as the guest can take an event. */
+	void (*window)(struct virt_vcpu *vcpu, enum virt_window window, bool on);
+	/* Drops the vCPU's cached translations before its next entry. */
+	void (*flush)(struct virt_vcpu *vcpu);
+	/* Logs the vCPU's whole state. */
+	void (*dump)(struct virt_vcpu *vcpu);
+};
+
+/* The back end in use; set by the composition root. */
+extern const struct virt_ops *virt;
+extern const struct virt_ops vmx_ops;
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The VMX back end as the rest of Trivet sees it: one table of calls.
+ */
+#include "arch/vmx.h"
+
+static void flush(struct virt_vcpu *vcpu)
+{
+	to_vmx(vcpu)->flush_vpid = true;
+}
+
+const struct virt_ops vmx_ops = {
+	.name = "VMX",
+	.probe = vmx_caps_probe,
+	.disable_feature = vmx_caps_disable,
+	.cpu_enable = vmx_cpu_enable,
+	.cpu_disable = vmx_cpu_disable,
+	.features = vmx_caps_features,
+	.vm_create = ept_vm_create,
+	.vm_destroy = ept_vm_destroy,
+	.vm_map = ept_vm_map,
+	.vm_unmap = ept_vm_unmap,
+	.vcpu_create = vmx_vcpu_create,
+	.vcpu_destroy = vmx_vcpu_destroy,
+	.vcpu_reset = vmx_vcpu_reset,
+	.vcpu_load = vmx_vcpu_load,
+	.vcpu_put = vmx_vcpu_put,
+	.run = vmx_run,
+	.get = vmx_state_get,
+	.set = vmx_state_set,
+	.get_segment = vmx_state_get_segment,
+	.set_segment = vmx_state_set_segment,
+	.get_table = vmx_state_get_table,
+	.set_table = vmx_state_set_table,
+	.skip = vmx_event_skip,
+	.inject = vmx_event_inject,
+	.undelivered = vmx_event_undelivered,
+	.shadow = vmx_event_shadow,
+	.window = vmx_event_window,
+	.flush = flush,
+	.dump = vmx_error_dump,
+};

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Inside of the VMX back end: capabilities, the vCPU and the VM, shared by the
+ * arch/vmx_*.c files only. The outside sees arch/virt.h.
+ */
+#ifndef ARCH_VMX_H
+#define ARCH_VMX_H
+
+#include "arch/pt.h"
+#include "arch/virt.h"
+#include "arch/vmcs.h"
+
+/* Control bits: SDM volume 3, "VM-Execution Control Fields" and the following. */
+#define PIN_EXTERNAL_INTERRUPT BIT(0)
+#define PIN_NMI		       BIT(3)
+#define PIN_VIRTUAL_NMI	       BIT(5)
+#define PIN_PREEMPTION_TIMER   BIT(6)
+
+#define PROC_INTERRUPT_WINDOW BIT(2)
+#define PROC_TSC_OFFSET	      BIT(3)
+#define PROC_HLT	      BIT(7)
+#define PROC_MWAIT	      BIT(10)
+#define PROC_RDPMC	      BIT(11)
+#define PROC_CR8_LOAD	      BIT(19)
+#define PROC_CR8_STORE	      BIT(20)
+#define PROC_NMI_WINDOW	      BIT(22)
+#define PROC_UNCONDITIONAL_IO BIT(24)
+#define PROC_MSR_BITMAP	      BIT(28)
+#define PROC_MONITOR	      BIT(29)
+#define PROC_SECONDARY	      BIT(31)
+
+#define PROC2_EPT	   BIT(1)
+#define PROC2_RDTSCP	   BIT(3)
+#define PROC2_VPID	   BIT(5)
+#define PROC2_WBINVD	   BIT(6)
+#define PROC2_UNRESTRICTED BIT(7)
+#define PROC2_INVPCID	   BIT(12)
+#define PROC2_XSAVES	   BIT(20)
+
+#define EXIT_CTL_SAVE_DEBUG	   BIT(2)
+#define EXIT_CTL_HOST_LONG	   BIT(9)
+#define EXIT_CTL_ACKNOWLEDGE  BIT(15)
+#define EXIT_CTL_SAVE_PAT	   BIT(18)
+#define EXIT_CTL_LOAD_PAT	   BIT(19)
+#define EXIT_CTL_SAVE_EFER	   BIT(20)
+#define EXIT_CTL_LOAD_EFER	   BIT(21)
+
+#define ENTRY_CTL_LOAD_DEBUG BIT(2)
+#define ENTRY_CTL_IA32E	 BIT(9)
+#define ENTRY_CTL_LOAD_PAT	 BIT(14)
+#define ENTRY_CTL_LOAD_EFER	 BIT(15)
+
+#define EPT_CAP_WALK_4	    BIT(6)
+#define EPT_CAP_WB	    BIT(14)
+#define EPT_CAP_2M	    BIT(16)
+#define EPT_CAP_1G	    BIT(17)
+#define EPT_CAP_INVEPT	    BIT(20)
+#define EPT_CAP_AD	    BIT(21)
+#define EPT_CAP_INVEPT_ONE  BIT(25)
+#define EPT_CAP_INVVPID	    BIT(32)
+#define EPT_CAP_INVVPID_ONE BIT(41)
+
+enum vmx_control { VMX_PIN, VMX_PROC, VMX_PROC2, VMX_EXIT, VMX_ENTRY, VMX_CONTROLS };
+
+/* What all CPUs offer in common, and the control words made of it. */
+struct vmx_caps {
+	u64 basic;
+	u32 must[VMX_CONTROLS]; /* bits that have to be 1 */
+	u32 may[VMX_CONTROLS];	/* bits that can be 1 */
+	u32 use[VMX_CONTROLS];	/* the words that every VMCS starts with */
+	u64 ept_vpid;
+	u64 ept_vpid_use; /* without what no= turned off */
+	u64 cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
+	unsigned preemption_shift;
+	unsigned cpus; /* probed so far */
+};
+extern struct vmx_caps vmx_caps;
+
+static inline bool vmx_uses(enum vmx_control word, u64 bit)
+{
+	return vmx_caps.use[word] & bit;
+}
+
+/* vmx_caps.c */
+int vmx_caps_probe(char *why, size_t size);
+int vmx_caps_disable(const char *name);
+const struct virt_feature *vmx_caps_features(unsigned *count);
+
+/* vmx_cpu.c: VMX operation on a CPU. */
+int vmx_cpu_enable(char *why, size_t size);
+void vmx_cpu_disable(void);
+
+struct virt_vm {
+	struct pt ept;
+	u64 ept_pointer;
+	u64 generation; /* raised by every downgrade; each vCPU flushes what it missed */
+	u32 users;	/* vCPUs */
+};
+
+/* VMCS fields kept in memory between exit and entry. */
+enum vmx_cached { CACHED_RIP, CACHED_RSP, CACHED_RFLAGS, CACHED_INTERRUPTIBILITY, CACHED_COUNT };
+
+/* MSRs that live in the CPU while the guest runs and are switched with the vCPU. */
+enum vmx_switched_msr {
+	SWITCHED_STAR,
+	SWITCHED_LSTAR,
+	SWITCHED_CSTAR,
+	SWITCHED_FMASK,
+	SWITCHED_KERNEL_GS_BASE,
+	SWITCHED_TSC_AUX,
+	SWITCHED_COUNT
+};
+
+struct vmx_vcpu {
+	struct virt_vcpu base; /* first: the general registers, used by vmx_entry.asm */
+	u64 host_rsp;	       /* what HOST_RSP holds; 0 after VMCLEAR */
+	struct virt_vm *vm;
+	void *vmcs;
+	void *fpu; /* XSAVE or FXSAVE area while not loaded */
+	u64 cache[CACHED_COUNT];
+	u32 cache_valid, cache_dirty; /* BIT(enum vmx_cached) */
+	bool launched;
+	bool loaded;
+	bool flush_vpid;
+	u16 vpid;
+	u32 proc_controls;
+	u32 vectoring_info; /* the event that the last exit interrupted */
+	u32 vectoring_error;
+	u32 vectoring_length;
+	u64 generation; /* of the EPT, as flushed on last_pcpu */
+	u32 last_pcpu;
+	u64 cr2, dr[4], dr6, xcr0; /* while not loaded */
+	u64 msr[SWITCHED_COUNT];   /* while not loaded */
+};
+
+static inline struct vmx_vcpu *to_vmx(struct virt_vcpu *vcpu)
+{
+	return (struct vmx_vcpu *)vcpu;
+}
+
+/* vmx_vcpu.c: life and loading. */
+int vmx_vcpu_create(struct virt_vm *vm, struct virt_vcpu **vcpu);
+void vmx_vcpu_destroy(struct virt_vcpu *vcpu);
+void vmx_vcpu_reset(struct virt_vcpu *vcpu);
+void vmx_vcpu_load(struct virt_vcpu *vcpu);
+void vmx_vcpu_put(struct virt_vcpu *vcpu);
+
+/* vmx_state.c: registers. */
+u64 vmx_state_cached(struct vmx_vcpu *v, enum vmx_cached which);
+void vmx_state_cache(struct vmx_vcpu *v, enum vmx_cached which, u64 value);
+void vmx_state_write_back(struct vmx_vcpu *v);
+u64 vmx_state_get(struct virt_vcpu *vcpu, enum vcpu_reg reg);
+void vmx_state_set(struct virt_vcpu *vcpu, enum vcpu_reg reg, u64 value);
+void vmx_state_get_segment(struct virt_vcpu *vcpu, unsigned index, struct vcpu_segment *seg);
+void vmx_state_set_segment(struct virt_vcpu *vcpu, unsigned index, const struct vcpu_segment *seg);
+void vmx_state_get_table(struct virt_vcpu *vcpu, enum vcpu_table table, struct vcpu_dtable *value);
+void vmx_state_set_table(struct virt_vcpu *vcpu, enum vcpu_table table,
+			 const struct vcpu_dtable *value);
+
+/* vmx_msr.c: which MSRs the guest reaches without an exit. */
+int vmx_msr_init(void);
+hpa_t vmx_msr_bitmap(void);
+extern const u32 vmx_msr_switched[SWITCHED_COUNT];
+/* Serves an access to such an MSR where the CPU has no MSR bitmaps. True when
+ * it was one; *fault says that the guest is to get #GP. */
+bool vmx_msr_serve(struct vmx_vcpu *v, bool write, bool *fault);
+
+/* vmx_event.c: injection, windows, stepping over an instruction. */
+bool vmx_event_skip(struct virt_vcpu *vcpu, unsigned insn_len);
+void vmx_event_inject(struct virt_vcpu *vcpu, const struct vcpu_event *event);
+bool vmx_event_undelivered(struct virt_vcpu *vcpu, struct vcpu_event *event);
+unsigned vmx_event_shadow(struct virt_vcpu *vcpu);
+void vmx_event_window(struct virt_vcpu *vcpu, enum virt_window window, bool on);
+void vmx_event_from_info(u32 info, u32 error, u32 insn_len, struct vcpu_event *event);
+
+/* vmx_run.c and vmx_exit.c: entry, and decoding of the exit. */
+void vmx_run(struct virt_vcpu *vcpu, u64 deadline, struct vcpu_exit *exit);
+void vmx_exit_decode(struct vmx_vcpu *v, u32 reason, struct vcpu_exit *exit);
+
+/* vmx_entry.asm. Returns 0 after an exit, 1 for VMfailInvalid, 2 for VMfailValid. */
+int vmx_entry(struct vmx_vcpu *v, bool launched);
+extern const char vmx_entry_exit[]; /* HOST_RIP */
+
+/* vmx_error.c: failures in words. */
+const char *vmx_error_instruction(u32 number);
+const char *vmx_error_entry(u32 basic_reason);
+void vmx_error_dump(struct virt_vcpu *vcpu);
+
+/* ept.c: the nested tables. */
+int ept_vm_create(struct virt_vm **vm);
+void ept_vm_destroy(struct virt_vm *vm);
+int ept_vm_map(struct virt_vm *vm, gpa_t gpa, hpa_t hpa, u64 size, unsigned rights,
+	       enum virt_memtype type);
+int ept_vm_unmap(struct virt_vm *vm, gpa_t gpa, u64 size);
+void ept_flush(struct virt_vm *vm);
+
+#endif

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * VMX capabilities: reads the capability MSRs of every CPU, keeps what all of
+ * them have, checks the required set by name, and computes the control words
+ * that every VMCS starts with. Source: Intel SDM volume 3, appendix "VMX
+ * Capability Reporting Facility".
+ */
+#include "arch/vmx.h"
+
+#include "arch/cpu.h"
+#include "arch/lib/errno.h"
+#include "arch/lib/string.h"
+#include "arch/msr.h"
+
+#define CPUID_1_ECX_VMX		 BIT(5)
+#define FEATURE_CONTROL_LOCK	 BIT(0)
+#define FEATURE_CONTROL_VMX	 BIT(2)
+#define VMX_BASIC_REVISION	 BITS(30, 0)
+#define VMX_BASIC_MEMORY_TYPE	 BITS(53, 50)
+#define VMX_BASIC_TRUE_CONTROLS	 BIT(55)
+#define VMX_MISC_PREEMPTION_RATE BITS(4, 0)
+#define MEMORY_TYPE_WB		 6
+
+struct vmx_caps vmx_caps;
+
+/* One control bit, or one bit of IA32_VMX_EPT_VPID_CAP, by name. */
+struct capability {
+	const char *name;
+	enum vmx_control word;
+	u32 bit;
+	u64 ept_vpid_bit;
+	bool required;
+};
+
+/* In the order in which a lack is reported: the most telling first. */
+static const struct capability capabilities[] = {
+	{"secondary-controls", VMX_PROC, PROC_SECONDARY, 0, true},
+	{"ept", VMX_PROC2, PROC2_EPT, 0, true},
+	{"unrestricted-guest", VMX_PROC2, PROC2_UNRESTRICTED, 0, true},
+	{"ept-4-level", VMX_PROC2, 0, EPT_CAP_WALK_4, true},
+	{"ept-write-back", VMX_PROC2, 0, EPT_CAP_WB, true},
+	{"invept", VMX_PROC2, 0, EPT_CAP_INVEPT | EPT_CAP_INVEPT_ONE, true},
+	{"external-interrupt-exit", VMX_PIN, PIN_EXTERNAL_INTERRUPT, 0, true},
+	{"nmi-exit", VMX_PIN, PIN_NMI, 0, true},
+	{"interrupt-window", VMX_PROC, PROC_INTERRUPT_WINDOW, 0, true},
+	{"tsc-offset", VMX_PROC, PROC_TSC_OFFSET, 0, true},
+	{"hlt-exit", VMX_PROC, PROC_HLT, 0, true},
+	{"mwait-exit", VMX_PROC, PROC_MWAIT, 0, true},
+	{"monitor-exit", VMX_PROC, PROC_MONITOR, 0, true},
+	{"rdpmc-exit", VMX_PROC, PROC_RDPMC, 0, true},
+	{"cr8-exit", VMX_PROC, PROC_CR8_LOAD | PROC_CR8_STORE, 0, true},
+	{"io-exit", VMX_PROC, PROC_UNCONDITIONAL_IO, 0, true},
+	{"host-long-mode", VMX_EXIT, EXIT_CTL_HOST_LONG, 0, true},
+	{"acknowledge-on-exit", VMX_EXIT, EXIT_CTL_ACKNOWLEDGE, 0, true},
+	{"exit-efer", VMX_EXIT, EXIT_CTL_SAVE_EFER | EXIT_CTL_LOAD_EFER, 0, true},
+	{"entry-efer", VMX_ENTRY, ENTRY_CTL_LOAD_EFER, 0, true},
+	{"exit-debug", VMX_EXIT, EXIT_CTL_SAVE_DEBUG, 0, true},
+	{"entry-debug", VMX_ENTRY, ENTRY_CTL_LOAD_DEBUG, 0, true},
+	{"virtual-nmi", VMX_PIN, PIN_VIRTUAL_NMI, 0, false},
+	{"preemption-timer", VMX_PIN, PIN_PREEMPTION_TIMER, 0, false},
+	{"msr-bitmap", VMX_PROC, PROC_MSR_BITMAP, 0, false},
+	{"vpid", VMX_PROC2, PROC2_VPID, EPT_CAP_INVVPID | EPT_CAP_INVVPID_ONE, false},
+	{"rdtscp", VMX_PROC2, PROC2_RDTSCP, 0, false},
+	{"invpcid", VMX_PROC2, PROC2_INVPCID, 0, false},
+	{"wbinvd-exit", VMX_PROC2, PROC2_WBINVD, 0, false},
+	{"xsaves", VMX_PROC2, PROC2_XSAVES, 0, false},
+	{"exit-pat", VMX_EXIT, EXIT_CTL_SAVE_PAT | EXIT_CTL_LOAD_PAT, 0, false},
+	{"entry-pat", VMX_ENTRY, ENTRY_CTL_LOAD_PAT, 0, false},
+	{"2m-pages", VMX_PROC2, 0, EPT_CAP_2M, false},
+	{"1g-pages", VMX_PROC2, 0, EPT_CAP_1G, false},
+	{"ept-ad", VMX_PROC2, 0, EPT_CAP_AD, false},
+};
+
+static bool refused[ARRAY_SIZE(capabilities)]; /* turned off by no= */
+static struct virt_feature features[ARRAY_SIZE(capabilities)];
+
+static bool capability_present(const struct capability *cap)
+{
+	if (cap->bit && (vmx_caps.may[cap->word] & cap->bit) != cap->bit)
+		return false;
+	return (vmx_caps.ept_vpid & cap->ept_vpid_bit) == cap->ept_vpid_bit;
+}
+
+/* Recomputes the words in use from the common set and what was refused. */
+static void compute_use(void)
+{
+	memcpy(vmx_caps.use, vmx_caps.must, sizeof(vmx_caps.use));
+	vmx_caps.ept_vpid_use = 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(capabilities); i++) {
+		const struct capability *cap = &capabilities[i];
+
+		features[i].name = cap->name;
+		features[i].present = capability_present(cap);
+		features[i].used = features[i].present && !refused[i];
+		if (!features[i].used)
+			continue;
+		vmx_caps.use[cap->word] |= cap->bit;
+		vmx_caps.ept_vpid_use |= cap->ept_vpid_bit;
+	}
+	/* Requested at run time only. */
+	vmx_caps.use[VMX_PROC] &= ~(u32)PROC_INTERRUPT_WINDOW;
+}
+
+/* A control word's capability MSR: bits 31:0 must be 1, bits 63:32 may be 1. */
+static void join_controls(enum vmx_control word, u32 msr)
+{
+	u64 value;
+
+	if (msr_read_safe(msr, &value))
+		value = 0;
+	vmx_caps.must[word] |= (u32)value;
+	vmx_caps.may[word] &= (u32)(value >> 32);
+}
+
+static void join_this_cpu(void)
+{
+	static const u32 plain[] = {MSR_VMX_PINBASED_CTLS, MSR_VMX_PROCBASED_CTLS,
+				    MSR_VMX_PROCBASED_CTLS2, MSR_VMX_EXIT_CTLS,
+				    MSR_VMX_ENTRY_CTLS};
+	static const u32 exact[] = {MSR_VMX_TRUE_PINBASED_CTLS, MSR_VMX_TRUE_PROCBASED_CTLS,
+				    MSR_VMX_PROCBASED_CTLS2, MSR_VMX_TRUE_EXIT_CTLS,
+				    MSR_VMX_TRUE_ENTRY_CTLS};
+	u64 basic = rdmsr(MSR_VMX_BASIC), ept_vpid;
+	const u32 *msrs = basic & VMX_BASIC_TRUE_CONTROLS ? exact : plain;
+
+	if (vmx_caps.cpus++ == 0) {
+		memset(vmx_caps.may, 0xff, sizeof(vmx_caps.may));
+		vmx_caps.basic = basic;
+		vmx_caps.ept_vpid = ~0ull;
+		vmx_caps.cr0_fixed1 = vmx_caps.cr4_fixed1 = ~0ull;
+	}
+	for (unsigned word = 0; word < VMX_CONTROLS; word++) {
+		/* The secondary word exists only where the primary one can turn it on. */
+		if (word == VMX_PROC2 && !(vmx_caps.may[VMX_PROC] & PROC_SECONDARY))
+			vmx_caps.may[word] = 0;
+		else
+			join_controls(word, msrs[word]);
+	}
+	if (!(vmx_caps.may[VMX_PROC2] & (PROC2_EPT | PROC2_VPID)) ||
+	    msr_read_safe(MSR_VMX_EPT_VPID_CAP, &ept_vpid))
+		ept_vpid = 0;
+	vmx_caps.ept_vpid &= ept_vpid;
+	vmx_caps.cr0_fixed0 |= rdmsr(MSR_VMX_CR0_FIXED0);
+	vmx_caps.cr0_fixed1 &= rdmsr(MSR_VMX_CR0_FIXED1);
+	vmx_caps.cr4_fixed0 |= rdmsr(MSR_VMX_CR4_FIXED0);
+	vmx_caps.cr4_fixed1 &= rdmsr(MSR_VMX_CR4_FIXED1);
+}
+
+static int check_required(char *why, size_t size)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(capabilities); i++) {
+		if (!capabilities[i].required || features[i].present)
+			continue;
+		str_format(why, size, "the CPU's VMX lacks %s, which Trivet needs",
+			   i == 0 ? "ept (it has no secondary controls)" : capabilities[i].name);
+		return -ENODEV;
+	}
+	if (FIELD_GET(VMX_BASIC_MEMORY_TYPE, vmx_caps.basic) != MEMORY_TYPE_WB) {
+		str_format(why, size, "the CPU's VMX wants a VMCS that is not write-back memory");
+		return -ENODEV;
+	}
+	return 0;
+}
+
+int vmx_caps_probe(char *why, size_t size)
+{
+	u64 control, basic;
+	unsigned shift;
+
+	if (!(cpuid(1, 0).ecx & CPUID_1_ECX_VMX)) {
+		str_format(why, size,
+			   "the CPU has no VMX (CPUID leaf 1 ECX bit 5 is 0); Trivet needs a CPU "
+			   "with Intel VT-x, or nested virtualization switched on");
+		return -ENODEV;
+	}
+	if (msr_read_safe(MSR_FEATURE_CONTROL, &control))
+		control = 0;
+	if ((control & FEATURE_CONTROL_LOCK) && !(control & FEATURE_CONTROL_VMX)) {
+		str_format(why, size,
+			   "the firmware locked VMX off (IA32_FEATURE_CONTROL is %llxh); switch on "
+			   "VT-x or virtualization in the firmware's setup",
+			   (unsigned long long)control);
+		return -ENODEV;
+	}
+	basic = rdmsr(MSR_VMX_BASIC);
+	shift = FIELD_GET(VMX_MISC_PREEMPTION_RATE, rdmsr(MSR_VMX_MISC));
+	if (vmx_caps.cpus && (FIELD_GET(VMX_BASIC_REVISION, basic ^ vmx_caps.basic) ||
+			      shift != vmx_caps.preemption_shift)) {
+		str_format(why, size, "its VMCS revision or timer rate differs from the boot CPU's");
+		return -ENODEV;
+	}
+	vmx_caps.preemption_shift = shift;
+	join_this_cpu();
+	compute_use();
+	return check_required(why, size);
+}
+
+int vmx_caps_disable(const char *name)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(capabilities); i++) {
+		if (strcmp(capabilities[i].name, name) || capabilities[i].required)
+			continue;
+		refused[i] = true;
+		compute_use();
+		return 0;
+	}
+	return -ENOENT;
+}
+
+const struct virt_feature *vmx_caps_features(unsigned *count)
+{
+	*count = ARRAY_SIZE(features);
+	return features;
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Decodes a VM exit into the neutral struct vcpu_exit. Decoding only: what an
+ * exit means for the guest is vmm's. Source: Intel SDM volume 3, "Basic VM-Exit
+ * Information" and appendix "VMX Basic Exit Reasons".
+ */
+#include "arch/vmx.h"
+
+#include "arch/cpu.h"
+#include "arch/trap.h"
+
+#define QUALIFICATION_IO_SIZE	BITS(2, 0)
+#define QUALIFICATION_IO_IN	BIT(3)
+#define QUALIFICATION_IO_STRING BIT(4)
+#define QUALIFICATION_IO_REP	BIT(5)
+#define QUALIFICATION_IO_PORT	BITS(31, 16)
+#define QUALIFICATION_CR	BITS(3, 0)
+#define QUALIFICATION_CR_ACCESS BITS(5, 4)
+#define QUALIFICATION_CR_GPR	BITS(11, 8)
+#define QUALIFICATION_CR_LMSW	BITS(31, 16)
+#define QUALIFICATION_EPT_WRITE BIT(1)
+#define QUALIFICATION_EPT_FETCH BIT(2)
+#define QUALIFICATION_EPT_NMI	BIT(12)
+#define QUALIFICATION_DR6	(BITS(3, 0) | BIT(13) | BIT(14))
+#define DR6_BD			BIT(13)
+#define DR7_GD			BIT(13)
+#define DEBUG_BTF		BIT(1)
+
+/* Basic exit reasons. */
+enum {
+	REASON_EXCEPTION = 0,
+	REASON_EXTERNAL_INTERRUPT = 1,
+	REASON_CR = 28,
+	REASON_IO = 30,
+	REASON_RDMSR = 31,
+	REASON_WRMSR = 32,
+	REASON_EPT_VIOLATION = 48,
+	REASON_PREEMPTION_TIMER = 52,
+	REASON_COUNT = 70
+};
+
+/* Reasons that need no more than a name; EXIT_HOST, 0, stands for "not here". */
+static const u8 plain_reason[REASON_COUNT] = {
+	[2] = EXIT_SHUTDOWN,
+	[3] = EXIT_INIT,
+	[4] = EXIT_INIT,
+	[7] = EXIT_INTR_WINDOW,
+	[8] = EXIT_NMI_WINDOW,
+	[9] = EXIT_TASK_SWITCH,
+	[10] = EXIT_CPUID,
+	[11] = EXIT_UNDEFINED, /* GETSEC */
+	[12] = EXIT_HLT,
+	[13] = EXIT_CACHE,     /* INVD */
+	[15] = EXIT_PROTECTED, /* RDPMC */
+	[17] = EXIT_UNDEFINED, /* RSM */
+	[18] = EXIT_HYPERCALL,
+	[19] = EXIT_UNDEFINED, /* VMCLEAR */
+	[20] = EXIT_UNDEFINED, /* VMLAUNCH */
+	[21] = EXIT_UNDEFINED, /* VMPTRLD */
+	[22] = EXIT_UNDEFINED, /* VMPTRST */
+	[23] = EXIT_UNDEFINED, /* VMREAD */
+	[24] = EXIT_UNDEFINED, /* VMRESUME */
+	[25] = EXIT_UNDEFINED, /* VMWRITE */
+	[26] = EXIT_UNDEFINED, /* VMXOFF */
+	[27] = EXIT_UNDEFINED, /* VMXON */
+	[36] = EXIT_UNDEFINED, /* MWAIT */
+	[39] = EXIT_UNDEFINED, /* MONITOR */
+	[50] = EXIT_UNDEFINED, /* INVEPT */
+	[52] = EXIT_DEADLINE,
+	[53] = EXIT_UNDEFINED, /* INVVPID */
+	[54] = EXIT_CACHE,     /* WBINVD */
+	[55] = EXIT_XSETBV,
+	[59] = EXIT_UNDEFINED, /* VMFUNC */
+	[60] = EXIT_UNDEFINED, /* ENCLS */
+};
+
+static void decode_io(struct vcpu_exit *exit)
+{
+	u64 q = vmread(EXIT_QUALIFICATION);
+
+	exit->reason = EXIT_IO;
+	exit->insn_len = vmread32(EXIT_INSN_LENGTH);
+	exit->io.port = FIELD_GET(QUALIFICATION_IO_PORT, q);
+	exit->io.size = FIELD_GET(QUALIFICATION_IO_SIZE, q) + 1;
+	exit->io.in = q & QUALIFICATION_IO_IN;
+	exit->io.string = q & QUALIFICATION_IO_STRING;
+	exit->io.rep = q & QUALIFICATION_IO_REP;
+}
+
+/* An IRET that faulted had already ended the blocking by NMI: bring it back. */
+static void reblock_nmi(struct vmx_vcpu *v)
+{
+	if (vmx_uses(VMX_PIN, PIN_VIRTUAL_NMI))
+		vmx_state_cache(v, CACHED_INTERRUPTIBILITY,
+				vmx_state_cached(v, CACHED_INTERRUPTIBILITY) |
+					INTERRUPTIBILITY_NMI);
+}
+
+static void decode_memory(struct vmx_vcpu *v, struct vcpu_exit *exit)
+{
+	u64 q = vmread(EXIT_QUALIFICATION);
+
+	exit->reason = EXIT_MEMORY;
+	exit->memory.gpa = GPA(vmread64(GUEST_PHYSICAL_ADDRESS));
+	exit->memory.write = q & QUALIFICATION_EPT_WRITE;
+	exit->memory.fetch = q & QUALIFICATION_EPT_FETCH;
+	if ((q & QUALIFICATION_EPT_NMI) && !(v->vectoring_info & INTR_INFO_VALID))
+		reblock_nmi(v);
+}
+
+static void decode_cr(struct vcpu_exit *exit)
+{
+	static const u8 access[4] = {CR_WRITE, CR_READ, CR_CLTS, CR_LMSW};
+	u64 q = vmread(EXIT_QUALIFICATION);
+
+	exit->reason = EXIT_CR;
+	exit->insn_len = vmread32(EXIT_INSN_LENGTH);
+	exit->cr.access = access[FIELD_GET(QUALIFICATION_CR_ACCESS, q)];
+	exit->cr.cr = FIELD_GET(QUALIFICATION_CR, q);
+	exit->cr.gpr = FIELD_GET(QUALIFICATION_CR_GPR, q);
+	exit->cr.lmsw = FIELD_GET(QUALIFICATION_CR_LMSW, q);
+}
+
+/*
+ * #DB exits before DR6 and DR7 change; the injected one does not change them
+ * either: SDM, "Debug Exceptions" under "VM Exits" and "Event Injection".
+ */
+static void complete_debug(struct vmx_vcpu *v)
+{
+	u64 cause = vmread(EXIT_QUALIFICATION) & QUALIFICATION_DR6;
+	u64 dr6 = vmx_state_get(&v->base, VREG_DR6);
+	u64 shadow = vmx_state_cached(v, CACHED_INTERRUPTIBILITY);
+
+	vmx_state_set(&v->base, VREG_DR6, (dr6 & ~BITS(3, 0)) | cause);
+	if (cause & DR6_BD)
+		vmwrite(GUEST_DR7, vmread(GUEST_DR7) & ~DR7_GD);
+	/* "Checks on Guest Non-Register State" ties BS to TF in a shadow. */
+	if ((shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) &&
+	    (vmx_state_cached(v, CACHED_RFLAGS) & RFLAGS_TF) &&
+	    !(vmread64(GUEST_DEBUGCTL) & DEBUG_BTF))
+		vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
+}
+
+static void decode_exception(struct vmx_vcpu *v, struct vcpu_exit *exit)
+{
+	u32 info = vmread32(EXIT_INTR_INFO);
+
+	vmx_event_from_info(info, vmread32(EXIT_INTR_ERROR), vmread32(EXIT_INSN_LENGTH),
+			    &exit->event);
+	if (exit->event.type == EVENT_NMI) {
+		/* NMIs stay blocked until an IRET, which this handler ends with. */
+		__asm__ volatile("int $2" ::: "memory");
+		exit->reason = EXIT_HOST;
+		return;
+	}
+	if ((info & INTR_INFO_NMI_UNBLOCK) && exit->event.vector != VECTOR_DF &&
+	    !(v->vectoring_info & INTR_INFO_VALID))
+		reblock_nmi(v);
+	exit->reason = exit->event.vector == VECTOR_MC ? EXIT_MACHINE_CHECK : EXIT_EXCEPTION;
+	if (exit->event.vector == VECTOR_DB && exit->event.type == EVENT_EXCEPTION)
+		complete_debug(v);
+}
+
+/* MSRs that have no bitmap to pass them are served here; the rest goes on. */
+static void decode_msr(struct vmx_vcpu *v, u32 reason, struct vcpu_exit *exit)
+{
+	bool fault;
+
+	exit->reason = reason == REASON_RDMSR ? EXIT_RDMSR : EXIT_WRMSR;
+	exit->insn_len = vmread32(EXIT_INSN_LENGTH);
+	if (vmx_uses(VMX_PROC, PROC_MSR_BITMAP) ||
+	    !vmx_msr_serve(v, reason == REASON_WRMSR, &fault))
+		return;
+	exit->reason = fault || !vmx_event_skip(&v->base, exit->insn_len) ? EXIT_PROTECTED
+									  : EXIT_HOST;
+}
+
+static void decode_plain(u32 reason, struct vcpu_exit *exit)
+{
+	exit->reason = reason < REASON_COUNT ? plain_reason[reason] : EXIT_HOST;
+	if (exit->reason == EXIT_HOST) {
+		exit->reason = EXIT_UNKNOWN;
+		exit->failed.code = reason;
+		exit->failed.detail = vmread(EXIT_QUALIFICATION);
+		exit->failed.reason = "an exit reason that Trivet does not know";
+		return;
+	}
+	/* The length is only defined for instructions: "Information for VM Exits
+	 * Due to Instruction Execution"; nobody uses it with the other reasons. */
+	exit->insn_len = vmread32(EXIT_INSN_LENGTH);
+}
+
+void vmx_exit_decode(struct vmx_vcpu *v, u32 reason, struct vcpu_exit *exit)
+{
+	if (reason == REASON_IO)
+		decode_io(exit);
+	else if (reason == REASON_PREEMPTION_TIMER)
+		exit->reason = EXIT_DEADLINE;
+	else if (reason == REASON_EXTERNAL_INTERRUPT) {
+		irq_dispatch(FIELD_GET(INTR_INFO_VECTOR, vmread32(EXIT_INTR_INFO)));
+		exit->reason = EXIT_HOST;
+	} else if (reason == REASON_EPT_VIOLATION)
+		decode_memory(v, exit);
+	else if (reason == REASON_CR)
+		decode_cr(exit);
+	else if (reason == REASON_RDMSR || reason == REASON_WRMSR)
+		decode_msr(v, reason, exit);
+	else if (reason == REASON_EXCEPTION)
+		decode_exception(v, exit);
+	else
+		decode_plain(reason, exit);
+}

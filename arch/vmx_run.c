@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One round trip: makes cached translations and the deadline good, enters the
+ * guest, and hands the exit to the decoder. Source: Intel SDM volume 3, "VM
+ * Entries" and "Information About Entering and Exiting".
+ */
+#include "arch/vmx.h"
+
+#include "arch/apic.h"
+#include "arch/cpu.h"
+
+#define INVVPID_SINGLE	   1
+#define EXIT_REASON_FAILED BIT(31)
+#define EXIT_REASON_BASIC  BITS(15, 0)
+
+static void flush_vpid(const struct vmx_vcpu *v)
+{
+	struct {
+		u64 vpid, address;
+	} descriptor = {v->vpid, 0};
+
+	__asm__ volatile("invvpid %0, %1" ::"m"(descriptor), "r"((u64)INVVPID_SINGLE)
+			 : "cc", "memory");
+}
+
+/* Without VPID every entry and exit flushes linear mappings by itself. */
+static void flush_stale(struct vmx_vcpu *v)
+{
+	if (v->flush_vpid) {
+		if (vmx_uses(VMX_PROC2, PROC2_VPID))
+			flush_vpid(v);
+		v->flush_vpid = false;
+	}
+	if (v->generation != v->vm->generation) {
+		ept_flush(v->vm);
+		v->generation = v->vm->generation;
+	}
+}
+
+/* False when the deadline has come already. */
+static bool arm_deadline(u64 deadline)
+{
+	u64 now = rdtsc(), ticks;
+
+	if (deadline <= now)
+		return false;
+	if (!vmx_uses(VMX_PIN, PIN_PREEMPTION_TIMER)) {
+		apic_timer_arm(deadline);
+		return true;
+	}
+	ticks = (deadline - now) >> vmx_caps.preemption_shift;
+	vmwrite32(PREEMPTION_TIMER, MIN(ticks, 0xffffffffull));
+	return true;
+}
+
+static void entry_refused(struct vcpu_exit *exit, int how)
+{
+	u32 error = how == 2 ? vmread32(INSTRUCTION_ERROR) : 0;
+
+	exit->reason = EXIT_ENTRY_FAILED;
+	exit->failed.code = error;
+	exit->failed.detail = 0;
+	exit->failed.reason = vmx_error_instruction(error);
+}
+
+static void entry_failed(struct vcpu_exit *exit, u32 reason)
+{
+	exit->reason = EXIT_ENTRY_FAILED;
+	exit->failed.code = reason;
+	exit->failed.detail = vmread(EXIT_QUALIFICATION);
+	exit->failed.reason = vmx_error_entry(reason & EXIT_REASON_BASIC);
+}
+
+void vmx_run(struct virt_vcpu *vcpu, u64 deadline, struct vcpu_exit *exit)
+{
+	struct vmx_vcpu *v = to_vmx(vcpu);
+	u32 reason;
+	int failed;
+
+	exit->insn_len = 0;
+	if (!arm_deadline(deadline)) {
+		exit->reason = EXIT_DEADLINE;
+		return;
+	}
+	flush_stale(v);
+	vmx_state_write_back(v);
+	failed = vmx_entry(v, v->launched);
+	v->cache_valid = 0;
+	if (failed) {
+		entry_refused(exit, failed);
+		return;
+	}
+	reason = vmread32(EXIT_REASON);
+	if (reason & EXIT_REASON_FAILED) {
+		entry_failed(exit, reason);
+		return;
+	}
+	v->launched = true;
+	v->vectoring_info = vmread32(IDT_VECTORING_INFO);
+	if (v->vectoring_info & INTR_INFO_VALID) {
+		v->vectoring_error = vmread32(IDT_VECTORING_ERROR);
+		v->vectoring_length = vmread32(EXIT_INSN_LENGTH);
+	}
+	vmx_exit_decode(v, reason & EXIT_REASON_BASIC, exit);
+}

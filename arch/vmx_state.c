@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Registers of a loaded vCPU. The guest's view of CR0 and CR4 is kept apart
+ * from the bits that VMX fixes by the masks and read shadows; the fields that
+ * most exits touch are cached and written back only when they changed. Source:
+ * Intel SDM volume 3, "Guest/Host Masks and Read Shadows for CR0 and CR4".
+ */
+#include "arch/vmx.h"
+
+#include "arch/cpu.h"
+
+/* Bits that the guest changes without an exit. */
+#define CR0_GUEST_OWNED (CR0_MP | CR0_EM | CR0_TS | CR0_WP | CR0_AM)
+#define CR4_GUEST_OWNED                                                                           \
+	(CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PGE | CR4_PCE | CR4_OSFXSR |        \
+	 CR4_OSXMMEXCPT)
+
+static const u32 cached_field[CACHED_COUNT] = {
+	[CACHED_RIP] = VMCS_GUEST_RIP,
+	[CACHED_RSP] = VMCS_GUEST_RSP,
+	[CACHED_RFLAGS] = VMCS_GUEST_RFLAGS,
+	[CACHED_INTERRUPTIBILITY] = VMCS_GUEST_INTERRUPTIBILITY,
+};
+
+u64 vmx_state_cached(struct vmx_vcpu *v, enum vmx_cached which)
+{
+	if (!(v->cache_valid & BIT(which))) {
+		v->cache[which] = vmcs_get(cached_field[which]);
+		v->cache_valid |= BIT(which);
+	}
+	return v->cache[which];
+}
+
+void vmx_state_cache(struct vmx_vcpu *v, enum vmx_cached which, u64 value)
+{
+	v->cache[which] = value;
+	v->cache_valid |= BIT(which);
+	v->cache_dirty |= BIT(which);
+}
+
+void vmx_state_write_back(struct vmx_vcpu *v)
+{
+	for (u32 dirty = v->cache_dirty; dirty; dirty &= dirty - 1) {
+		unsigned which = __builtin_ctz(dirty);
+
+		vmcs_set(cached_field[which], v->cache[which]);
+	}
+	v->cache_dirty = 0;
+}
+
+static void set_cr0(u64 value)
+{
+	/* CD and NW stay with the guest's view: the cache is not the guest's. */
+	u64 real = (value & ~(CR0_CD | CR0_NW)) | CR0_NE | CR0_ET;
+
+	vmwrite(CR0_SHADOW, value);
+	vmwrite(GUEST_CR0, real & (vmx_caps.cr0_fixed1 | CR0_PE | CR0_PG));
+	vmwrite(CR0_MASK, ~CR0_GUEST_OWNED);
+}
+
+static void set_cr4(u64 value)
+{
+	vmwrite(CR4_SHADOW, value);
+	vmwrite(GUEST_CR4, (value | vmx_caps.cr4_fixed0) & vmx_caps.cr4_fixed1);
+	vmwrite(CR4_MASK, ~CR4_GUEST_OWNED);
+}
+
+static void set_efer(u64 value)
+{
+	u32 entry = vmx_caps.use[VMX_ENTRY];
+
+	vmwrite64(GUEST_EFER, value);
+	vmwrite32(ENTRY_CONTROLS, value & EFER_LMA ? entry | ENTRY_CTL_IA32E : entry);
+}
+
+static u64 get_cr(u32 field, u32 shadow, u64 owned)
+{
+	return (vmcs_get(field) & owned) | (vmcs_get(shadow) & ~owned);
+}
+
+static u64 read_dr6(void)
+{
+	u64 value;
+
+	__asm__ volatile("mov %%dr6, %0" : "=r"(value));
+	return value;
+}
+
+static void write_dr6(u64 value)
+{
+	__asm__ volatile("mov %0, %%dr6" ::"r"(value));
+}
+
+/* Registers that are one VMCS field; 0 for the others. */
+static const u32 plain_field[VREG_COUNT] = {
+	[VREG_CR3] = VMCS_GUEST_CR3,
+	[VREG_EFER] = VMCS_GUEST_EFER,
+	[VREG_DR7] = VMCS_GUEST_DR7,
+	[VREG_PDPTE0] = VMCS_GUEST_PDPTE0,
+	[VREG_PDPTE1] = VMCS_GUEST_PDPTE1,
+	[VREG_PDPTE2] = VMCS_GUEST_PDPTE2,
+	[VREG_PDPTE3] = VMCS_GUEST_PDPTE3,
+	[VREG_TSC_OFFSET] = VMCS_TSC_OFFSET,
+	[VREG_SYSENTER_CS] = VMCS_GUEST_SYSENTER_CS,
+	[VREG_SYSENTER_ESP] = VMCS_GUEST_SYSENTER_ESP,
+	[VREG_SYSENTER_EIP] = VMCS_GUEST_SYSENTER_EIP,
+};
+
+u64 vmx_state_get(struct virt_vcpu *vcpu, enum vcpu_reg reg)
+{
+	struct vmx_vcpu *v = to_vmx(vcpu);
+
+	switch (reg) {
+	case VREG_RIP:
+		return vmx_state_cached(v, CACHED_RIP);
+	case VREG_RSP:
+		return vmx_state_cached(v, CACHED_RSP);
+	case VREG_RFLAGS:
+		return vmx_state_cached(v, CACHED_RFLAGS);
+	case VREG_CR0:
+		return get_cr(VMCS_GUEST_CR0, VMCS_CR0_SHADOW, CR0_GUEST_OWNED);
+	case VREG_CR4:
+		return get_cr(VMCS_GUEST_CR4, VMCS_CR4_SHADOW, CR4_GUEST_OWNED);
+	case VREG_CR2:
+		return read_cr2();
+	case VREG_DR6:
+		return read_dr6();
+	case VREG_XCR0:
+		return v->xcr0;
+	case VREG_PAT:
+		return vmx_uses(VMX_ENTRY, ENTRY_CTL_LOAD_PAT) ? vmread64(GUEST_PAT) : 0;
+	default:
+		return vmcs_get(plain_field[reg]);
+	}
+}
+
+void vmx_state_set(struct virt_vcpu *vcpu, enum vcpu_reg reg, u64 value)
+{
+	struct vmx_vcpu *v = to_vmx(vcpu);
+
+	switch (reg) {
+	case VREG_RIP:
+		vmx_state_cache(v, CACHED_RIP, value);
+		break;
+	case VREG_RSP:
+		vmx_state_cache(v, CACHED_RSP, value);
+		break;
+	case VREG_RFLAGS:
+		vmx_state_cache(v, CACHED_RFLAGS, value);
+		break;
+	case VREG_CR0:
+		set_cr0(value);
+		break;
+	case VREG_CR4:
+		set_cr4(value);
+		break;
+	case VREG_EFER:
+		set_efer(value);
+		break;
+	case VREG_CR2:
+		write_cr2(value);
+		break;
+	case VREG_DR6:
+		write_dr6(value);
+		break;
+	case VREG_XCR0:
+		v->xcr0 = value;
+		if (read_cr4() & CR4_OSXSAVE)
+			xsetbv(0, value);
+		break;
+	case VREG_PAT:
+		if (vmx_uses(VMX_ENTRY, ENTRY_CTL_LOAD_PAT))
+			vmwrite64(GUEST_PAT, value);
+		break;
+	default:
+		vmcs_set(plain_field[reg], value);
+	}
+}
+
+/* Encodings of the fields of ES; those of the next segments follow by twos. */
+struct segment_fields {
+	u32 selector, limit, access, base;
+};
+
+/* In the order of enum sreg, then TR and LDTR: place in the VMCS's order. */
+static struct segment_fields segment_fields(unsigned index)
+{
+	static const u8 place[VSEG_COUNT] = {
+		[SREG_ES] = 0, [SREG_CS] = 1, [SREG_SS] = 2, [SREG_DS] = 3,
+		[SREG_FS] = 4, [SREG_GS] = 5, [VSEG_LDTR] = 6, [VSEG_TR] = 7,
+	};
+	u32 step = 2 * place[index];
+
+	return (struct segment_fields){VMCS_GUEST_ES_SELECTOR + step, VMCS_GUEST_ES_LIMIT + step,
+				       VMCS_GUEST_ES_ACCESS + step, VMCS_GUEST_ES_BASE + step};
+}
+
+void vmx_state_get_segment(struct virt_vcpu *vcpu, unsigned index, struct vcpu_segment *seg)
+{
+	struct segment_fields f = segment_fields(index);
+	u64 access = vmcs_get(f.access);
+
+	(void)vcpu;
+	*seg = (struct vcpu_segment){
+		.base = vmcs_get(f.base),
+		.limit = vmcs_get(f.limit),
+		.selector = vmcs_get(f.selector),
+		.type = FIELD_GET(ACCESS_TYPE, access),
+		.s = access & ACCESS_S,
+		.dpl = FIELD_GET(ACCESS_DPL, access),
+		.present = access & ACCESS_P,
+		.avl = access & ACCESS_AVL,
+		.l = access & ACCESS_L,
+		.db = access & ACCESS_DB,
+		.g = access & ACCESS_G,
+		.unusable = access & ACCESS_UNUSABLE,
+	};
+}
+
+void vmx_state_set_segment(struct virt_vcpu *vcpu, unsigned index, const struct vcpu_segment *seg)
+{
+	struct segment_fields f = segment_fields(index);
+	u64 access = FIELD_PREP(ACCESS_TYPE, seg->type) | (seg->s ? ACCESS_S : 0) |
+		     FIELD_PREP(ACCESS_DPL, seg->dpl) | (seg->present ? ACCESS_P : 0) |
+		     (seg->avl ? ACCESS_AVL : 0) | (seg->l ? ACCESS_L : 0) |
+		     (seg->db ? ACCESS_DB : 0) | (seg->g ? ACCESS_G : 0) |
+		     (seg->unusable ? ACCESS_UNUSABLE : 0);
+
+	(void)vcpu;
+	vmcs_set(f.selector, seg->selector);
+	vmcs_set(f.limit, seg->limit);
+	vmcs_set(f.access, access);
+	vmcs_set(f.base, seg->base);
+}
+
+void vmx_state_get_table(struct virt_vcpu *vcpu, enum vcpu_table table, struct vcpu_dtable *value)
+{
+	(void)vcpu;
+	value->base = table == VTABLE_GDT ? vmread(GUEST_GDTR_BASE) : vmread(GUEST_IDTR_BASE);
+	value->limit = table == VTABLE_GDT ? vmread32(GUEST_GDTR_LIMIT)
+					   : vmread32(GUEST_IDTR_LIMIT);
+}
+
+void vmx_state_set_table(struct virt_vcpu *vcpu, enum vcpu_table table,
+			 const struct vcpu_dtable *value)
+{
+	(void)vcpu;
+	if (table == VTABLE_GDT) {
+		vmwrite(GUEST_GDTR_BASE, value->base);
+		vmwrite32(GUEST_GDTR_LIMIT, value->limit);
+	} else {
+		vmwrite(GUEST_IDTR_BASE, value->base);
+		vmwrite32(GUEST_IDTR_LIMIT, value->limit);
+	}
+}

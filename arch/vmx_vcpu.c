@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Life of a vCPU: its VMCS, power-up state, and switching the state that stays
+ * in the CPU while it runs (FPU and vector registers, syscall MSRs, debug
+ * registers, CR2, XCR0), eagerly and only when a pCPU changes its vCPU. Source:
+ * Intel SDM volume 3, "Software Use of Virtual-Machine Control Structures" and
+ * "Processor State After Reset".
+ */
+#include "arch/vmx.h"
+
+#include "arch/cpu.h"
+#include "arch/lib/errno.h"
+#include "arch/lib/string.h"
+#include "arch/memory.h"
+#include "arch/msr.h"
+#include "arch/percpu.h"
+
+#define VMX_BASIC_REVISION BITS(30, 0)
+#define CPUID_1_ECX_XSAVE  BIT(26)
+#define MXCSR_RESET	   0x1f80
+#define FXSAVE_MXCSR	   24
+#define FCW_RESET	   0x37f
+#define DR6_RESET	   0xffff0ff0
+#define DR7_RESET	   0x400
+#define PAT_RESET	   0x0007040600070406ull
+
+_Static_assert(offsetof(struct vmx_vcpu, base) == 0, "vmx_entry.asm knows the offsets");
+_Static_assert(offsetof(struct vmx_vcpu, host_rsp) == 128, "vmx_entry.asm knows the offsets");
+
+static bool has_xsave(void)
+{
+	return cpuid(1, 0).ecx & CPUID_1_ECX_XSAVE;
+}
+
+/* All of XCR0 that this CPU supports. */
+static u64 xcr0_all(void)
+{
+	struct cpuid_regs r = cpuid(0xd, 0);
+
+	return (u64)r.edx << 32 | r.eax;
+}
+
+static unsigned fpu_pages(void)
+{
+	u32 size = has_xsave() ? cpuid(0xd, 0).ecx : 512;
+
+	return ALIGN_UP(size, PAGE_SIZE) / PAGE_SIZE;
+}
+
+static void vmclear(void *vmcs)
+{
+	hpa_t hpa = virt_to_phys(vmcs);
+
+	__asm__ volatile("vmclear %0" ::"m"(hpa.v) : "cc", "memory");
+}
+
+static void vmptrld(void *vmcs)
+{
+	hpa_t hpa = virt_to_phys(vmcs);
+
+	__asm__ volatile("vmptrld %0" ::"m"(hpa.v) : "cc", "memory");
+}
+
+/* Identifiers are handed out in turn; 0 is the host's own. */
+static u16 next_vpid(void)
+{
+	static u32 last;
+	u16 vpid;
+
+	do
+		vpid = (u16)__atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
+	while (vpid == 0);
+	return vpid;
+}
+
+int vmx_vcpu_create(struct virt_vm *vm, struct virt_vcpu **out)
+{
+	struct vmx_vcpu *v = pages_alloc(1);
+
+	if (!v)
+		return -ENOMEM;
+	v->vmcs = pages_alloc(1);
+	v->fpu = pages_alloc(fpu_pages());
+	if (!v->vmcs || !v->fpu || vmx_msr_init()) {
+		if (v->vmcs)
+			pages_free(v->vmcs, 1);
+		if (v->fpu)
+			pages_free(v->fpu, fpu_pages());
+		pages_free(v, 1);
+		return -ENOMEM;
+	}
+	*(u32 *)v->vmcs = FIELD_GET(VMX_BASIC_REVISION, vmx_caps.basic);
+	vmclear(v->vmcs);
+	v->vm = vm;
+	vm->users++;
+	v->vpid = next_vpid();
+	v->last_pcpu = ~0u;
+	v->xcr0 = 1;
+	*out = &v->base;
+	return 0;
+}
+
+void vmx_vcpu_destroy(struct virt_vcpu *vcpu)
+{
+	struct vmx_vcpu *v = to_vmx(vcpu);
+
+	vmclear(v->vmcs);
+	v->vm->users--;
+	pages_free(v->vmcs, 1);
+	pages_free(v->fpu, fpu_pages());
+	pages_free(v, 1);
+}
+
+/* SDM: "VM-Execution Control Fields"; everything not written stays 0. */
+static void write_controls(struct vmx_vcpu *v)
+{
+	v->proc_controls = vmx_caps.use[VMX_PROC];
+	vmwrite32(PIN_BASED_CONTROLS, vmx_caps.use[VMX_PIN]);
+	vmwrite32(PROC_BASED_CONTROLS, v->proc_controls);
+	vmwrite32(PROC_BASED_CONTROLS2, vmx_caps.use[VMX_PROC2]);
+	vmwrite32(EXIT_CONTROLS, vmx_caps.use[VMX_EXIT]);
+	vmwrite32(ENTRY_CONTROLS, vmx_caps.use[VMX_ENTRY]);
+	/* #DB and #AC can loop in microcode for ever, so both always exit. */
+	vmwrite32(EXCEPTION_BITMAP, BIT(VECTOR_DB) | BIT(VECTOR_AC) | BIT(VECTOR_MC));
+	vmwrite32(PF_ERROR_CODE_MASK, 0);
+	vmwrite32(PF_ERROR_CODE_MATCH, 0);
+	vmwrite32(CR3_TARGET_COUNT, 0);
+	vmwrite32(EXIT_MSR_STORE_COUNT, 0);
+	vmwrite32(EXIT_MSR_LOAD_COUNT, 0);
+	vmwrite32(ENTRY_MSR_LOAD_COUNT, 0);
+	vmwrite32(ENTRY_INTR_INFO, 0);
+	vmwrite64(VMCS_LINK_POINTER, ~0ull);
+	vmwrite64(EPT_POINTER, v->vm->ept_pointer);
+	vmwrite64(TSC_OFFSET, 0);
+	if (vmx_uses(VMX_PROC, PROC_MSR_BITMAP))
+		vmwrite64(MSR_BITMAP, vmx_msr_bitmap().v);
+	if (vmx_uses(VMX_PROC2, PROC2_VPID))
+		vmwrite16(VPID, v->vpid);
+	if (vmx_uses(VMX_PROC2, PROC2_XSAVES))
+		vmwrite64(XSS_EXITING_BITMAP, 0);
+}
+
+static void reset_segments(struct virt_vcpu *vcpu)
+{
+	static const struct vcpu_segment data = {.limit = 0xffff, .type = 3, .s = true,
+						 .present = true};
+	static const struct vcpu_segment code = {.base = 0xffff0000, .limit = 0xffff,
+						 .selector = 0xf000, .type = 11, .s = true,
+						 .present = true};
+	static const struct vcpu_segment ldtr = {.limit = 0xffff, .type = 2, .present = true};
+	static const struct vcpu_segment tr = {.limit = 0xffff, .type = 11, .present = true};
+	static const struct vcpu_dtable table = {.base = 0, .limit = 0xffff};
+
+	for (unsigned i = 0; i < SREG_COUNT; i++)
+		vmx_state_set_segment(vcpu, i, i == SREG_CS ? &code : &data);
+	vmx_state_set_segment(vcpu, VSEG_LDTR, &ldtr);
+	vmx_state_set_segment(vcpu, VSEG_TR, &tr);
+	vmx_state_set_table(vcpu, VTABLE_GDT, &table);
+	vmx_state_set_table(vcpu, VTABLE_IDT, &table);
+}
+
+static void fpu_restore(struct vmx_vcpu *v)
+{
+	if (has_xsave()) {
+		u64 all = xcr0_all();
+
+		xsetbv(0, all);
+		__asm__ volatile("xrstor64 (%0)" ::"r"(v->fpu), "a"((u32)all),
+				 "d"((u32)(all >> 32))
+				 : "memory");
+		xsetbv(0, v->xcr0);
+	} else {
+		__asm__ volatile("fxrstor64 (%0)" ::"r"(v->fpu) : "memory");
+	}
+}
+
+static void fpu_save(struct vmx_vcpu *v)
+{
+	if (has_xsave()) {
+		u64 all = xcr0_all();
+
+		xsetbv(0, all);
+		__asm__ volatile("xsave64 (%0)" ::"r"(v->fpu), "a"((u32)all),
+				 "d"((u32)(all >> 32))
+				 : "memory");
+	} else {
+		__asm__ volatile("fxsave64 (%0)" ::"r"(v->fpu) : "memory");
+	}
+}
+
+/* The state after FNINIT in the legacy area; the header says: all else initial. */
+static void reset_fpu(struct vmx_vcpu *v)
+{
+	memset(v->fpu, 0, fpu_pages() * PAGE_SIZE);
+	*(u16 *)v->fpu = FCW_RESET;
+	*(u32 *)((u8 *)v->fpu + FXSAVE_MXCSR) = MXCSR_RESET;
+	v->xcr0 = 1;
+	fpu_restore(v);
+}
+
+static void debug_registers_load(const struct vmx_vcpu *v)
+{
+	__asm__ volatile("mov %0, %%dr0; mov %1, %%dr1; mov %2, %%dr2; mov %3, %%dr3; mov %4, %%dr6"
+			 ::"r"(v->dr[0]), "r"(v->dr[1]), "r"(v->dr[2]), "r"(v->dr[3]), "r"(v->dr6));
+}
+
+static void debug_registers_save(struct vmx_vcpu *v)
+{
+	__asm__ volatile("mov %%dr0, %0; mov %%dr1, %1; mov %%dr2, %2; mov %%dr3, %3; mov %%dr6, %4"
+			 : "=&r"(v->dr[0]), "=&r"(v->dr[1]), "=&r"(v->dr[2]), "=&r"(v->dr[3]),
+			   "=&r"(v->dr6));
+}
+
+static void msrs_load(struct vmx_vcpu *v)
+{
+	for (unsigned i = 0; i < SWITCHED_COUNT; i++)
+		if (i != SWITCHED_TSC_AUX || vmx_uses(VMX_PROC2, PROC2_RDTSCP))
+			wrmsr(vmx_msr_switched[i], v->msr[i]);
+}
+
+void vmx_vcpu_reset(struct virt_vcpu *vcpu)
+{
+	struct vmx_vcpu *v = to_vmx(vcpu);
+
+	write_controls(v);
+	memset(v->base.gpr, 0, sizeof(v->base.gpr));
+	v->base.gpr[GPR_RDX] = cpuid(1, 0).eax;
+	v->cache_valid = v->cache_dirty = 0;
+	v->vectoring_info = 0;
+	v->flush_vpid = true;
+	reset_segments(vcpu);
+	vmx_state_set(vcpu, VREG_CR0, CR0_CD | CR0_NW | CR0_ET);
+	vmx_state_set(vcpu, VREG_CR4, 0);
+	vmx_state_set(vcpu, VREG_EFER, 0);
+	vmx_state_set(vcpu, VREG_CR3, 0);
+	vmx_state_set(vcpu, VREG_RIP, 0xfff0);
+	vmx_state_set(vcpu, VREG_RSP, 0);
+	vmx_state_set(vcpu, VREG_RFLAGS, RFLAGS_ONE);
+	vmx_state_set(vcpu, VREG_DR7, DR7_RESET);
+	vmx_state_set(vcpu, VREG_PAT, PAT_RESET);
+	vmx_state_set(vcpu, VREG_SYSENTER_CS, 0);
+	vmx_state_set(vcpu, VREG_SYSENTER_ESP, 0);
+	vmx_state_set(vcpu, VREG_SYSENTER_EIP, 0);
+	vmx_state_cache(v, CACHED_INTERRUPTIBILITY, 0);
+	vmwrite32(GUEST_ACTIVITY, 0);
+	vmwrite64(GUEST_DEBUGCTL, 0);
+	vmwrite(GUEST_PENDING_DEBUG, 0);
+	write_cr2(0);
+	memset(v->dr, 0, sizeof(v->dr));
+	v->dr6 = DR6_RESET;
+	debug_registers_load(v);
+	memset(v->msr, 0, sizeof(v->msr));
+	msrs_load(v);
+	reset_fpu(v);
+}
+
+/* SDM: "Host-State Area"; the CPU comes back into exactly this state. */
+static void write_host_state(void)
+{
+	struct {
+		u16 limit;
+		u64 base;
+	} __attribute__((packed)) gdt, idt;
+	u16 cs, ss, tr;
+	u64 descriptor_low, descriptor_high;
+
+	__asm__ volatile("sgdt %0; sidt %1" : "=m"(gdt), "=m"(idt));
+	__asm__ volatile("mov %%cs, %0; mov %%ss, %1; str %2" : "=r"(cs), "=r"(ss), "=r"(tr));
+	vmwrite16(HOST_CS_SELECTOR, cs);
+	vmwrite16(HOST_SS_SELECTOR, ss);
+	vmwrite16(HOST_DS_SELECTOR, 0);
+	vmwrite16(HOST_ES_SELECTOR, 0);
+	vmwrite16(HOST_FS_SELECTOR, 0);
+	vmwrite16(HOST_GS_SELECTOR, 0);
+	vmwrite16(HOST_TR_SELECTOR, tr);
+	vmwrite(HOST_GDTR_BASE, gdt.base);
+	vmwrite(HOST_IDTR_BASE, idt.base);
+	/* The base of the TSS stands in four places of its descriptor. */
+	descriptor_low = *(u64 *)(gdt.base + (tr & ~7u));
+	descriptor_high = *(u64 *)(gdt.base + (tr & ~7u) + 8);
+	vmwrite(HOST_TR_BASE, FIELD_GET(BITS(39, 16), descriptor_low) |
+				      FIELD_GET(BITS(63, 56), descriptor_low) << 24 |
+				      descriptor_high << 32);
+	vmwrite(HOST_FS_BASE, 0);
+	vmwrite(HOST_GS_BASE, (u64)this_pcpu());
+	vmwrite(HOST_CR0, read_cr0());
+	vmwrite(HOST_CR3, read_cr3());
+	vmwrite(HOST_CR4, read_cr4());
+	vmwrite32(HOST_SYSENTER_CS, 0);
+	vmwrite(HOST_SYSENTER_ESP, 0);
+	vmwrite(HOST_SYSENTER_EIP, 0);
+	vmwrite64(HOST_EFER, rdmsr(MSR_EFER));
+	if (vmx_uses(VMX_EXIT, EXIT_CTL_LOAD_PAT))
+		vmwrite64(HOST_PAT, rdmsr(MSR_PAT));
+	vmwrite(HOST_RIP, (u64)vmx_entry_exit);
+}
+
+void vmx_vcpu_load(struct virt_vcpu *vcpu)
+{
+	struct vmx_vcpu *v = to_vmx(vcpu);
+	u32 id = this_pcpu()->id;
+
+	vmptrld(v->vmcs);
+	v->loaded = true;
+	write_host_state();
+	v->host_rsp = 0;
+	if (v->last_pcpu != id) {
+		v->last_pcpu = id;
+		v->flush_vpid = true;
+		v->generation = 0;
+	}
+	write_cr2(v->cr2);
+	debug_registers_load(v);
+	msrs_load(v);
+	fpu_restore(v);
+}
+
+void vmx_vcpu_put(struct virt_vcpu *vcpu)
+{
+	struct vmx_vcpu *v = to_vmx(vcpu);
+
+	vmx_state_write_back(v);
+	v->cache_valid = 0;
+	fpu_save(v);
+	for (unsigned i = 0; i < SWITCHED_COUNT; i++)
+		if (i != SWITCHED_TSC_AUX || vmx_uses(VMX_PROC2, PROC2_RDTSCP))
+			v->msr[i] = rdmsr(vmx_msr_switched[i]);
+	debug_registers_save(v);
+	v->cr2 = read_cr2();
+	vmclear(v->vmcs);
+	v->launched = false;
+	v->loaded = false;
+}

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The CPUID allow-list. A bit that is not named here reads 0, whatever the
+ * host has. Source: Intel SDM volume 2, "CPUID - CPU Identification"; the
+ * hypervisor leaves as KVM defines them.
+ */
+#include "vmm/cpuid.h"
+
+#include "arch/lib/string.h"
+#include "arch/virt.h"
+#include "vmm/abi.h"
+
+#define ALL BITS(31, 0)
+
+/* Leaf 1 ECX. */
+#define F1C_OSXSAVE    BIT(27)
+#define F1C_HYPERVISOR BIT(31)
+#define F1C_XSAVE      BIT(26)
+#define F1C_PCID       BIT(17)
+#define F1C_ALLOWED                                                                               \
+	(BIT(0) /* SSE3 */ | BIT(1) /* PCLMULQDQ */ | BIT(9) /* SSSE3 */ | BIT(12) /* FMA */ |    \
+	 BIT(13) /* CX16 */ | F1C_PCID | BITS(20, 19) /* SSE4 */ | BIT(22) /* MOVBE */ |          \
+	 BIT(23) /* POPCNT */ | BIT(25) /* AES */ | F1C_XSAVE | BIT(28) /* AVX */ |               \
+	 BIT(29) /* F16C */ | BIT(30) /* RDRAND */)
+/* Leaf 1 EDX: all but APIC, DS, ACPI, HTT, TM, PBE, PSN. */
+#define F1D_ALLOWED (BITS(8, 0) | BITS(17, 11) | BIT(19) | BITS(27, 23))
+
+/* Leaf 7. HLE, RTM, MPX, PKU, CET, LA57, WAITPKG and speculation controls are hidden. */
+#define F7B_INVPCID  BIT(10)
+#define F7B_FSGSBASE BIT(0)
+#define F7B_SMEP     BIT(7)
+#define F7B_SMAP     BIT(20)
+#define F7B_ALLOWED                                                                               \
+	(F7B_FSGSBASE | BIT(3) /* BMI1 */ | BIT(5) /* AVX2 */ | BIT(6) /* FDP_EXCPTN */ |         \
+	 F7B_SMEP | BIT(8) /* BMI2 */ | BIT(9) /* ERMS */ | F7B_INVPCID | BIT(13) /* FCS */ |     \
+	 BITS(19, 16) /* AVX512F, DQ, RDSEED, ADX */ | F7B_SMAP | BIT(21) /* IFMA */ |            \
+	 BITS(24, 23) /* CLFLUSHOPT, CLWB */ | BIT(28) /* AVX512CD */ | BIT(29) /* SHA */ |       \
+	 BITS(31, 30) /* AVX512BW, VL */)
+#define F7C_UMIP  BIT(2)
+#define F7C_RDPID BIT(22)
+#define F7C_ALLOWED                                                                               \
+	(BIT(1) /* VBMI */ | F7C_UMIP | BIT(6) /* VBMI2 */ | BITS(12, 8) /* GFNI to BITALG */ |   \
+	 BIT(14) /* VPOPCNTDQ */ | F7C_RDPID)
+#define F7D_ALLOWED (BIT(4) /* FSRM */ | BIT(8) /* VP2INTERSECT */ | BIT(10) /* MD_CLEAR */)
+
+#define XCR0_X87    BIT(0)
+#define XCR0_SSE    BIT(1)
+#define XCR0_AVX    BIT(2)
+#define XCR0_AVX512 BITS(7, 5)
+#define XCR0_ALLOWED (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512)
+
+#define XSAVE_LEGACY_SIZE (512 + 64)
+#define XSAVE_ALIGNED     BIT(1) /* ECX of a component: at a multiple of 64 when compacted */
+
+#define FE1D_ALLOWED                                                                              \
+	(BIT(11) /* SYSCALL */ | BIT(20) /* NX */ | BIT(26) /* 1 GiB pages */ |                   \
+	 BIT(27) /* RDTSCP */ | BIT(29) /* LM */)
+#define FE1C_ALLOWED (BIT(0) /* LAHF */ | BIT(5) /* LZCNT */ | BIT(8) /* PREFETCHW */)
+
+#define LEAF_KVM       ABI_CPUID_KVM
+#define LEAF_EXTENDED  0x80000000
+#define BASIC_MAX      0xd
+#define EXTENDED_MAX   0x80000008
+#define CACHE_TOPOLOGY BITS(31, 14) /* leaf 4 EAX: ids of threads and cores */
+
+/* A leaf that is the host's, cut by masks. */
+struct allowed {
+	u32 leaf, subleaf;
+	u32 eax, ebx, ecx, edx;
+};
+
+static const struct allowed allowed[] = {
+	{0x0, CPUID_ANY_SUBLEAF, 0, ALL, ALL, ALL},
+	/* EBX: brand index and CLFLUSH size, one logical processor, APIC id 0. */
+	{0x1, CPUID_ANY_SUBLEAF, ALL, BITS(15, 0), F1C_ALLOWED, F1D_ALLOWED},
+	{0x2, CPUID_ANY_SUBLEAF, ALL, ALL, ALL, ALL},
+	{0x4, 0, ALL & ~CACHE_TOPOLOGY, ALL, ALL, ALL},
+	{0x4, 1, ALL & ~CACHE_TOPOLOGY, ALL, ALL, ALL},
+	{0x4, 2, ALL & ~CACHE_TOPOLOGY, ALL, ALL, ALL},
+	{0x4, 3, ALL & ~CACHE_TOPOLOGY, ALL, ALL, ALL},
+	{0x6, CPUID_ANY_SUBLEAF, BIT(2) /* ARAT */, 0, 0, 0},
+	{0x7, 0, 0, F7B_ALLOWED, F7C_ALLOWED, F7D_ALLOWED},
+	{0xd, 0, XCR0_ALLOWED, ALL, ALL, 0},
+	{0xd, 1, BITS(3, 0), 0, 0, 0},
+	{0xd, 2, ALL, ALL, ALL, 0},
+	{0xd, 5, ALL, ALL, ALL, 0},
+	{0xd, 6, ALL, ALL, ALL, 0},
+	{0xd, 7, ALL, ALL, ALL, 0},
+	{LEAF_KVM, CPUID_ANY_SUBLEAF, 0, 0, 0, 0},
+	{LEAF_KVM + 0x01, CPUID_ANY_SUBLEAF, 0, 0, 0, 0},
+	{LEAF_KVM + 0x10, CPUID_ANY_SUBLEAF, 0, 0, 0, 0},
+	{ABI_CPUID_TRIVET, CPUID_ANY_SUBLEAF, 0, 0, 0, 0},
+	{0x80000000, CPUID_ANY_SUBLEAF, 0, 0, 0, 0},
+	{0x80000001, CPUID_ANY_SUBLEAF, 0, 0, FE1C_ALLOWED, FE1D_ALLOWED},
+	{0x80000002, CPUID_ANY_SUBLEAF, ALL, ALL, ALL, ALL},
+	{0x80000003, CPUID_ANY_SUBLEAF, ALL, ALL, ALL, ALL},
+	{0x80000004, CPUID_ANY_SUBLEAF, ALL, ALL, ALL, ALL},
+	{0x80000006, CPUID_ANY_SUBLEAF, 0, 0, ALL, 0},
+	{0x80000007, CPUID_ANY_SUBLEAF, 0, 0, 0, BIT(8) /* invariant TSC */},
+	{0x80000008, CPUID_ANY_SUBLEAF, BITS(15, 0), 0, 0, 0},
+};
+
+static struct cpuid_entry *find(struct cpuid_table *table, u32 leaf, u32 subleaf)
+{
+	unsigned low = 0, high = table->count;
+
+	while (low < high) {
+		unsigned middle = (low + high) / 2;
+		struct cpuid_entry *e = &table->entry[middle];
+
+		if (leaf < e->leaf || (leaf == e->leaf && e->subleaf != CPUID_ANY_SUBLEAF &&
+				       subleaf < e->subleaf))
+			high = middle;
+		else if (leaf > e->leaf || (e->subleaf != CPUID_ANY_SUBLEAF && subleaf > e->subleaf))
+			low = middle + 1;
+		else
+			return e;
+	}
+	return NULL;
+}
+
+/* A register of a leaf that is in the table, or of an empty one. */
+static struct cpuid_regs *regs_of(struct cpuid_table *table, u32 leaf, u32 subleaf)
+{
+	static struct cpuid_regs nowhere;
+	struct cpuid_entry *e = find(table, leaf, subleaf);
+
+	return e ? &e->regs : &nowhere;
+}
+
+static void take_host_leaves(struct cpuid_table *table)
+{
+	u32 max_basic = cpuid(0, 0).eax, max_extended = cpuid(LEAF_EXTENDED, 0).eax;
+
+	table->max_basic = MIN(max_basic, (u32)BASIC_MAX);
+	table->max_extended = MIN(max_extended, (u32)EXTENDED_MAX);
+	for (unsigned i = 0; i < ARRAY_SIZE(allowed); i++) {
+		const struct allowed *a = &allowed[i];
+		u32 max = a->leaf >= LEAF_EXTENDED ? max_extended : max_basic;
+		struct cpuid_entry *e = &table->entry[table->count];
+		struct cpuid_regs host = {0};
+
+		if (a->leaf < LEAF_KVM || a->leaf >= LEAF_EXTENDED) {
+			if (a->leaf > max)
+				continue;
+			host = cpuid(a->leaf, a->subleaf == CPUID_ANY_SUBLEAF ? 0 : a->subleaf);
+		}
+		e->leaf = a->leaf;
+		e->subleaf = a->subleaf;
+		e->regs = (struct cpuid_regs){host.eax & a->eax, host.ebx & a->ebx,
+					      host.ecx & a->ecx, host.edx & a->edx};
+		table->count++;
+	}
+}
+
+static void set_signature(struct cpuid_regs *regs, u32 eax, const char text[12])
+{
+	regs->eax = eax;
+	memcpy(&regs->ebx, text, 4);
+	memcpy(&regs->ecx, text + 4, 4);
+	memcpy(&regs->edx, text + 8, 4);
+}
+
+/* What does not come from the host, and what hangs together. */
+static void settle(struct cpuid_table *table, u64 tsc_hz)
+{
+	struct cpuid_regs *basic = regs_of(table, 1, 0), *seven = regs_of(table, 7, 0);
+	struct cpuid_regs *xsave = regs_of(table, 0xd, 0), *extended = regs_of(table, 0x80000001, 0);
+
+	regs_of(table, 0, 0)->eax = table->max_basic;
+	regs_of(table, LEAF_EXTENDED, 0)->eax = table->max_extended;
+	basic->ebx = FIELD_SET(basic->ebx, BITS(23, 16), 1);
+	basic->ecx |= F1C_HYPERVISOR;
+	/* AVX-512 needs all three components, and AVX needs SSE. */
+	if ((xsave->eax & XCR0_AVX512) != XCR0_AVX512)
+		xsave->eax &= ~(u32)XCR0_AVX512;
+	/* These depend on a control that the back end may not have. */
+	if (!virt_supports("invpcid")) {
+		seven->ebx &= ~(u32)F7B_INVPCID;
+		basic->ecx &= ~(u32)F1C_PCID;
+	}
+	if (!virt_supports("rdtscp")) {
+		extended->edx &= ~(u32)BIT(27);
+		seven->ecx &= ~(u32)F7C_RDPID;
+	}
+	if (!virt_supports("xsaves"))
+		regs_of(table, 0xd, 1)->eax &= ~(u32)BIT(3);
+	set_signature(regs_of(table, LEAF_KVM, 0), LEAF_KVM + 0x10, ABI_CPUID_KVM_NAME);
+	regs_of(table, LEAF_KVM + 0x10, 0)->eax = tsc_hz / 1000;
+	set_signature(regs_of(table, ABI_CPUID_TRIVET, 0), ABI_CPUID_TRIVET, ABI_CPUID_TRIVET_NAME);
+}
+
+/* Which bits of control registers the guest's CPUID makes valid. */
+static void derive(struct cpuid_table *table)
+{
+	struct cpuid_regs *basic = regs_of(table, 1, 0), *seven = regs_of(table, 7, 0);
+	struct cpuid_regs *extended = regs_of(table, 0x80000001, 0);
+
+	table->cr4_valid = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE |
+			   CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+	table->cr4_valid |= (basic->ecx & F1C_XSAVE ? CR4_OSXSAVE : 0) |
+			    (basic->ecx & F1C_PCID ? CR4_PCIDE : 0) |
+			    (seven->ebx & F7B_FSGSBASE ? CR4_FSGSBASE : 0) |
+			    (seven->ebx & F7B_SMEP ? CR4_SMEP : 0) |
+			    (seven->ebx & F7B_SMAP ? CR4_SMAP : 0) |
+			    (seven->ecx & F7C_UMIP ? CR4_UMIP : 0);
+	table->efer_valid = (extended->edx & BIT(11) ? EFER_SCE : 0) |
+			    (extended->edx & BIT(29) ? EFER_LME | EFER_LMA : 0) |
+			    (extended->edx & BIT(20) ? EFER_NXE : 0);
+	table->xcr0_valid = basic->ecx & F1C_XSAVE ? regs_of(table, 0xd, 0)->eax : 0;
+	table->maxphyaddr = regs_of(table, 0x80000008, 0)->eax & 0xff;
+	if (table->maxphyaddr == 0)
+		table->maxphyaddr = 36;
+}
+
+void cpuid_table_init(struct cpuid_table *table, u64 tsc_hz)
+{
+	memset(table, 0, sizeof(*table));
+	take_host_leaves(table);
+	settle(table, tsc_hz);
+	derive(table);
+}
+
+/* Size of an XSAVE area that holds these components, standard or compacted. */
+static u32 xsave_size(const struct cpuid_table *table, u64 xcr0, bool compacted)
+{
+	u32 size = XSAVE_LEGACY_SIZE;
+
+	for (unsigned i = 0; i < table->count; i++) {
+		const struct cpuid_entry *e = &table->entry[i];
+
+		if (e->leaf != 0xd || e->subleaf < 2 || e->subleaf > 62 || !(xcr0 & BIT(e->subleaf)))
+			continue;
+		if (!compacted)
+			size = MAX(size, e->regs.ebx + e->regs.eax);
+		else
+			size = (e->regs.ecx & XSAVE_ALIGNED ? ALIGN_UP(size, 64) : size) + e->regs.eax;
+	}
+	return size;
+}
+
+struct cpuid_regs cpuid_query(const struct cpuid_table *table, u32 leaf, u32 subleaf,
+			      const struct cpuid_state *state)
+{
+	const struct cpuid_entry *e;
+	struct cpuid_regs regs;
+
+	/* Beyond the highest leaf of a range the CPU answers with the highest basic one. */
+	if (leaf > table->max_extended || (leaf > table->max_basic && leaf < LEAF_KVM))
+		leaf = table->max_basic;
+	e = find((struct cpuid_table *)table, leaf, subleaf);
+	if (!e)
+		return (struct cpuid_regs){0};
+	regs = e->regs;
+	if (leaf == 1 && (state->cr4 & CR4_OSXSAVE))
+		regs.ecx |= F1C_OSXSAVE;
+	else if (leaf == 0xd && subleaf == 0) {
+		regs.ebx = xsave_size(table, state->xcr0, false);
+		regs.ecx = xsave_size(table, table->xcr0_valid, false);
+	} else if (leaf == 0xd && subleaf == 1)
+		regs.ebx = xsave_size(table, state->xcr0, true);
+	return regs;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What CPUID tells a guest: a table for each VM, made of the host's answers
+ * and an allow-list, default deny; the bits that follow the vCPU's state are
+ * put in at each read.
+ */
+#ifndef VMM_CPUID_H
+#define VMM_CPUID_H
+
+#include "arch/cpu.h"
+
+#define CPUID_ENTRIES_MAX 64
+#define CPUID_ANY_SUBLEAF ~0u
+
+struct cpuid_entry {
+	u32 leaf;
+	u32 subleaf; /* or CPUID_ANY_SUBLEAF */
+	struct cpuid_regs regs;
+};
+
+/* Sorted by leaf, then subleaf. */
+struct cpuid_table {
+	unsigned count;
+	u32 max_basic, max_extended;
+	struct cpuid_entry entry[CPUID_ENTRIES_MAX];
+	/* Made of the entries, for the checks of control registers. */
+	u64 cr4_valid, efer_valid, xcr0_valid;
+	unsigned maxphyaddr;
+};
+
+/* State of a vCPU that shows in CPUID. */
+struct cpuid_state {
+	u64 cr4, xcr0;
+};
+
+/* Fills the table for VMs on this host. tsc_hz goes into leaf 40000010h. */
+void cpuid_table_init(struct cpuid_table *table, u64 tsc_hz);
+/* The answer to CPUID with EAX = leaf and ECX = subleaf. */
+struct cpuid_regs cpuid_query(const struct cpuid_table *table, u32 leaf, u32 subleaf,
+			      const struct cpuid_state *state);
+
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Joins the instruction emulator of vmm/emulate.h with a vCPU: lends it the
+ * registers, connects it to the VM's buses, and carries out what it says.
+ */
+#ifndef VMM_EMULATOR_H
+#define VMM_EMULATOR_H
+
+#include "vmm/vcpu.h"
+
+/* Completes INS or OUTS. */
+void emulator_port_string(struct vcpu *vcpu, const struct vcpu_exit *exit);
+/* Executes the instruction at RIP, which touched device memory. */
+void emulator_mmio(struct vcpu *vcpu, gpa_t gpa);
+
+/* exit_io.c: one access to the VM's port bus. */
+u32 exit_io_in(struct vm *vm, u16 port, unsigned size);
+void exit_io_out(struct vm *vm, u16 port, unsigned size, u32 value);
+
+#endif

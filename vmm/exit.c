@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The exit dispatcher: policy for each exit reason. What a CPU would fault on
+ * is injected; what cannot be emulated ends the VM.
+ */
+#include "vmm/exit.h"
+
+#include "arch/cpu.h"
+#include "vmm/abi.h"
+#include "vmm/cpuid.h"
+#include "vmm/cr.h"
+#include "vmm/inject.h"
+#include "vmm/msr.h"
+#include "vmm/vm.h"
+
+/* Both halves of a result, zero-extended as the instructions do it. */
+static void set_edx_eax(struct vcpu *vcpu, u64 value)
+{
+	vcpu->virt->gpr[GPR_RAX] = (u32)value;
+	vcpu->virt->gpr[GPR_RDX] = value >> 32;
+}
+
+static u64 get_edx_eax(const struct vcpu *vcpu)
+{
+	return (u32)vcpu->virt->gpr[GPR_RAX] | vcpu->virt->gpr[GPR_RDX] << 32;
+}
+
+/* The back end has done all there was to do. */
+static void exit_nothing(struct vcpu *vcpu, const struct vcpu_exit *exit)
+{
+	(void)vcpu;
+	(void)exit;
+}
+
+static void exit_cpuid(struct vcpu *vcpu, const struct vcpu_exit *exit)
+{
+	u64 *gpr = vcpu->virt->gpr;
+	struct cpuid_state state = {virt->get(vcpu->virt, VREG_CR4),
+				    virt->get(vcpu->virt, VREG_XCR0)};
+	struct cpuid_regs regs =
+		cpuid_query(&vcpu->vm->cpuid, gpr[GPR_RAX], gpr[GPR_RCX], &state);
+
+	gpr[GPR_RAX] = regs.eax;
+	gpr[GPR_RBX] = regs.ebx;
+	gpr[GPR_RCX] = regs.ecx;
+	gpr[GPR_RDX] = regs.edx;
+	vcpu_skip(vcpu, exit);
+}
+
+static void exit_rdmsr(struct vcpu *vcpu, const struct vcpu_exit *exit)
+{
+	u64 value = 0;
+
+	if (!msr_read(vcpu, vcpu->virt->gpr[GPR_RCX], &value)) {
+		inject_gp(vcpu);
+		return;
+	}
+	set_edx_eax(vcpu, value);
+	vcpu_skip(vcpu, exit);
+}
+
+static void exit_wrmsr(struct vcpu *vcpu, const struct vcpu_exit *exit)
+{
+	if (msr_write(vcpu, vcpu->virt->gpr[GPR_RCX], get_edx_eax(vcpu)))
+		vcpu_skip(vcpu, exit);
+	else
+		inject_gp(vcpu);
+}
+
+static void exit_xsetbv(struct vcpu *vcpu, const struct vcpu_exit *exit)
+{
+	if (cr_set_xcr(vcpu, vcpu->virt->gpr[GPR_RCX], get_edx_eax(vcpu)))
+		vcpu_skip(vcpu, exit);
+	else
+		inject_gp(vcpu);
+}
+
+static void exit_hlt(struct vcpu *vcpu, const struct vcpu_exit *exit)
+{
+	vcpu_skip(vcpu, exit);
+	vcpu->halted = true;
+}
+
+/* A triple fault restarts the machine, as the chipset of a PC does it. */
+static void exit_shutdown(struct vcpu *vcpu, const struct vcpu_exit *exit)
+{
+	(void)exit;
+	vm_request_reset(vcpu->vm, "triple fault");
+}
+
+static void exit_hypercall(struct vcpu *vcpu, const struct vcpu_exit *exit)
+{
+	s64 result = vcpu_cpl(vcpu) ? ABI_HYPERCALL_EPERM : ABI_HYPERCALL_ENOSYS;
+
+	vcpu->virt->gpr[GPR_RAX] = (u64)result;
+	vcpu_skip(vcpu, exit);
+}
+
+/* RAM is write-back and coherent: there is nothing to flush for the guest. */
+static void exit_cache(struct vcpu *vcpu, const struct vcpu_exit *exit)
+{
+	vcpu_skip(vcpu, exit);
+}
+
+static void exit_undefined(struct vcpu *vcpu, const struct vcpu_exit *exit)
+{
+	(void)exit;
+	inject_ud(vcpu);
+}
+
+static void exit_protected(struct vcpu *vcpu, const struct vcpu_exit *exit)
+{
+	(void)exit;
+	inject_gp(vcpu);
+}
+
+static void exit_exception(struct vcpu *vcpu, const struct vcpu_exit *exit)
+{
+	/* ICEBP's #DB and the like are no faults: they go back as they came. */
+	if (exit->event.type == EVENT_EXCEPTION)
+		inject_exception(vcpu, exit->event.vector, exit->event.error);
+	else
+		vcpu->repeat = exit->event;
+}
+
+static void exit_task_switch(struct vcpu *vcpu, const struct vcpu_exit *exit)
+{
+	(void)exit;
+	vm_kill(vcpu->vm, "a hardware task switch, which Trivet does not emulate");
+}
+
+static void exit_machine_check(struct vcpu *vcpu, const struct vcpu_exit *exit)
+{
+	(void)exit;
+	vm_kill(vcpu->vm, "a machine check of the processor while the guest ran");
+}
+
+static void exit_failed(struct vcpu *vcpu, const struct vcpu_exit *exit)
+{
+	vm_kill(vcpu->vm, "%s (%xh, detail %llxh): %s",
+		exit->reason == EXIT_ENTRY_FAILED ? "VM entry failed" : "unknown exit",
+		exit->failed.code, (unsigned long long)exit->failed.detail, exit->failed.reason);
+}
+
+static void (*const handlers[EXIT_REASONS])(struct vcpu *, const struct vcpu_exit *) = {
+	[EXIT_HOST] = exit_nothing,
+	[EXIT_DEADLINE] = exit_nothing,
+	[EXIT_INTR_WINDOW] = exit_nothing,
+	[EXIT_NMI_WINDOW] = exit_nothing,
+	[EXIT_IO] = exit_io,
+	[EXIT_MEMORY] = exit_memory,
+	[EXIT_CPUID] = exit_cpuid,
+	[EXIT_RDMSR] = exit_rdmsr,
+	[EXIT_WRMSR] = exit_wrmsr,
+	[EXIT_CR] = cr_access,
+	[EXIT_HLT] = exit_hlt,
+	[EXIT_SHUTDOWN] = exit_shutdown,
+	[EXIT_HYPERCALL] = exit_hypercall,
+	[EXIT_XSETBV] = exit_xsetbv,
+	[EXIT_CACHE] = exit_cache,
+	[EXIT_UNDEFINED] = exit_undefined,
+	[EXIT_PROTECTED] = exit_protected,
+	[EXIT_EXCEPTION] = exit_exception,
+	[EXIT_TASK_SWITCH] = exit_task_switch,
+	[EXIT_INIT] = exit_nothing,
+	[EXIT_ENTRY_FAILED] = exit_failed,
+	[EXIT_MACHINE_CHECK] = exit_machine_check,
+	[EXIT_UNKNOWN] = exit_failed,
+};
+
+void exit_handle(struct vcpu *vcpu, const struct vcpu_exit *exit)
+{
+	vcpu->exits[exit->reason]++;
+	handlers[exit->reason](vcpu, exit);
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Choosing the event of the next entry. The order is that of the manual,
+ * "Priority Among Concurrent Events": what was already on its way comes first.
+ */
+#include "vmm/inject.h"
+
+#include "arch/cpu.h"
+#include "vmm/vm.h"
+#include "vmm/vtimer.h"
+
+#define VECTORS_WITH_ERROR                                                                        \
+	(BIT(VECTOR_DF) | BIT(VECTOR_TS) | BIT(VECTOR_NP) | BIT(VECTOR_SS) | BIT(VECTOR_GP) |     \
+	 BIT(VECTOR_PF) | BIT(VECTOR_AC) | BIT(VECTOR_CP))
+#define VECTORS_CONTRIBUTORY                                                                      \
+	(BIT(VECTOR_DE) | BIT(VECTOR_TS) | BIT(VECTOR_NP) | BIT(VECTOR_SS) | BIT(VECTOR_GP) |     \
+	 BIT(VECTOR_CP))
+
+static bool contributory(u8 vector)
+{
+	return vector < 32 && (VECTORS_CONTRIBUTORY & BIT(vector));
+}
+
+/* Whether `second` during the delivery of `first` makes a double fault. */
+static bool makes_double_fault(const struct vcpu_event *first, u8 second)
+{
+	if (first->type != EVENT_EXCEPTION)
+		return false;
+	if (first->vector == VECTOR_PF)
+		return second == VECTOR_PF || contributory(second);
+	return contributory(first->vector) && contributory(second);
+}
+
+void inject_exception(struct vcpu *vcpu, u8 vector, u32 error)
+{
+	struct vcpu_event first = vcpu->exception.type ? vcpu->exception : vcpu->repeat;
+
+	if (first.type == EVENT_EXCEPTION && first.vector == VECTOR_DF &&
+	    (vector == VECTOR_PF || contributory(vector))) {
+		vm_request_reset(vcpu->vm, "triple fault");
+		return;
+	}
+	if (makes_double_fault(&first, vector)) {
+		vector = VECTOR_DF;
+		error = 0;
+	}
+	vcpu->exception = (struct vcpu_event){
+		.type = EVENT_EXCEPTION,
+		.vector = vector,
+		.has_error = VECTORS_WITH_ERROR & BIT(vector),
+		.error = error,
+	};
+	/*
+	 * An interrupt or NMI that was on its way is delivered afterwards. All
+	 * else comes again by itself: its instruction is executed anew.
+	 */
+	if (vcpu->repeat.type != EVENT_INTERRUPT && vcpu->repeat.type != EVENT_NMI)
+		vcpu->repeat.type = EVENT_NONE;
+}
+
+void inject_page_fault(struct vcpu *vcpu, u64 address, u32 error)
+{
+	inject_exception(vcpu, VECTOR_PF, error);
+	virt->set(vcpu->virt, VREG_CR2, address);
+}
+
+void inject_take_undelivered(struct vcpu *vcpu)
+{
+	struct vcpu_event event;
+
+	if (virt->undelivered(vcpu->virt, &event))
+		vcpu->repeat = event;
+}
+
+static bool interrupts_open(struct vcpu *vcpu)
+{
+	return (virt->get(vcpu->virt, VREG_RFLAGS) & RFLAGS_IF) &&
+	       !(virt->shadow(vcpu->virt) & (SHADOW_STI | SHADOW_MOV_SS));
+}
+
+bool inject_wakes(struct vcpu *vcpu)
+{
+	return vcpu->exception.type || vcpu->repeat.type ||
+	       (vcpu->vm->extint_pending && (virt->get(vcpu->virt, VREG_RFLAGS) & RFLAGS_IF));
+}
+
+static void deliver_interrupt(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+	struct vcpu_event event = {.type = EVENT_INTERRUPT};
+
+	vm_device_lock(vm);
+	event.vector = vm->extint.ack(vm->extint.dev);
+	vm_device_unlock(vm);
+	virt->inject(vcpu->virt, &event);
+}
+
+static void deliver(struct vcpu *vcpu, struct vcpu_event *event)
+{
+	virt->inject(vcpu->virt, event);
+	event->type = EVENT_NONE;
+}
+
+void inject_prepare(struct vcpu *vcpu)
+{
+	if (vcpu->exception.type)
+		deliver(vcpu, &vcpu->exception);
+	else if (vcpu->repeat.type && (vcpu->repeat.type != EVENT_INTERRUPT || interrupts_open(vcpu)))
+		deliver(vcpu, &vcpu->repeat);
+	else if (vcpu->vm->extint_pending && !vcpu->repeat.type && interrupts_open(vcpu))
+		deliver_interrupt(vcpu);
+	/* One event an entry: the guest exits again as soon as it can take the next. */
+	virt->window(vcpu->virt, WINDOW_INTERRUPT, vcpu->vm->extint_pending || vcpu->repeat.type);
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One PC. The table of devices is the machine; the start-up of a guest is the
+ * list of calls in `start`.
+ */
+#include "vmm/machine.h"
+
+#include "arch/lib/errno.h"
+#include "arch/lib/log.h"
+#include "arch/lib/string.h"
+#include "vmm/console.h"
+#include "vmm/guestmap.h"
+#include "vmm/mem.h"
+#include "vmm/vcpu.h"
+#include "vmm/vdev_life.h"
+#include "vmm/vtimer.h"
+
+#define SCRUB_STEP MIB(2)
+#define RAM_LEAST  MIB(1)
+
+/* Slots of the regions. */
+enum { SLOT_LOW, SLOT_BIOS, SLOT_1M, SLOT_4G };
+
+static const struct {
+	const char *type;
+	struct vdev_args args;
+} devices[] = {
+	{"8259", {0}},
+	{"8254", {0}},
+	{"rtc", {0}},
+	{"i8042", {.irq = 1}},
+	{"port92", {0}},
+	{"cf9", {0}},
+	{"16550", {.port = 0x3f8, .irq = 4, .index = 0}},
+	{"16550", {.port = 0x2f8, .irq = 3, .index = 1}},
+	{"debugcon", {0}},
+};
+
+static int create_devices(struct vm *vm, bool debug_exit)
+{
+	int error = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(devices) && !error; i++)
+		error = vdev_create(vm, devices[i].type, devices[i].args);
+	if (!error && debug_exit)
+		error = vdev_create(vm, "debug-exit", (struct vdev_args){0});
+	if (error)
+		log_error("[%s] cannot make its devices: error %d", vm->name, error);
+	return error;
+}
+
+/*
+ * All that is free, less what the tables that map it need and a reserve. Host
+ * and nested tables take 8 bytes for each page, at the worst 4 KiB ones.
+ */
+static u64 all_memory(void)
+{
+	u64 available = frames_available(), reserve = available / 256 + MIB(4);
+
+	return available > reserve ? ALIGN_DOWN(available - reserve, MIB(2)) : 0;
+}
+
+/* RAM as vmm/guestmap.h draws it; one object, its offsets the guest's addresses
+ * up to the hole below 4 GiB. */
+static int create_memory(struct vm *vm, u64 size)
+{
+	u64 low = MIN(size, GUEST_RAM_LOW_MAX), high = size - low;
+	int error = mem_create(size, &vm->ram);
+
+	if (error)
+		return error;
+	vm->ram_below_4g = low;
+	vm->ram_above_4g = high;
+	error = vm_set_memory_region(vm, SLOT_LOW, 0, GPA(0), GUEST_LOW_RAM_END, vm->ram, 0);
+	/* The BIOS's place: empty, so it is searched in vain without an exit. */
+	if (!error)
+		error = vm_set_memory_region(vm, SLOT_BIOS, REGION_READ_ONLY, GPA(GUEST_BIOS_BASE),
+					     GUEST_BIOS_SIZE, vm->ram, GUEST_BIOS_BASE);
+	if (!error && low > GUEST_RAM_1M)
+		error = vm_set_memory_region(vm, SLOT_1M, 0, GPA(GUEST_RAM_1M), low - GUEST_RAM_1M,
+					     vm->ram, GUEST_RAM_1M);
+	if (!error && high)
+		error = vm_set_memory_region(vm, SLOT_4G, 0, GPA(GUEST_RAM_4G), high, vm->ram, low);
+	return error;
+}
+
+/* What stood behind a module in its last page is none of the guest's business. */
+static int clear_tail(hpa_t hpa, u64 size)
+{
+	u64 used = size & (PAGE_SIZE - 1);
+	u8 *page;
+
+	if (used == 0)
+		return 0;
+	page = phys_map(HPA(ALIGN_DOWN(hpa.v + size, PAGE_SIZE)), PAGE_SIZE, PHYS_WRITE_BACK);
+	if (!page)
+		return -ENOMEM;
+	memset(page + used, 0, PAGE_SIZE - used);
+	phys_unmap(page, PAGE_SIZE);
+	return 0;
+}
+
+static int create_modules(struct vm *vm, const struct machine_config *config)
+{
+	for (unsigned i = 0; i < config->module_count; i++) {
+		struct vm_module *module = &vm->modules[i];
+		hpa_t hpa = config->module_hpa[i];
+		u64 size = ALIGN_UP(config->modules[i].size, PAGE_SIZE);
+		int error;
+
+		*module = config->modules[i];
+		module->mem = NULL;
+		error = mem_create_module(hpa, module->size, &module->mem);
+		vm->module_count = i + 1;
+		if (!error)
+			error = clear_tail(hpa, module->size);
+		if (!error && size)
+			error = space_map(&vm->space, MODULE_WINDOW_BASE + hpa.v, hpa, size,
+					  SPACE_USER);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+static int identify(struct vm *vm)
+{
+	struct load_error why;
+	int error;
+
+	space_enter(&vm->space);
+	error = load_identify(vm, vm->modules, vm->module_count, &why);
+	space_leave();
+	if (error)
+		log_error("[%s] %s", vm->name, why.text);
+	return error;
+}
+
+static int build(struct vm *vm, const struct machine_config *config)
+{
+	u64 size = config->mem ? config->mem : all_memory();
+	int error = create_modules(vm, config);
+
+	if (!error)
+		error = create_memory(vm, size);
+	if (error) {
+		log_error("[%s] no room for %llu MiB of memory: %llu MiB are free, say mem= with less",
+			  vm->name, (unsigned long long)(size >> 20),
+			  (unsigned long long)(all_memory() >> 20));
+		return error;
+	}
+	error = identify(vm);
+	if (!error)
+		error = create_devices(vm, config->debug_exit);
+	if (!error)
+		error = vcpu_create(vm, 0, &vm->vcpu);
+	return error;
+}
+
+int machine_create(const struct machine_config *config, struct vm **out)
+{
+	struct vm *vm;
+	int error;
+
+	if (config->module_count > VM_MODULES_MAX)
+		return -E2BIG;
+	error = vm_create(config->vm, &vm);
+	if (error) {
+		log_error("[%s] no memory for another VM", config->vm);
+		return error;
+	}
+	str_format(vm->guest_name, sizeof(vm->guest_name), "%s", config->name);
+	vm->boot_epoch = config->epoch;
+	error = build(vm, config);
+	if (error) {
+		vm_destroy(vm);
+		return error;
+	}
+	log_info("[%s] %llu MiB, 1 vCPU, %u modules", vm->name,
+		 (unsigned long long)((vm->ram_below_4g + vm->ram_above_4g) >> 20),
+		 vm->module_count);
+	*out = vm;
+	return 0;
+}
+
+/* Clears all RAM in steps, between which the console goes on. */
+static void scrub(struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->regions.count; i++) {
+		const struct region *r = &vm->regions.region[i];
+
+		for (u64 done = 0; done < r->size; done += SCRUB_STEP) {
+			window_zero((void *)(WINDOW_BASE + r->gpa + done),
+				    MIN(SCRUB_STEP, r->size - done));
+			console_poll(rdtsc());
+		}
+	}
+}
+
+/* From reset to the state in which the guest's first instruction runs. */
+static int start(struct vm *vm)
+{
+	struct load_input in = {
+		.vm = vm,
+		.name = vm->guest_name,
+		.modules = vm->modules,
+		.module_count = vm->module_count,
+		.ram_below_4g = vm->ram_below_4g,
+		.ram_above_4g = vm->ram_above_4g,
+	};
+	struct load_result state;
+	struct load_error why;
+
+	scrub(vm);
+	vdev_reset_all(vm);
+	__atomic_and_fetch(&vm->requests, ~VM_REQUEST_RESET, __ATOMIC_ACQ_REL);
+	if (load_guest(&in, &state, &why)) {
+		vm_end(vm, "%s", why.text);
+		return -ENOEXEC;
+	}
+	vcpu_reset(vm->vcpu);
+	vcpu_set_state(vm->vcpu, &state);
+	return 0;
+}
+
+void machine_run(struct vm *vm)
+{
+	enum vcpu_stop stop = VCPU_ENDED;
+
+	vcpu_load(vm->vcpu);
+	console_connect(vm);
+	do {
+		if (start(vm))
+			break;
+		stop = vcpu_run(vm->vcpu);
+	} while (stop == VCPU_RESET);
+	vcpu_put(vm->vcpu);
+	console_connect(NULL);
+	log_info("[%s] %s", vm->name, vm->end_reason);
+}

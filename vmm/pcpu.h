@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vmm's part of a physical CPU: the timers of the VMs that it runs.
+ */
+#ifndef VMM_PCPU_H
+#define VMM_PCPU_H
+
+#include "vmm/vtimer.h"
+
+/* This CPU's timer queue; NULL when there is no memory for one. */
+struct vtimer_queue *pcpu_timers(void);
+
+#endif

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A VM's life, its clock, and what it offers to its devices.
+ */
+#include "vmm/vm.h"
+
+#include "arch/lib/errno.h"
+#include "arch/lib/log.h"
+#include "arch/lib/string.h"
+#include "arch/tsc.h"
+#include "vmm/mem.h"
+#include "vmm/pcpu.h"
+#include "vmm/vcpu.h"
+#include "vmm/vdev_life.h"
+#include "vmm/vtimer.h"
+
+#define RESETS_TOLD 8
+#define VM_PAGES (ALIGN_UP(sizeof(struct vm), PAGE_SIZE) / PAGE_SIZE)
+
+int vm_create(const char *name, struct vm **out)
+{
+	struct vm *vm = pages_alloc(VM_PAGES);
+
+	if (!vm)
+		return -ENOMEM;
+	str_format(vm->name, sizeof(vm->name), "%s", name);
+	bus_init(&vm->ports, BUS_PORT_TOP);
+	bus_init(&vm->mmio, BUS_MMIO_TOP);
+	vm->timers = pcpu_timers();
+	if (!vm->timers || space_create(&vm->space)) {
+		pages_free(vm, VM_PAGES);
+		return -ENOMEM;
+	}
+	if (virt->vm_create(&vm->virt)) {
+		space_destroy(&vm->space);
+		pages_free(vm, VM_PAGES);
+		return -ENOMEM;
+	}
+	cpuid_table_init(&vm->cpuid, tsc_hz);
+	vm->clock_start = rdtsc();
+	*out = vm;
+	return 0;
+}
+
+/* No VM sees what another one left: frames are scrubbed before they go. */
+static void free_memory(struct vm *vm)
+{
+	space_enter(&vm->space);
+	for (unsigned i = 0; i < vm->regions.count; i++) {
+		const struct region *r = &vm->regions.region[i];
+
+		window_zero((void *)(WINDOW_BASE + r->gpa), r->size);
+	}
+	space_leave();
+	while (vm->regions.count) {
+		struct region *r = &vm->regions.region[0];
+
+		if (vm_set_memory_region(vm, r->slot, 0, GPA(0), 0, NULL, 0))
+			break; /* no memory to split a page: the frames stay with the dead */
+	}
+	if (vm->ram)
+		mem_put(vm->ram);
+}
+
+void vm_destroy(struct vm *vm)
+{
+	struct vtimer_queue limbo = {0};
+
+	vtimer_requeue_vm(vm, vm->timers, &limbo);
+	console_detach(vm);
+	vdev_destroy_all(vm);
+	if (vm->vcpu)
+		vcpu_destroy(vm->vcpu);
+	free_memory(vm);
+	for (unsigned i = 0; i < vm->module_count; i++)
+		if (vm->modules[i].mem)
+			mem_put(vm->modules[i].mem);
+	virt->vm_destroy(vm->virt);
+	space_destroy(&vm->space);
+	pages_free(vm, VM_PAGES);
+}
+
+static void request_end(struct vm *vm, const char *fmt, va_list ap)
+{
+	if (__atomic_load_n(&vm->requests, __ATOMIC_ACQUIRE) & VM_REQUEST_END)
+		return;
+	str_vformat(vm->end_reason, sizeof(vm->end_reason), fmt, ap);
+	__atomic_or_fetch(&vm->requests, VM_REQUEST_END, __ATOMIC_RELEASE);
+}
+
+void vm_end(struct vm *vm, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	request_end(vm, fmt, ap);
+	va_end(ap);
+}
+
+void vm_kill(struct vm *vm, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	request_end(vm, fmt, ap);
+	va_end(ap);
+	log_error("[%s] killed: %s", vm->name, vm->end_reason);
+	if (vm->vcpu)
+		virt->dump(vm->vcpu->virt);
+}
+
+void vm_request_reset(struct vm *vm, const char *how)
+{
+	if (__atomic_fetch_or(&vm->requests, VM_REQUEST_RESET, __ATOMIC_ACQ_REL))
+		return;
+	/* A guest in a reboot loop must not fill the log: ever fewer are told. */
+	if (vm->resets++ < RESETS_TOLD || !(vm->resets & (vm->resets - 1)))
+		log_info("[%s] reset by %s", vm->name, how);
+}
+
+void vm_request_exit(struct vm *vm, u32 code)
+{
+	vm->exit_code = code;
+	vm_end(vm, "exit code %u", code);
+}
+
+u64 vm_now(const struct vm *vm)
+{
+	return rdtsc() - vm->clock_start;
+}
+
+u64 vm_clock_hz(const struct vm *vm)
+{
+	(void)vm;
+	return tsc_hz;
+}
+
+u64 vm_clock_to_tsc(const struct vm *vm, u64 clock)
+{
+	u64 tsc = clock + vm->clock_start;
+
+	return tsc < clock ? VTIMER_NEVER : tsc;
+}
+
+struct vtimer_queue *vm_timer_queue(struct vm *vm)
+{
+	return vm->timers;
+}
+
+void vm_device_lock(struct vm *vm)
+{
+	spin_lock(&vm->device_lock);
+}
+
+void vm_device_unlock(struct vm *vm)
+{
+	spin_unlock(&vm->device_lock);
+}
+
+u64 vm_boot_epoch(const struct vm *vm)
+{
+	return vm->boot_epoch;
+}
+
+u64 vm_ram_below_4g(const struct vm *vm)
+{
+	return vm->ram_below_4g;
+}
+
+u64 vm_ram_above_4g(const struct vm *vm)
+{
+	return vm->ram_above_4g;
+}
+
+int bus_claim_ports(struct vdev *dev, u16 first, u32 count, const struct bus_ops *ops)
+{
+	return bus_claim(&dev->vm->ports, first, count, dev, ops);
+}
+
+int bus_claim_mmio(struct vdev *dev, gpa_t first, u64 size, const struct bus_ops *ops)
+{
+	return bus_claim(&dev->vm->mmio, first.v, size, dev, ops);
+}
+
+void vm_irq_line(struct vm *vm, unsigned line, bool level)
+{
+	for (struct irq_sink *sink = vm->irq_sinks; sink; sink = sink->next)
+		sink->set(sink->dev, line, level);
+}
+
+void vm_add_irq_sink(struct vm *vm, struct irq_sink *sink)
+{
+	sink->next = vm->irq_sinks;
+	vm->irq_sinks = sink;
+}
+
+void vm_set_extint_source(struct vm *vm, const struct extint_source *source)
+{
+	vm->extint = *source;
+}
+
+void vm_extint_changed(struct vm *vm, bool pending)
+{
+	vm->extint_pending = pending;
+}
