@@ -138,7 +138,6 @@ static void start_virtualization(void)
 	unsigned wanted = MAX(acpi.cpu_count, 1u), enabled = 0;
 
 	virt = &vmx_ops;
-	virt = &vmx_ops;
 	if (preflight_probe()) {
 		refuse_features();
 		enabled = preflight_enable();
