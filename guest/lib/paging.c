@@ -1,24 +1,31 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The window's tables hang in slot 1 of the PML4 of start64.asm.
+ * Walks the four levels from start64.asm's root and adds tables from a pool.
+ * SDM volume 3, "4-Level Paging and 5-Level Paging".
  */
 #include "guest/lib/paging.h"
 
 #ifdef __x86_64__
-#define TABLE __attribute__((aligned(4096)))
+#define TABLES	12
+#define ADDRESS 0x000ffffffffff000ull
 
-static u64 pdpt[512] TABLE, pd[512] TABLE, pt[512] TABLE;
+static u64 pool[TABLES][512] __attribute__((aligned(4096)));
+static unsigned used;
 extern u64 pml4[512];
 
-void *paging_map(unsigned index, u64 physical, u64 flags)
+void *paging_map(u64 linear, u64 physical, u64 flags)
 {
-	char *address = (char *)PAGING_WINDOW + 4096ul * index;
+	u64 *table = pml4;
 
-	pml4[1] = (u64)pdpt | 7;
-	pdpt[0] = (u64)pd | 7;
-	pd[0] = (u64)pt | 7;
-	pt[index] = physical | flags;
-	__asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");
-	return address;
+	for (unsigned shift = 39; shift > 12; shift -= 9) {
+		u64 *entry = &table[linear >> shift & 511];
+
+		if (!*entry)
+			*entry = (u64)pool[used++ % TABLES] | PAGING_PRESENT | PAGING_WRITE | PAGING_USER;
+		table = (u64 *)(*entry & ADDRESS);
+	}
+	table[linear >> 12 & 511] = physical | flags;
+	__asm__ volatile("invlpg (%0)" : : "r"(linear) : "memory");
+	return (void *)linear;
 }
 #endif

@@ -12,6 +12,7 @@
 #define CMOS_MAGIC_INDEX 0x72
 #define CMOS_COUNT_INDEX 0x73
 #define CMOS_MAGIC	 0xa7
+#define RESTARTS	 2
 
 static unsigned passed, failed;
 
@@ -78,16 +79,21 @@ static void cmos_write(u8 index, u8 value)
 	outb(0x71, value);
 }
 
-unsigned restarts_count(void)
+void test_restarts(const char *name, void (*reset)(void))
 {
-	u8 count = cmos_read(CMOS_MAGIC_INDEX) == CMOS_MAGIC ? cmos_read(CMOS_COUNT_INDEX) : 0;
+	u8 start = 1;
 
-	cmos_write(CMOS_MAGIC_INDEX, CMOS_MAGIC);
-	cmos_write(CMOS_COUNT_INDEX, ++count);
-	return count;
-}
-
-void restarts_end(void)
-{
+	if (cmos_read(CMOS_MAGIC_INDEX) == CMOS_MAGIC)
+		start = (u8)(cmos_read(CMOS_COUNT_INDEX) + 1);
+	print("start %u\n", start);
+	if (start <= RESTARTS) {
+		cmos_write(CMOS_MAGIC_INDEX, CMOS_MAGIC);
+		cmos_write(CMOS_COUNT_INDEX, start);
+		console_drain();
+		reset();
+		for (unsigned i = 0; i < 1000000; i++)
+			cpuid(0, 0);
+	}
 	cmos_write(CMOS_MAGIC_INDEX, 0);
+	test_check(name, start == RESTARTS + 1, "still running");
 }

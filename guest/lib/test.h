@@ -25,11 +25,10 @@ void test_skip(const char *name, const char *why);
 _Noreturn void test_exit(u32 code);
 
 /*
- * Counts the starts of a machine that resets itself: the number, from 1, is
- * kept in battery-backed RAM (CMOS 70h/71h). restarts_end makes the next
- * program begin at 1 again.
+ * The whole of a reset test: the machine must start again when `reset` is called,
+ * twice. Each start prints `start N`; the number is kept in battery-backed
+ * RAM (CMOS 70h/71h).
  */
-unsigned restarts_count(void);
-void restarts_end(void);
+void test_restarts(const char *name, void (*reset)(void));
 
 #endif

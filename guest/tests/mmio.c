@@ -82,10 +82,10 @@ static void arithmetic(void)
 
 static void crossing(void)
 {
-	u8 *page = paging_map(0, (u64)ram, PAGING_PRESENT | PAGING_WRITE);
+	u8 *page = paging_map(PAGING_WINDOW, (u64)ram, PAGING_PRESENT | PAGING_WRITE);
 	volatile u32 *across = (volatile u32 *)(page + 4094);
 
-	paging_map(1, NOWHERE, PAGING_PRESENT | PAGING_WRITE);
+	paging_map(PAGING_WINDOW + 4096, NOWHERE, PAGING_PRESENT | PAGING_WRITE);
 	ram[4094] = 0x34;
 	ram[4095] = 0x12;
 	test_equal("crossing-read", *across, 0xffff1234);
