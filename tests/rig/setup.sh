@@ -33,6 +33,7 @@ libzydis-dev        /usr/include/Zydis/Zydis.h
 python3-pytest      pytest-3
 python3-pytest-xdist /usr/lib/python3/dist-packages/xdist
 gcc                 gcc
+libc6-dev           /usr/include/stdio.h
 '
 table_ci='
 clang               clang
