@@ -33,8 +33,7 @@ def split_words(text):
 def grub_cfg(options, modules, video=False, image="/boot/trivet.elf"):
     """The text of grub.cfg: options is a list of words, modules one of (path, words)."""
     lines = ["set timeout=0", "set timeout_style=hidden"]
-    if video:
-        lines += ["insmod all_video"]
+    lines += ["insmod all_video"] if video else ["set gfxpayload=text"]
     lines += ["", "menuentry 'Trivet' {"]
     lines.append("\t" + " ".join(["multiboot2", image] + [quote(w) for w in options]))
     for path, words in modules:

@@ -39,6 +39,7 @@ class Config:
     iso: str = ""
     video: bool = False
     lax_msrs: bool = False
+    stay: bool = False
     program: str = ""
 
 
@@ -218,7 +219,7 @@ def choose(emulator):
 
 def hypervisor_words(config):
     """The rig names its emulators' exit port, so that a machine ends with its last VM."""
-    if re.search(r"(^|\s)exit=", config.hv):
+    if config.stay or re.search(r"(^|\s)exit=", config.hv):
         return config.hv
     return (config.hv + " exit=port:8900").strip()
 
@@ -226,7 +227,7 @@ def hypervisor_words(config):
 def check(config):
     if not 1 <= config.pcpus <= 64:
         raise RigError("--pcpus must be 1 to 64")
-    if not 16 <= config.pmem <= 8192:
-        raise RigError("--pmem must be 16 to 8192 MiB")
+    if not 4 <= config.pmem <= 8192:
+        raise RigError("--pmem must be 4 to 8192 MiB")
     if config.iso and not os.path.isfile(config.iso):
         raise RigError("no such file: %s" % config.iso)
