@@ -33,9 +33,11 @@ def split_words(text):
 def grub_cfg(options, modules, video=False, image="/boot/trivet.elf"):
     """The text of grub.cfg: options is a list of words, modules one of (path, words)."""
     lines = ["set timeout=0", "set timeout_style=hidden"]
-    lines += ["insmod all_video"] if video else ["set gfxpayload=text"]
+    lines += ["insmod all_video"] if video else []
     lines += ["", "menuentry 'Trivet' {"]
     lines.append("\t" + " ".join(["multiboot2", image] + [quote(w) for w in options]))
+    if not video:
+        lines.append("\tset gfxpayload=text")  # after multiboot2, which sets it to "auto"
     for path, words in modules:
         lines.append("\t" + " ".join(["module2", path] + [quote(w) for w in words]))
     lines += ["}", ""]
