@@ -108,9 +108,9 @@ void phys_unmap(void *virt, u64 size);
 
 /*
  * Copies and fills through a VM's window with SMAP open; addresses are virtual
- * and were checked by the caller (vmm/gmem.c). fill writes zero bytes.
+ * and were checked by the caller (vmm/gmem.c). fill writes the byte.
  */
 void window_copy(void *dst, const void *src, size_t len);
-void window_zero(void *dst, size_t len);
+void window_fill(void *dst, u8 byte, size_t len);
 
 #endif

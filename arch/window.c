@@ -33,7 +33,7 @@ void window_copy(void *dst, const void *src, size_t len)
 	window_close();
 }
 
-void window_zero(void *dst, size_t len)
+void window_fill(void *dst, u8 byte, size_t len)
 {
 	size_t words = len / 8;
 
@@ -43,7 +43,7 @@ void window_zero(void *dst, size_t len)
 			 "movq %2, %%rcx\n\t"
 			 "rep stosb"
 			 : "+D"(dst), "+c"(words)
-			 : "r"(len), "a"(0)
+			 : "r"(len), "a"(byte * 0x0101010101010101ull)
 			 : "memory");
 	window_close();
 }

@@ -8,6 +8,7 @@
 #include "arch/lib/bits.h"
 #include "arch/cpu.h"
 #include "arch/lib/lock.h"
+#include "arch/lib/log.h"
 #include "arch/lib/string.h"
 #include "arch/memory.h"
 #include "vmm/vm.h"
@@ -213,7 +214,8 @@ static unsigned escape(u8 byte, char *out)
 
 /* Takes one line, or a piece of it, of the debug console; false when there is
  * no whole one yet. */
-static bool take_debug_line(struct console_stream *s, char *line, unsigned size, unsigned *len)
+static bool take_debug_line(struct console_stream *s, char *line, unsigned size, unsigned *len,
+			    bool last)
 {
 	bool whole = false;
 	u32 used = 0;
@@ -228,7 +230,7 @@ static bool take_debug_line(struct console_stream *s, char *line, unsigned size,
 		if (byte != '\r')
 			*len += escape(byte, line + *len);
 	}
-	if (!whole && *len + 3 < size && s->debug_count < CONSOLE_DEBUG_SIZE)
+	if (!whole && !last && *len + 3 < size && s->debug_count < CONSOLE_DEBUG_SIZE)
 		return false;
 	line[(*len)++] = '\n';
 	s->debug_head = (s->debug_head + used) % CONSOLE_DEBUG_SIZE;
@@ -237,7 +239,7 @@ static bool take_debug_line(struct console_stream *s, char *line, unsigned size,
 }
 
 /* The debug console's whole lines behind the VM's name, as far as there is room. */
-static void move_debug(struct vm *vm)
+static void move_debug(struct vm *vm, bool last)
 {
 	struct console_stream *s = &vm->console;
 	char line[160];
@@ -245,7 +247,7 @@ static void move_debug(struct vm *vm)
 	while (s->debug_count && ring_count + LOG_ROOM < RING_SIZE) {
 		unsigned len = str_format(line, sizeof(line), "[%s] ", vm->name);
 
-		if (!take_debug_line(s, line, sizeof(line), &len))
+		if (!take_debug_line(s, line, sizeof(line), &len, last))
 			return;
 		push_log(line, len);
 	}
@@ -290,7 +292,7 @@ void console_poll(u64 now)
 		vm_device_lock(vm);
 	acquire();
 	if (vm)
-		move_debug(vm);
+		move_debug(vm, false);
 	move_output(now);
 	ready = vm && vm->console.blocked && RING_SIZE - ring_count >= READY_ROOM;
 	release();
@@ -314,8 +316,12 @@ void console_detach(struct vm *vm)
 	acquire();
 	if (connected == vm)
 		connected = NULL;
-	move_debug(vm);
+	send_waiting();
+	move_debug(vm, true);
 	release();
+	if (vm->console.debug_dropped)
+		log_info("[%s] %llu bytes of its debug console were dropped", vm->name,
+			 (unsigned long long)vm->console.debug_dropped);
 	if (vm->console.debug)
 		pages_free(vm->console.debug, DEBUG_PAGES);
 	vm->console.debug = NULL;

@@ -59,6 +59,7 @@
 
 #define LEAF_KVM       ABI_CPUID_KVM
 #define LEAF_EXTENDED  0x80000000
+#define NESTED_WIDTH   48
 #define BASIC_MAX      0xd
 #define EXTENDED_MAX   0x80000008
 #define CACHE_TOPOLOGY BITS(31, 14) /* leaf 4 EAX: ids of threads and cores */
@@ -167,6 +168,11 @@ static void settle(struct cpuid_table *table, u64 tsc_hz)
 	struct cpuid_regs *basic = regs_of(table, 1, 0), *seven = regs_of(table, 7, 0);
 	struct cpuid_regs *xsave = regs_of(table, 0xd, 0), *extended = regs_of(table, 0x80000001, 0);
 
+	struct cpuid_regs *address = regs_of(table, 0x80000008, 0);
+
+	/* Four levels of nested tables translate no more than this. */
+	if ((address->eax & 0xff) > NESTED_WIDTH)
+		address->eax = FIELD_SET(address->eax, BITS(7, 0), NESTED_WIDTH);
 	regs_of(table, 0, 0)->eax = table->max_basic;
 	regs_of(table, LEAF_EXTENDED, 0)->eax = table->max_extended;
 	basic->ebx = FIELD_SET(basic->ebx, BITS(23, 16), 1);

@@ -64,7 +64,7 @@ int guest_zero(struct vm *vm, gpa_t gpa, u64 len)
 
 		if (part == 0)
 			return -EFAULT;
-		window_zero(window(at), part);
+		window_fill(window(at), 0, part);
 		at += part;
 		len -= part;
 	}

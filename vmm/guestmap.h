@@ -4,7 +4,7 @@
  *
  *   0            - 0009FFFF   RAM
  *   000A0000     - 000BFFFF   nothing (VGA window)
- *   000C0000     - 000DFFFF   nothing (option ROMs)
+ *   000C0000     - 000DFFFF   no option ROM: reads as FFh
  *   000E0000     - 000FFFFF   ACPI tables, or the BIOS's alias
  *   00100000     - low top    RAM, up to BFFFFFFF
  *   C0000000     - DFFFFFFF   32-bit PCI window
@@ -22,6 +22,7 @@
 #include "arch/lib/bits.h"
 
 #define GUEST_LOW_RAM_END   0x000A0000ull
+#define GUEST_ROM_BASE	    0x000C0000ull
 #define GUEST_BIOS_BASE	    0x000E0000ull
 #define GUEST_BIOS_SIZE	    0x00020000ull
 #define GUEST_RAM_1M	    0x00100000ull

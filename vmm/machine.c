@@ -19,7 +19,7 @@
 #define RAM_LEAST  MIB(1)
 
 /* Slots of the regions. */
-enum { SLOT_LOW, SLOT_BIOS, SLOT_1M, SLOT_4G };
+enum { SLOT_LOW, SLOT_ROM, SLOT_BIOS, SLOT_1M, SLOT_4G };
 
 static const struct {
 	const char *type;
@@ -72,7 +72,12 @@ static int create_memory(struct vm *vm, u64 size)
 	vm->ram_below_4g = low;
 	vm->ram_above_4g = high;
 	error = vm_set_memory_region(vm, SLOT_LOW, 0, GPA(0), GUEST_LOW_RAM_END, vm->ram, 0);
-	/* The BIOS's place: empty, so it is searched in vain without an exit. */
+	/* The places of option ROMs and BIOS, which kernels search word by word: an
+	 * open bus, and empty memory, without an exit for each look. */
+	if (!error)
+		error = vm_set_memory_region(vm, SLOT_ROM, REGION_READ_ONLY, GPA(GUEST_ROM_BASE),
+					     GUEST_BIOS_BASE - GUEST_ROM_BASE, vm->ram,
+					     GUEST_ROM_BASE);
 	if (!error)
 		error = vm_set_memory_region(vm, SLOT_BIOS, REGION_READ_ONLY, GPA(GUEST_BIOS_BASE),
 					     GUEST_BIOS_SIZE, vm->ram, GUEST_BIOS_BASE);
@@ -190,7 +195,7 @@ static void scrub(struct vm *vm)
 		const struct region *r = &vm->regions.region[i];
 
 		for (u64 done = 0; done < r->size; done += SCRUB_STEP) {
-			window_zero((void *)(WINDOW_BASE + r->gpa + done),
+			window_fill((void *)(WINDOW_BASE + r->gpa + done), 0,
 				    MIN(SCRUB_STEP, r->size - done));
 			console_poll(rdtsc());
 		}
@@ -212,6 +217,7 @@ static int start(struct vm *vm)
 	struct load_error why;
 
 	scrub(vm);
+	window_fill((void *)(WINDOW_BASE + GUEST_ROM_BASE), 0xff, GUEST_BIOS_BASE - GUEST_ROM_BASE);
 	vdev_reset_all(vm);
 	__atomic_and_fetch(&vm->requests, ~VM_REQUEST_RESET, __ATOMIC_ACQ_REL);
 	if (load_guest(&in, &state, &why)) {
@@ -221,6 +227,23 @@ static int start(struct vm *vm)
 	vcpu_reset(vm->vcpu);
 	vcpu_set_state(vm->vcpu, &state);
 	return 0;
+}
+
+/* For log=debug and the benchmark: what the VM's life cost. */
+static void log_costs(struct vm *vm)
+{
+	const struct vcpu *vcpu = vm->vcpu;
+
+	log_debug("[%s] lived %llu ticks, idle %llu", vm->name, (unsigned long long)vm_now(vm),
+		  (unsigned long long)vcpu->idle_ticks);
+	for (unsigned i = 0; i < EXIT_REASONS; i++)
+		if (vcpu->exits[i])
+			log_debug("[%s] exits %s %llu", vm->name, virt_exit_name(i),
+				  (unsigned long long)vcpu->exits[i]);
+	log_debug("[%s] unknown: ports %llu, MSRs %llu, addresses %llu", vm->name,
+		  (unsigned long long)vm->unknown_ports.count,
+		  (unsigned long long)vm->unknown_msrs.count,
+		  (unsigned long long)vm->unknown_gpas.count);
 }
 
 void machine_run(struct vm *vm)
@@ -236,5 +259,6 @@ void machine_run(struct vm *vm)
 	} while (stop == VCPU_RESET);
 	vcpu_put(vm->vcpu);
 	console_connect(NULL);
+	log_costs(vm);
 	log_info("[%s] %s", vm->name, vm->end_reason);
 }

@@ -49,7 +49,7 @@ static void free_memory(struct vm *vm)
 	for (unsigned i = 0; i < vm->regions.count; i++) {
 		const struct region *r = &vm->regions.region[i];
 
-		window_zero((void *)(WINDOW_BASE + r->gpa), r->size);
+		window_fill((void *)(WINDOW_BASE + r->gpa), 0, r->size);
 	}
 	space_leave();
 	while (vm->regions.count) {
