@@ -19,7 +19,8 @@ GUEST_CFLAGS := -std=gnu11 -O2 -g -I. -ffreestanding -fno-pic -fno-pie -fno-stac
 	-Wundef -MMD -MP
 GUEST_CC32 := $(CC) -m32 -march=i686 $(GUEST_CFLAGS)
 GUEST_CC64 := $(CC) -m64 -mno-red-zone $(GUEST_CFLAGS)
-GUEST_LINK := -nostdlib -static -no-pie -z max-page-size=4096 --no-warn-rwx-segments -T guest/lib/guest.ld
+GUEST_LINK := -nostdlib -static -no-pie -z max-page-size=4096 \
+	--no-warn-rwx-segments -T guest/lib/guest.ld
 
 GUEST_LIB   := $(sort $(patsubst guest/lib/%.c,%,$(wildcard guest/lib/*.c)))
 GUEST_LIB32 := $(GUEST_LIB:%=$(G)/32/lib/%.o) $(G)/32/lib/trap32.asm.o $(G)/32/lib/real.asm.o
@@ -73,7 +74,8 @@ $(G)/demo.elf: $(G)/32/lib/start32.asm.o $(G)/32/demo/demo.o $(GUEST_LIB32) gues
 
 $(G)/native.elf: $(G)/32/native/start.asm.o $(G)/32/native/native.o \
 	$(patsubst %,$(G)/32/lib/%.o,types console cpu) guest/native/native.ld
-	$(Q)$(LD) -m elf_i386 $(subst lib/guest.ld,native/native.ld,$(GUEST_LINK)) -o $@ $(filter %.o,$^)
+	$(Q)$(LD) -m elf_i386 $(subst lib/guest.ld,native/native.ld,$(GUEST_LINK)) -o $@ \
+		$(filter %.o,$^)
 
 -include $(wildcard $(G)/*/*/*.d)
 .PHONY: guests

@@ -7,6 +7,7 @@
 
 #ifdef __x86_64__
 #define TABLES	12
+#define TABLE_FLAGS (PAGING_PRESENT | PAGING_WRITE | PAGING_USER)
 #define ADDRESS 0x000ffffffffff000ull
 
 static u64 pool[TABLES][512] __attribute__((aligned(4096)));
@@ -21,7 +22,7 @@ void *paging_map(u64 linear, u64 physical, u64 flags)
 		u64 *entry = &table[linear >> shift & 511];
 
 		if (!*entry)
-			*entry = (u64)pool[used++ % TABLES] | PAGING_PRESENT | PAGING_WRITE | PAGING_USER;
+			*entry = (u64)pool[used++ % TABLES] | TABLE_FLAGS;
 		table = (u64 *)(*entry & ADDRESS);
 	}
 	table[linear >> 12 & 511] = physical | flags;

@@ -190,7 +190,8 @@ static void load(u32 mem, struct entry *entry)
 	if (header_end > HDR_END_MAX)
 		header_end = HDR_END_MAX;
 	memset((void *)phys(zero), 0, 4096);
-	memcpy((void *)phys(zero + HDR_START), (void *)phys(image + HDR_START), header_end - HDR_START);
+	memcpy((void *)phys(zero + HDR_START), (void *)phys(image + HDR_START),
+	       header_end - HDR_START);
 	put(zero + HDR_LOADER, 0xff, 1);
 	put(zero + HDR_CODE32, base, 4);
 	put(zero + HDR_RAMDISK, modules[1].size ? initrd : 0, 4);

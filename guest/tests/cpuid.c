@@ -41,7 +41,8 @@ static void hypervisor_leaves(void)
 	CHECK("kvm-signature", !memcmp(&kvm.ebx, ABI_CPUID_KVM_NAME, 12));
 	CHECK("kvm-highest-leaf", kvm.eax >= ABI_CPUID_KVM + 1 && kvm.eax < ABI_CPUID_TRIVET);
 	CHECK("trivet-signature", !memcmp(&own.ebx, ABI_CPUID_TRIVET_NAME, 12));
-	CHECK("trivet-highest-leaf", own.eax >= ABI_CPUID_TRIVET && own.eax < ABI_CPUID_TRIVET + 0x100);
+	CHECK("trivet-highest-leaf",
+	      own.eax >= ABI_CPUID_TRIVET && own.eax < ABI_CPUID_TRIVET + 0x100);
 }
 
 static void hidden_features(void)

@@ -15,7 +15,8 @@ static void cr8_rules(void)
 	bool same = true;
 
 	for (unsigned long want = 0; want < 16; want++) {
-		__asm__ volatile("mov %1, %%cr8; mov %%cr8, %0" : "=r"(value) : "r"(want) : "memory");
+		__asm__ volatile("mov %1, %%cr8; mov %%cr8, %0"
+				 : "=r"(value) : "r"(want) : "memory");
 		same &= value == want;
 	}
 	CHECK("cr8-reads-back", same);

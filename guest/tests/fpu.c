@@ -30,7 +30,8 @@ static void x87_and_sse(void)
 	for (unsigned i = 0; i < sizeof(before); i++)
 		before[i] = 0;
 	__asm__ volatile("fninit; fldpi; fldl2e; fld1; ldmxcsr %0" : : "m"(mxcsr));
-	__asm__ volatile("movq %0, %%xmm0; movq %1, %%xmm7; movq %0, %%xmm15; punpcklqdq %%xmm7, %%xmm15"
+	__asm__ volatile("movq %0, %%xmm0; movq %1, %%xmm7; movq %0, %%xmm15; "
+			 "punpcklqdq %%xmm7, %%xmm15"
 			 : : "r"(0x0123456789abcdefull), "r"(0xfedcba9876543210ull));
 	__asm__ volatile("fxsave64 %0" : "=m"(before) : : "memory");
 	exits();

@@ -62,7 +62,8 @@ static void shadows(void)
 	pend_tick();
 	__asm__ volatile("sti; cli; nop" : : : "memory");
 	test_equal("sti-cli-takes-nothing", events, 0);
-	__asm__ volatile("mov %%ss, %1; cli; lea 1f(%%rip), %0; sti; mov %1, %%ss; in $0x61, %%al; 1: nop; cli"
+	__asm__ volatile("mov %%ss, %1; cli; lea 1f(%%rip), %0; sti; mov %1, %%ss; "
+			 "in $0x61, %%al; 1: nop; cli"
 			 : "=&r"(after), "=&r"(ss) : : "rax", "memory");
 	test_equal("mov-ss-shadow-over-in", interrupted_at, after);
 	test_equal("mov-ss-shadow-once", events, 1);

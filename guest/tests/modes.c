@@ -27,11 +27,13 @@ static u8 vm86_stack[4096] TABLE;
 static void real_modes(void)
 {
 	volatile u32 *far = phys(0x300000);
+	size_t real_size = (size_t)(real_piece_end - real_piece);
+	size_t big_size = (size_t)(big_piece_end - big_piece);
 
-	test_equal("real", real_call(real_piece, (size_t)(real_piece_end - real_piece), false), 0x12345678);
+	test_equal("real", real_call(real_piece, real_size, false), 0x12345678);
 	*far = 0xcafe0001;
-	test_equal("big-real", real_call(big_piece, (size_t)(big_piece_end - big_piece), true), 0xcafe0001);
-	test_equal("real-again", real_call(real_piece, (size_t)(real_piece_end - real_piece), false), 0x12345678);
+	test_equal("big-real", real_call(big_piece, big_size, true), 0xcafe0001);
+	test_equal("real-again", real_call(real_piece, real_size, false), 0x12345678);
 }
 
 static void pae(void)
@@ -49,7 +51,8 @@ static void pae(void)
 	test_equal("pae-alias", *alias, 0x11223344);
 	test_equal("pae-reserved-pdpte", TRY_CR_WRITE(3, (unsigned long)bad_pdpt), TRAP_GP);
 	test_equal("pae-cr3-kept", cr3_read(), (unsigned long)pae_pdpt);
-	test_equal("pae-not-present", TRY("movl (%0), %%eax", : : "r"(0x80000000) : "eax", "memory"), TRAP_PF);
+	test_equal("pae-not-present",
+		   TRY("movl (%0), %%eax", : : "r"(0x80000000) : "eax", "memory"), TRAP_PF);
 	/* The CPU keeps the four entries: a change in memory shows at the next MOV CR3. */
 	pae_pdpt[2] = (unsigned long)directory | 1;
 	cr3_write(cr3_read());

@@ -19,7 +19,8 @@ void test_main(void)
 
 	test_equal("magic", boot.magic, BOOT_MAGIC);
 	/* GRUB sets the bit of the modules only where there are some. */
-	test_equal("flags", boot.flags & FLAGS, cpu_on_trivet() || boot.module_count ? FLAGS : FLAGS & ~8);
+	test_equal("flags", boot.flags & FLAGS,
+		   cpu_on_trivet() || boot.module_count ? FLAGS : FLAGS & ~8);
 	CHECK("info-above-64k", boot.info_address >= 0x10000);
 	test_equal("paging-off", cr0_read() & (CR0_PG | CR0_PE), CR0_PE);
 	CHECK("loader-name", boot.loader[0]);

@@ -44,7 +44,8 @@ static void wrap(void)
 	u32 value = 0;
 	unsigned vector = TRY("inl %%dx, %%eax", : "+a"(value) : "d"(0xffff) : "memory");
 
-	test_check("in-over-ffff", (vector == TRAP_NONE && value == 0xffffffff) || vector == TRAP_GP,
+	test_check("in-over-ffff",
+		   (vector == TRAP_NONE && value == 0xffffffff) || vector == TRAP_GP,
 		   "neither all ones nor #GP");
 	vector = TRY("outw %%ax, %%dx", : : "a"(0), "d"(0xffff) : "memory");
 	test_check("out-over-ffff", vector == TRAP_NONE || vector == TRAP_GP, "another fault");
@@ -65,8 +66,8 @@ static void strings(void)
 	to = words + 7;
 	count = 3;
 	__asm__ volatile("std; rep insl; cld" : "+D"(to), "+c"(count) : "d"(nobody[0]) : "memory");
-	CHECK("rep-insl-down", count == 0 && to == words + 4 && words[7] == ~0u && words[5] == ~0u &&
-				       words[4] == 0);
+	CHECK("rep-insl-down", count == 0 && to == words + 4 && words[7] == ~0u &&
+				       words[5] == ~0u && words[4] == 0);
 	count = strlen(text);
 	__asm__ volatile("rep outsb"
 			 : "+S"(from), "+c"(count)

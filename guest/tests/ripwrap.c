@@ -32,7 +32,8 @@ static void at_4g(void)
 	*last = 0xee; /* OUT DX, AL */
 	*zero = 0xc3; /* RET */
 	outb(SCRATCH, 0);
-	test_equal("out-at-4g", TRY("call *%0", : : "r"(target), "a"(0x5a), "d"(SCRATCH) : "memory"), TRAP_NONE);
+	test_equal("out-at-4g",
+		   TRY("call *%0", : : "r"(target), "a"(0x5a), "d"(SCRATCH) : "memory"), TRAP_NONE);
 	test_equal("out-at-4g-done", inb(SCRATCH), 0x5a);
 	*zero = kept;
 	cr0_write(cr0_read() & ~CR0_PG);

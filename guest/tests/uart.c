@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Rule: the 16550A in loopback gives back what it sends and its modem outputs as
- * inputs, raises THRE, received-data and status interrupts on IRQ 4 in their
- * priority, and its FIFO overruns and clears as the data sheet of the PC16550D says.
+ * inputs, raises the THRE interrupt once on IRQ 4, identifies received data, and its
+ * FIFO overruns and clears as the data sheet of the PC16550D says.
  */
 #include "guest/lib/console.h"
 #include "guest/lib/cpu.h"
@@ -83,6 +83,8 @@ static void loopback(void)
 
 static void irqs(void)
 {
+	u8 id;
+
 	irq_init();
 	irq_handler[4] = on_irq4;
 	irq_unmask(4);
@@ -97,17 +99,14 @@ static void irqs(void)
 	console_drain();
 	outb(MCR, LOOP | 0x0b);
 	loop_byte('x');
-	interrupts = 0;
 	outb(IER, 0x01);
-	__asm__ volatile("sti; nop; nop; nop; cli" : : : "memory");
+	/* Read, not taken: in loopback OUT2 is inactive and a PC cuts the line off. */
+	id = inb(IIR) & 0x0f;
 	inb(RBR);
 	outb(MCR, 0x0b);
+	test_equal("received-data-identification", id, 0x04);
+	test_equal("received-data-ends-by-read", inb(IIR) & 0x0f, 0x01);
 	outb(IER, 0);
-	/* In loopback OUT2 no longer gates the line on a PC: the interrupt may be cut off. */
-	if (interrupts)
-		test_equal("received-data", iir[0] & 0x0d, 0x04);
-	else
-		test_skip("received-data", "no interrupts in loopback");
 }
 
 void test_main(void)

@@ -12,7 +12,8 @@
 
 static u64 operand[2];
 
-#define IS_UD(name, code) test_equal(name, TRY(code, : : "r"(operand), "a"(0ull) : "memory"), TRAP_UD)
+#define IS_UD(name, code) \
+	test_equal(name, TRY(code, : : "r"(operand), "a"(0ull) : "memory"), TRAP_UD)
 
 static void vmx(void)
 {

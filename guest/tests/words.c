@@ -12,7 +12,7 @@ void test_main(void)
 {
 	print("words [%s]\n", boot.cmdline);
 	for (unsigned i = 0; i < boot.module_count; i++)
-		print("module %u, %u bytes [%s]\n", i + 1, boot.module[i].end - boot.module[i].first,
-		      boot.module[i].cmdline);
+		print("module %u, %u bytes [%s]\n", i + 1,
+		      boot.module[i].end - boot.module[i].first, boot.module[i].cmdline);
 	test_equal("magic", boot.magic, BOOT_MAGIC);
 }
