@@ -8,6 +8,7 @@
 #include "arch/cpu.h"
 #include "arch/frames.h"
 #include "arch/lib/errno.h"
+#include "arch/lib/log.h"
 #include "arch/pages.h"
 #include "arch/space.h"
 
@@ -27,16 +28,19 @@ static u64 physical_limit(void)
 	return BIT(MIN(bits, 52u));
 }
 
-static int add_ram(const struct memory_range *range)
+/* What no longer fits in the set of frames stays unused. */
+static void add_ram(const struct memory_range *range)
 {
 	u64 start = MAX(range->base.v, LOW_END);
 	u64 end = MIN(range->base.v + range->size, physical_limit());
 
 	if (range->base.v + range->size < range->size || range->base.v >= physical_limit())
-		return 0;
+		return;
 	start = ALIGN_UP(start, PAGE_SIZE);
 	end = ALIGN_DOWN(end, PAGE_SIZE);
-	return start < end ? frames_add(start, end) : 0;
+	if (start < end && frames_add(start, end))
+		log_warn("memory: %lu KiB at 0x%lx are a piece too many", (end - start) >> 10,
+			 start);
 }
 
 static int keep(hpa_t base, u64 size)
@@ -79,8 +83,8 @@ int memory_init(const struct memory_range *ram, unsigned ram_count,
 	hpa_t chunk;
 	int error = 0;
 
-	for (unsigned i = 0; i < ram_count && !error; i++)
-		error = add_ram(&ram[i]);
+	for (unsigned i = 0; i < ram_count; i++)
+		add_ram(&ram[i]);
 	for (unsigned i = 0; i < kept_count && !error; i++)
 		error = keep(kept[i].base, kept[i].size);
 	if (!error)

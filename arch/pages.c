@@ -130,20 +130,22 @@ void pages_free(void *pages, unsigned count)
 {
 	struct chunk *chunk = (struct chunk *)ALIGN_DOWN(pages, CHUNK_SIZE);
 	unsigned first = ((u64)pages & (CHUNK_SIZE - 1)) / PAGE_SIZE;
+	bool was_used = true;
 
 	if (!pages)
 		return;
-	spin_lock(&lock);
 	if (chunk->magic != CHUNK_MAGIC || first == 0 || first + count > CHUNK_PAGES)
 		panic("pages_free: %u at %p are not from pages_alloc", count, pages);
+	spin_lock(&lock);
 	for (unsigned page = first; page < first + count; page++) {
-		if (!page_used(chunk, page))
-			panic("pages_free: %p is free already", pages);
+		was_used &= page_used(chunk, page);
 		chunk->used[page / 64] &= ~BIT(page % 64);
 	}
 	chunk->free += count;
 	in_use -= count;
 	spin_unlock(&lock);
+	if (!was_used)
+		panic("pages_free: %u at %p are free already", count, pages);
 }
 
 u64 pages_in_use(void)
