@@ -147,7 +147,7 @@ struct virt_ops {
 	const char *name;
 
 	/* Reads this CPU's capabilities and joins them to the common set. 0, or
-	 * -ENODEV with one sentence in why. On every CPU; the boot CPU first. */
+	 * -ENODEV with a line in why for each lack. On every CPU; the boot CPU first. */
 	int (*probe)(char *why, size_t size);
 	/* Leaves a feature unused by its name; between probe and enable. -ENOENT. */
 	int (*disable_feature)(const char *name);

@@ -146,20 +146,23 @@ static void join_this_cpu(void)
 	vmx_caps.cr4_fixed1 &= rdmsr(MSR_VMX_CR4_FIXED1);
 }
 
+/* One line for each lack; without the nested tables their details say nothing. */
 static int check_required(char *why, size_t size)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(capabilities); i++) {
-		if (!capabilities[i].required || features[i].present)
-			continue;
-		str_format(why, size, "the CPU's VMX lacks %s, which Trivet needs",
-			   i == 0 ? "ept (it has no secondary controls)" : capabilities[i].name);
-		return -ENODEV;
+	bool nested = vmx_caps.may[VMX_PROC2] & PROC2_EPT;
+	size_t used = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(capabilities) && used < size; i++) {
+		const struct capability *cap = &capabilities[i];
+
+		if (cap->required && !features[i].present && (nested || !cap->ept_vpid_bit))
+			used += str_format(why + used, size - used,
+					   "%sthe CPU's VMX lacks %s, which Trivet needs",
+					   used ? "\n" : "", cap->name);
 	}
-	if (FIELD_GET(VMX_BASIC_MEMORY_TYPE, vmx_caps.basic) != MEMORY_TYPE_WB) {
-		str_format(why, size, "the CPU's VMX wants a VMCS that is not write-back memory");
-		return -ENODEV;
-	}
-	return 0;
+	if (used == 0 && FIELD_GET(VMX_BASIC_MEMORY_TYPE, vmx_caps.basic) != MEMORY_TYPE_WB)
+		used = str_format(why, size, "the CPU's VMX wants a VMCS that is not write-back memory");
+	return used ? -ENODEV : 0;
 }
 
 int vmx_caps_probe(char *why, size_t size)

@@ -141,6 +141,8 @@ void output_to_console(const struct options *options)
 		.write = serial ? serial_wait_write : NULL,
 		.try_read = serial ? serial_try_read : NULL,
 		.screen = screen_open ? fbcon_write : NULL,
+		/* A guest's output would cost it a repainted screen a line. */
+		.screen_shows_guest = screen_open && (!serial || options->console_given),
 		.burst_ticks = serial ? tsc_hz * BITS_PER_BYTE * BURST / options->serial_baud : 0,
 		.poll_ticks = tsc_hz / INPUT_LOOKS,
 	};

@@ -11,7 +11,7 @@
 #include "arch/virt.h"
 #include "boot/end.h"
 
-#define WHY_SIZE 160
+#define WHY_SIZE 400
 
 static unsigned lacks;
 
@@ -24,7 +24,7 @@ struct core_call {
 
 void preflight_lacks(const char *fmt, ...)
 {
-	char text[2 * WHY_SIZE];
+	char text[WHY_SIZE];
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -61,6 +61,17 @@ static struct core_call call_core(unsigned id, int (*fn)(char *why, size_t size)
 	return call;
 }
 
+static void lacks_lines(const char *why)
+{
+	while (*why) {
+		const char *end = strchr(why, '\n');
+		size_t len = end ? (size_t)(end - why) : strlen(why);
+
+		preflight_lacks("%.*s", (int)len, why);
+		why += len + (end != NULL);
+	}
+}
+
 bool preflight_probe(void)
 {
 	for (unsigned id = 0; id < pcpu_count; id++) {
@@ -69,7 +80,7 @@ bool preflight_probe(void)
 		if (!call.error)
 			continue;
 		if (id == 0) {
-			preflight_lacks("%s", call.why);
+			lacks_lines(call.why);
 			break;
 		}
 		log_warn("preflight: core %u: %s", id, call.why);

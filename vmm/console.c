@@ -96,7 +96,7 @@ static void push_text(const char *text, size_t len)
 static void push_log(const char *text, size_t len)
 {
 	if (backend.screen) {
-		if (mid_line)
+		if (mid_line && backend.screen_shows_guest)
 			backend.screen("\n", 1);
 		backend.screen(text, len);
 	}
@@ -160,7 +160,7 @@ bool console_put(struct vm *vm, unsigned index, u8 byte)
 		if (ring_count == 0)
 			next_poll = MIN(next_poll, rdtsc());
 		push(byte);
-		if (backend.screen)
+		if (backend.screen_shows_guest)
 			backend.screen((const char *)&byte, 1);
 		vm->console.written++;
 	} else {
@@ -316,8 +316,10 @@ void console_detach(struct vm *vm)
 	acquire();
 	if (connected == vm)
 		connected = NULL;
-	send_waiting();
-	move_debug(vm, true);
+	while (vm->console.debug_count) {
+		send_waiting();
+		move_debug(vm, true);
+	}
 	release();
 	if (vm->console.debug_dropped)
 		log_info("[%s] %llu bytes of its debug console were dropped", vm->name,

@@ -54,6 +54,7 @@ struct console_backend {
 	void (*write)(const u8 *data, unsigned len);	     /* waits */
 	unsigned (*try_read)(u8 *data, unsigned len);
 	void (*screen)(const char *text, size_t len); /* takes everything at once */
+	bool screen_shows_guest; /* else the screen has the log only */
 	u64 burst_ticks; /* TSC ticks in which the port sends 16 bytes */
 	u64 poll_ticks;	 /* how often to look for input */
 };

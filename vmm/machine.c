@@ -202,8 +202,8 @@ static void scrub(struct vm *vm)
 	}
 }
 
-/* From reset to the state in which the guest's first instruction runs. */
-static int start(struct vm *vm)
+/* Loads the guest from its pristine modules into memory that holds nothing. */
+static int load(struct vm *vm, struct load_result *state)
 {
 	struct load_input in = {
 		.vm = vm,
@@ -213,17 +213,28 @@ static int start(struct vm *vm)
 		.ram_below_4g = vm->ram_below_4g,
 		.ram_above_4g = vm->ram_above_4g,
 	};
-	struct load_result state;
 	struct load_error why;
 
 	scrub(vm);
 	window_fill((void *)(WINDOW_BASE + GUEST_ROM_BASE), 0xff, GUEST_BIOS_BASE - GUEST_ROM_BASE);
-	vdev_reset_all(vm);
-	__atomic_and_fetch(&vm->requests, ~VM_REQUEST_RESET, __ATOMIC_ACQ_REL);
-	if (load_guest(&in, &state, &why)) {
-		vm_end(vm, "%s", why.text);
+	if (!load_guest(&in, state, &why))
+		return 0;
+	vm_end(vm, "%s", why.text);
+	return -ENOEXEC;
+}
+
+/* From reset to the state in which the guest's first instruction runs. */
+static int start(struct vm *vm)
+{
+	struct load_result state;
+
+	if (load(vm, &state))
 		return -ENOEXEC;
-	}
+	if (!vm->started)
+		vm_start_clock(vm);
+	vm->started = true;
+	__atomic_and_fetch(&vm->requests, ~VM_REQUEST_RESET, __ATOMIC_ACQ_REL);
+	vdev_reset_all(vm);
 	vcpu_reset(vm->vcpu);
 	vcpu_set_state(vm->vcpu, &state);
 	return 0;

@@ -17,6 +17,12 @@
 #define RESETS_TOLD 8
 #define VM_PAGES (ALIGN_UP(sizeof(struct vm), PAGE_SIZE) / PAGE_SIZE)
 
+void vm_start_clock(struct vm *vm)
+{
+	vm->clock_start = rdtsc();
+	vtimer_requeue_vm(vm, vm->timers, vm->timers);
+}
+
 int vm_create(const char *name, struct vm **out)
 {
 	struct vm *vm = pages_alloc(VM_PAGES);
@@ -37,7 +43,7 @@ int vm_create(const char *name, struct vm **out)
 		return -ENOMEM;
 	}
 	cpuid_table_init(&vm->cpuid, tsc_hz);
-	vm->clock_start = rdtsc();
+	vm_start_clock(vm);
 	*out = vm;
 	return 0;
 }

@@ -55,6 +55,7 @@ struct vm {
 	char end_reason[96]; /* in words, once VM_REQUEST_END stands; the first one counts */
 	u32 exit_code;
 	u64 resets;
+	bool started; /* its clock runs */
 	bool hinted; /* that it writes nothing */
 	struct once unknown_ports, unknown_msrs, unknown_gpas;
 };
@@ -66,6 +67,9 @@ struct vm {
  */
 int vm_create(const char *name, struct vm **vm);
 void vm_destroy(struct vm *vm);
+
+/* Sets the VM's clock to 0; before the guest's first instruction. */
+void vm_start_clock(struct vm *vm);
 
 /* Ends the VM with a reason in words; the first reason counts. Any CPU. */
 void vm_end(struct vm *vm, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
