@@ -20,7 +20,7 @@ struct pt_format {
 struct pt {
 	const struct pt_format *format;
 	u64 *root;
-	unsigned keep_from;   /* tables of root entries from here on stay when empty: 512 for none */
+	unsigned keep_from;   /* root entries from here on keep an empty table; 512: none */
 	unsigned table_pages; /* tables allocated, the root included */
 };
 
@@ -40,7 +40,8 @@ void pt_destroy(struct pt *pt, unsigned first, unsigned last);
 int pt_map(struct pt *pt, u64 addr, hpa_t hpa, u64 size, u64 bits);
 
 /* Removes what is mapped in the range, splitting large pages; empty tables are
- * freed, so the caller flushes before another CPU can walk them. 0, or -ENOMEM from a split, nothing then changed. */
+ * freed, so the caller flushes before another CPU can walk them. 0, or -ENOMEM
+ * from a split, nothing then changed. */
 int pt_unmap(struct pt *pt, u64 addr, u64 size);
 
 /* The leaf entry that maps addr and its level (1 to 3), or 0. */
