@@ -19,8 +19,8 @@ struct elf {
 	u32 phentsize, phnum;
 };
 
-/* Has the module the ELF magic number? *is64 tells the class. */
-bool elf_detect(struct vm *vm, const struct vm_module *module, bool *is64);
+/* Of a little-endian ELF file the class, 32 or 64; of any other file 0. */
+unsigned elf_bits(struct vm *vm, const struct vm_module *module);
 
 /* Reads the file header. Returns 0 or -ENOEXEC with the reason. */
 int elf_open(struct elf *elf, struct vm *vm, const struct vm_module *module,

@@ -7,20 +7,12 @@
  */
 #include "vmm/load.h"
 
+#include "arch/cpu.h"
 #include "arch/lib/bits.h"
 #include "arch/lib/errno.h"
 #include "arch/lib/string.h"
 #include "vmm/gmem.h"
 #include "vmm/guestmap.h"
-
-#define CR0_PE	 BIT(0)
-#define CR0_ET	 BIT(4)
-#define CR0_PG	 BIT(31)
-#define CR4_PAE	 BIT(5)
-#define EFER_LME BIT(8)
-#define EFER_LMA BIT(10)
-
-#define RFLAGS_FIXED BIT(1)
 
 #define SELECTOR_CODE 0x10
 #define SELECTOR_DATA 0x18
@@ -31,7 +23,7 @@
 #define TYPE_LDT  0x2
 #define TYPE_TSS  0xb /* busy */
 
-#define TABLES_BASE 0x20000ull
+#define INFO_BASE 0x20000ull
 
 /* In the order of detection, with what a module beside each kernel may be. */
 static const struct {
@@ -82,7 +74,7 @@ int load_fail(struct load_error *err, const struct vm_module *module, int code, 
 
 	if (module)
 		used = str_format(err->text, sizeof(err->text), "module %u (%lu bytes): ",
-				  module->number, (unsigned long)module->size);
+				  module->number, module->size);
 	va_start(ap, fmt);
 	str_vformat(err->text + used, sizeof(err->text) - used, fmt, ap);
 	va_end(ap);
@@ -128,17 +120,9 @@ int load_guest(const struct load_input *in, struct load_result *out, struct load
 		int index = find_loader(in->modules[i].kind);
 
 		if (index >= 0)
-			return loaders[index].loader->load(in, out, err);
+			return loaders[index].loader->load(in, &in->modules[i], out, err);
 	}
 	return load_fail(err, NULL, -ENOEXEC, "none of the modules is a kernel");
-}
-
-const struct vm_module *load_find(const struct load_input *in, enum module_kind kind)
-{
-	for (unsigned i = 0; i < in->module_count; i++)
-		if (in->modules[i].kind == kind)
-			return &in->modules[i];
-	return NULL;
 }
 
 static bool within(u64 base, u64 size, u64 low, u64 high)
@@ -155,10 +139,10 @@ bool load_in_ram(const struct load_input *in, u64 base, u64 size)
 unsigned load_memory_map(const struct load_input *in, struct load_range map[LOAD_RANGES_MAX])
 {
 	const struct load_range all[LOAD_RANGES_MAX] = {
-		{0, MIN(GUEST_LOW_RAM_END, in->ram_below_4g), 1},
-		{GUEST_BIOS_BASE, GUEST_BIOS_SIZE, 2},
-		{GUEST_RAM_1M, MAX(in->ram_below_4g, GUEST_RAM_1M) - GUEST_RAM_1M, 1},
-		{GUEST_RAM_4G, in->ram_above_4g, 1},
+		{20, 0, MIN(GUEST_LOW_RAM_END, in->ram_below_4g), 1, 0},
+		{20, GUEST_BIOS_BASE, GUEST_BIOS_SIZE, 2, 0},
+		{20, GUEST_RAM_1M, MAX(in->ram_below_4g, GUEST_RAM_1M) - GUEST_RAM_1M, 1, 0},
+		{20, GUEST_RAM_4G, in->ram_above_4g, 1, 0},
 	};
 	unsigned count = 0;
 
@@ -168,109 +152,147 @@ unsigned load_memory_map(const struct load_input *in, struct load_range map[LOAD
 	return count;
 }
 
-bool load_is_companion(const struct vm_module *module)
+int load_put_map(const struct load_input *in, u64 at, unsigned skip, unsigned size)
+{
+	struct load_range map[LOAD_RANGES_MAX];
+	unsigned count = load_memory_map(in, map);
+
+	for (unsigned i = 0; i < count; i++, at += size)
+		if (guest_write(in->vm, GPA(at), (u8 *)&map[i] + skip, size))
+			return -EFAULT;
+	return count;
+}
+
+/* Room on the next page above the image and from 1 MiB on; the image's span grows. */
+static bool place_above(const struct load_input *in, struct load_span *image, u64 size, u64 *at)
+{
+	*at = ALIGN_UP(MAX(image->high, GUEST_RAM_1M), PAGE_SIZE);
+	if (!load_in_ram(in, *at, size))
+		return false;
+	image->high = *at + size;
+	return true;
+}
+
+static bool place_info(const struct load_input *in, struct load_span *image, u64 size, u64 *at)
+{
+	*at = INFO_BASE;
+	if (load_in_ram(in, *at, size) && (image->low >= *at + size || image->high <= *at))
+		return true;
+	return place_above(in, image, size, at);
+}
+
+/* Writes a string with its last byte, a blank or NUL, at *at, which moves behind it. */
+static int put_text(struct vm *vm, u64 *at, const char *text, char last)
+{
+	u64 len = strlen(text), to = *at;
+
+	*at += len + 1;
+	return guest_write(vm, GPA(to), text, len) || guest_write(vm, GPA(to + len), &last, 1);
+}
+
+/* Kernels that take modules take those of these kinds. */
+static bool is_listed(const struct vm_module *module)
 {
 	return module->kind == MODULE_DATA || module->kind == MODULE_INITRD;
 }
 
-unsigned load_companions(const struct load_input *in, u64 *text)
+static int put_module(const struct load_input *in, const struct vm_module *module,
+		      struct load_info *info, u64 entry_at, u64 *text, struct load_error *err)
 {
-	unsigned count = 0;
+	u64 entry[4] = {0}, at;
 
-	*text = 0;
-	for (unsigned i = 0; i < in->module_count; i++) {
-		if (!load_is_companion(&in->modules[i]))
-			continue;
-		count++;
-		*text += strlen(in->modules[i].cmdline) + 1;
-	}
-	return count;
-}
-
-int load_place_tables(const struct load_input *in, struct load_span *image, u64 size, u64 *at)
-{
-	u64 end = TABLES_BASE + size;
-
-	*at = TABLES_BASE;
-	if (load_in_ram(in, *at, size) && (image->low >= end || image->high <= *at))
-		return 0;
-	*at = ALIGN_UP(MAX(image->high, GUEST_RAM_1M), PAGE_SIZE);
-	if (!load_in_ram(in, *at, size))
-		return -ENOMEM;
-	image->high = *at + size;
-	return 0;
-}
-
-int load_place_module(const struct load_input *in, const struct vm_module *module,
-		      struct load_span *image, u64 *at, struct load_error *err)
-{
-	*at = ALIGN_UP(MAX(image->high, GUEST_RAM_1M), PAGE_SIZE);
-	if (!load_in_ram(in, *at, module->size) ||
-	    guest_copy_from(in->vm, GPA(*at), module->mem, 0, module->size))
+	if (!place_above(in, &info->image, module->size, &at) ||
+	    guest_copy_from(in->vm, GPA(at), module->mem, 0, module->size))
 		return load_fail(err, module, -ENOMEM,
 				 "it does not fit in the VM's %lu MiB of RAM above %lxh",
-				 (unsigned long)(in->ram_below_4g >> 20), (unsigned long)*at);
-	image->high = *at + module->size;
+				 in->ram_below_4g >> 20, at);
+	info->put_module(entry, at, module->size, *text);
+	if (guest_write(in->vm, GPA(entry_at), entry, info->entry_size) ||
+	    put_text(in->vm, text, module->cmdline, '\0'))
+		return load_fail(err, module, -ENOMEM, "its entry cannot be written");
 	return 0;
 }
 
-int load_put_text(struct vm *vm, u64 *at, const char *text)
+int load_put_info(const struct load_input *in, const struct vm_module *kernel,
+		  struct load_info *info, struct load_error *err)
 {
-	size_t len = strlen(text) + 1;
-	int err = guest_write(vm, GPA(*at), text, len);
+	const struct vm_module *end = in->modules + in->module_count;
+	const char *first = info->first_word;
+	u64 text = (first ? strlen(first) + 1 : 0) + strlen(kernel->cmdline) + 1, tables, entry;
+	int rc = 0;
 
-	*at += len;
-	return err;
+	if (info->entry < info->image.low || info->entry >= info->image.high)
+		return load_fail(err, kernel, -ENOEXEC, "its entry %lxh lies outside of it",
+				 info->entry);
+	for (const struct vm_module *m = in->modules; m < end; m++)
+		if (is_listed(m)) {
+			info->module_count++;
+			text += strlen(m->cmdline) + 1;
+		}
+	tables = info->header_size + LOAD_RANGES_MAX * LOAD_MAP_ENTRY +
+		 (u64)info->module_count * info->entry_size;
+	if (!place_info(in, &info->image, tables + text, &info->base))
+		return load_fail(err, kernel, -ENOMEM, "no room in RAM for its boot information");
+	info->map = info->base + info->header_size;
+	info->modules = entry = info->map + LOAD_RANGES_MAX * LOAD_MAP_ENTRY;
+	info->cmdline = text = info->base + tables;
+	info->map_count = load_put_map(in, info->map, info->map_skip, LOAD_MAP_ENTRY);
+	if (info->map_count < 0 ||
+	    (first && put_text(in->vm, &text, first, kernel->cmdline[0] ? ' ' : '\0')) ||
+	    put_text(in->vm, &text, kernel->cmdline, '\0'))
+		return load_fail(err, kernel, -ENOMEM, "its boot information cannot be written");
+	for (const struct vm_module *m = in->modules; m < end && !rc; m++)
+		if (is_listed(m)) {
+			rc = put_module(in, m, info, entry, &text, err);
+			entry += info->entry_size;
+		}
+	return rc;
 }
 
-static void set_segments(struct vcpu_sregs *s, const struct vcpu_segment *code,
-			 const struct vcpu_segment *data)
+int load_put_header(const struct load_input *in, const struct vm_module *kernel,
+		    const struct load_info *info, const void *header, struct load_result *out,
+		    struct load_error *err)
 {
+	if (guest_write(in->vm, GPA(info->base), header, info->header_size))
+		return load_fail(err, kernel, -ENOMEM, "its boot information cannot be written");
+	load_state_protected32(out, info->entry);
+	out->regs.gpr[GPR_RBX] = info->base;
+	return 0;
+}
+
+/* All segments as `data`, CS as code of the same size. */
+static void start_state(struct load_result *out, u64 rip, u64 cr0, const struct vcpu_segment *data)
+{
+	struct vcpu_sregs *s = &out->sregs;
+
+	memset(out, 0, sizeof(*out));
+	out->regs.rip = rip;
+	out->regs.rflags = RFLAGS_ONE;
+	s->cr0 = cr0;
 	for (unsigned i = 0; i < SREG_COUNT; i++)
-		s->seg[i] = i == SREG_CS ? *code : *data;
+		s->seg[i] = *data;
+	s->seg[SREG_CS].type = TYPE_CODE;
 	s->ldtr = (struct vcpu_segment){.type = TYPE_LDT, .unusable = true};
 	s->tr = (struct vcpu_segment){.limit = 0x67, .type = TYPE_TSS, .present = true};
 }
 
-static void start_state(struct load_result *out, u64 rip, const struct vcpu_segment *code,
-			const struct vcpu_segment *data)
-{
-	memset(out, 0, sizeof(*out));
-	out->regs.rip = rip;
-	out->regs.rflags = RFLAGS_FIXED;
-	set_segments(&out->sregs, code, data);
-}
-
-static struct vcpu_segment flat_segment(u16 selector, u8 type, bool l)
-{
-	return (struct vcpu_segment){
-		.limit = 0xffffffff,
-		.selector = selector,
-		.type = type,
-		.s = true,
-		.present = true,
-		.l = l,
-		.db = !l,
-		.g = true,
-	};
-}
-
 void load_state_protected32(struct load_result *out, u32 eip)
 {
-	struct vcpu_segment code = flat_segment(SELECTOR_CODE, TYPE_CODE, false);
-	struct vcpu_segment data = flat_segment(SELECTOR_DATA, TYPE_DATA, false);
+	static const struct vcpu_segment flat = {.limit = ~0u, .selector = SELECTOR_DATA,
+						 .type = TYPE_DATA, .s = true, .present = true,
+						 .db = true, .g = true};
 
-	start_state(out, eip, &code, &data);
-	out->sregs.cr0 = CR0_PE | CR0_ET;
+	start_state(out, eip, CR0_PE | CR0_ET, &flat);
+	out->sregs.seg[SREG_CS].selector = SELECTOR_CODE;
 }
 
 void load_state_long64(struct load_result *out, u64 rip, u64 cr3)
 {
-	struct vcpu_segment code = flat_segment(SELECTOR_CODE, TYPE_CODE, true);
-	struct vcpu_segment data = flat_segment(SELECTOR_DATA, TYPE_DATA, false);
-
-	start_state(out, rip, &code, &data);
-	out->sregs.cr0 = CR0_PE | CR0_ET | CR0_PG;
+	load_state_protected32(out, 0);
+	out->regs.rip = rip;
+	out->sregs.seg[SREG_CS].l = true;
+	out->sregs.seg[SREG_CS].db = false;
+	out->sregs.cr0 |= CR0_PG;
 	out->sregs.cr3 = cr3;
 	out->sregs.cr4 = CR4_PAE;
 	out->sregs.efer = EFER_LME | EFER_LMA;
@@ -278,22 +300,11 @@ void load_state_long64(struct load_result *out, u64 rip, u64 cr3)
 
 void load_state_real(struct load_result *out, u16 cs, u16 ip)
 {
-	struct vcpu_segment code = {
-		.base = (u64)cs << 4,
-		.limit = 0xffff,
-		.selector = cs,
-		.type = TYPE_CODE,
-		.s = true,
-		.present = true,
-	};
-	struct vcpu_segment data = {
-		.limit = 0xffff,
-		.type = TYPE_DATA,
-		.s = true,
-		.present = true,
-	};
+	static const struct vcpu_segment real = {.limit = 0xffff, .type = TYPE_DATA, .s = true,
+						 .present = true};
 
-	start_state(out, ip, &code, &data);
-	out->sregs.cr0 = CR0_ET;
+	start_state(out, ip, CR0_ET, &real);
+	out->sregs.seg[SREG_CS].selector = cs;
+	out->sregs.seg[SREG_CS].base = (u64)cs << 4;
 	out->sregs.idt.limit = 0x3ff;
 }

@@ -58,15 +58,16 @@ struct load_error {
 
 /*
  * A loader. `detect` looks at a module's first bytes (NULL: never guessed).
- * `load` returns 0, or -ENOEXEC (the image is at fault), -ENOMEM (it does not
- * fit in the VM's RAM) with the reason in err->text, naming the module by
- * number, and the fault.
+ * `load`, given which of the modules is the kernel, returns 0, -ENOEXEC (the
+ * image is at fault) or -ENOMEM (it does not fit in the VM's RAM), with the
+ * reason in err->text, naming the module by number, and the fault.
  */
 struct loader {
 	enum module_kind kind;
 	const char *name; /* as in kind= */
 	bool (*detect)(struct vm *vm, const struct vm_module *module);
-	int (*load)(const struct load_input *in, struct load_result *out, struct load_error *err);
+	int (*load)(const struct load_input *in, const struct vm_module *kernel,
+		    struct load_result *out, struct load_error *err);
 };
 
 extern const struct loader load_linux, load_multiboot, load_pvh, load_flat;
@@ -90,50 +91,70 @@ int load_guest(const struct load_input *in, struct load_result *out, struct load
 int load_fail(struct load_error *err, const struct vm_module *module, int code,
 	      const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
-/* The first module of a kind, or NULL. */
-const struct vm_module *load_find(const struct load_input *in, enum module_kind kind);
-
 /* Lies [base, base + size) within one piece of RAM below 4 GiB? No overflow. */
 bool load_in_ram(const struct load_input *in, u64 base, u64 size);
 
-/* A piece of the memory map; types are E820's: 1 RAM, 2 reserved. */
+/*
+ * A piece of the memory map as the boot protocols have it: multiboot with the
+ * size of what follows before it, PVH with the reserved word behind it, Linux
+ * with neither. Types are E820's: 1 RAM, 2 reserved.
+ */
 struct load_range {
+	u32 follows;
 	u64 base, size;
-	u32 type;
-};
+	u32 type, reserved;
+} __attribute__((packed));
 #define LOAD_RANGES_MAX 4
 
 /* The guest's memory map, ascending; returns the number of pieces. */
 unsigned load_memory_map(const struct load_input *in, struct load_range map[LOAD_RANGES_MAX]);
 
 /*
- * For kernels that take modules: is this one, how many are there, and how many
- * bytes do all their command lines take with their NULs.
+ * Writes the map at `at`, of each piece `size` bytes from offset `skip` on.
+ * Returns the number of pieces or -EFAULT.
  */
-bool load_is_companion(const struct vm_module *module);
-unsigned load_companions(const struct load_input *in, u64 *text);
+int load_put_map(const struct load_input *in, u64 at, unsigned skip, unsigned size);
 
 /* Where in RAM the image lies, as a half-open range. */
 struct load_span {
 	u64 low, high;
 };
 
-/*
- * Finds room for `size` bytes of start-up tables beside the image: from 128
- * KiB in low memory, else right above the image, whose span then grows. In
- * *at; returns 0 or -ENOMEM.
- */
-int load_place_tables(const struct load_input *in, struct load_span *image, u64 size, u64 *at);
+#define LOAD_MAP_ENTRY 24u /* bytes of a piece where either word stands by it */
 
 /*
- * Copies a module to the next page above the image and from 1 MiB on, whose
- * span grows; *at is its address. Returns 0 or -ENOMEM with the reason.
+ * Boot information of a kernel that takes modules: the protocol's header, the
+ * memory map, the list of modules and the command lines, one behind the other.
  */
-int load_place_module(const struct load_input *in, const struct vm_module *module,
-		      struct load_span *image, u64 *at, struct load_error *err);
+struct load_info {
+	/* Of the kernel, once loaded: its physical entry and the memory it fills. */
+	u64 entry;
+	struct load_span image;
+	/* By the protocol: */
+	u32 header_size, entry_size; /* bytes of the header, of a module's entry */
+	unsigned map_skip;	     /* of the map's pieces, as in load_put_map */
+	void (*put_module)(u64 entry[4], u64 at, u64 size, u64 cmdline);
+	const char *first_word; /* of the command line, before the kernel's own; or NULL */
+	/* Where things lie, and how many: */
+	u64 base, map, modules, cmdline;
+	int map_count;
+	u32 module_count;
+};
 
-/* Writes a string with its NUL at *at, which moves behind it. Returns 0 or -EFAULT. */
-int load_put_text(struct vm *vm, u64 *at, const char *text);
+/*
+ * Finds room for the information, from 128 KiB in low memory or else right
+ * above the image, and copies the modules to the pages above the image and
+ * from 1 MiB on. Writes everything but the header, which has its place at
+ * info->base. Returns 0, -ENOEXEC (the entry lies outside of the image) or
+ * -ENOMEM with the reason.
+ */
+int load_put_info(const struct load_input *in, const struct vm_module *kernel,
+		  struct load_info *info, struct load_error *err);
+
+/* Writes the header; the guest starts at the entry in 32-bit mode with EBX at the header. */
+int load_put_header(const struct load_input *in, const struct vm_module *kernel,
+		    const struct load_info *info, const void *header, struct load_result *out,
+		    struct load_error *err);
 
 /*
  * Fills regs and sregs with a start state: everything zero but what is named.

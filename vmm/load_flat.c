@@ -13,10 +13,9 @@
 #define FLAT_BASE 0x7c00u
 #define FLAT_MAX  (GUEST_LOW_RAM_END - FLAT_BASE)
 
-static int flat_load(const struct load_input *in, struct load_result *out, struct load_error *err)
+static int flat_load(const struct load_input *in, const struct vm_module *image,
+		     struct load_result *out, struct load_error *err)
 {
-	const struct vm_module *image = load_find(in, MODULE_FLAT);
-
 	if (image->size == 0)
 		return load_fail(err, image, -ENOEXEC, "a flat image cannot be empty");
 	if (image->size > FLAT_MAX)

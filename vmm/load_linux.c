@@ -23,8 +23,9 @@
 #define PD_BASE	       0x4000ull /* four of them */
 #define ZERO_PAGE_BASE 0x8000ull
 #define CMDLINE_BASE   0x9000ull
-#define CMDLINE_MAX    0x10000ull
+#define CMDLINE_MAX    0x10000u
 
+#define E820_ENTRY    20u /* bytes */
 #define ENTRY_64      0x200u
 #define SECTOR_SIZE   512u
 #define DEFAULT_SETUP 4u /* sectors, where the header says 0 */
@@ -40,263 +41,225 @@
 #define PTE_WRITE   BIT(1)
 #define PTE_LARGE   BIT(7)
 
-/* Offsets in the zero page; those of the setup header are the same in the image. */
-enum {
-	ZP_EXT_RAMDISK_IMAGE = 0x0c0,
-	ZP_EXT_RAMDISK_SIZE = 0x0c4,
-	ZP_EXT_CMDLINE = 0x0c8,
-	ZP_E820_ENTRIES = 0x1e8,
-	HDR_START = 0x1f1,
-	HDR_SETUP_SECTS = 0x1f1,
-	HDR_SYSSIZE = 0x1f4,
-	HDR_BOOT_FLAG = 0x1fe,
-	HDR_JUMP_OFFSET = 0x201,
-	HDR_MAGIC = 0x202,
-	HDR_VERSION = 0x206,
-	HDR_TYPE_OF_LOADER = 0x210,
-	HDR_LOADFLAGS = 0x211,
-	HDR_CODE32_START = 0x214,
-	HDR_RAMDISK_IMAGE = 0x218,
-	HDR_RAMDISK_SIZE = 0x21c,
-	HDR_CMDLINE = 0x228,
-	HDR_INITRD_ADDR_MAX = 0x22c,
-	HDR_KERNEL_ALIGNMENT = 0x230,
-	HDR_RELOCATABLE = 0x234,
-	HDR_XLOADFLAGS = 0x236,
-	HDR_CMDLINE_SIZE = 0x238,
-	HDR_PREF_ADDRESS = 0x258,
-	HDR_INIT_SIZE = 0x260,
-	HDR_END_MIN = 0x264, /* behind the last field that is read */
-	HDR_END_MAX = 0x290, /* where the zero page's next field begins */
-	ZP_E820_TABLE = 0x2d0,
-	E820_ENTRY_SIZE = 20,
-};
+/* In the zero page. */
+#define ZP_E820_ENTRIES 0x1e8
+#define ZP_HEADER	0x1f1
+#define ZP_E820_TABLE	0x2d0
 
-/* The setup header as read, and where everything goes. */
+/* The setup header, at the same place in the image and in the zero page. */
+struct setup_header {
+	u8 setup_sects;
+	u16 root_flags;
+	u32 syssize;
+	u16 ram_size, vid_mode, root_dev, boot_flag;
+	u8 jump, jump_offset;
+	u32 magic;
+	u16 version;
+	u32 realmode_swtch;
+	u16 start_sys_seg, kernel_version;
+	u8 type_of_loader, loadflags;
+	u16 setup_move_size;
+	u32 code32_start, ramdisk_image, ramdisk_size, bootsect_kludge;
+	u16 heap_end_ptr, ext_loader;
+	u32 cmd_line_ptr, initrd_addr_max, kernel_alignment;
+	u8 relocatable_kernel, min_alignment;
+	u16 xloadflags;
+	u32 cmdline_size, hardware_subarch;
+	u64 hardware_subarch_data;
+	u32 payload_offset, payload_length;
+	u64 setup_data, pref_address;
+	u32 init_size;
+	u8 rest[0x2c]; /* up to the zero page's next field */
+} __attribute__((packed));
+
+#define JUMP_BASE offsetof(struct setup_header, magic) /* jump_offset counts from here */
+#define LENGTH_MIN offsetof(struct setup_header, rest)
+
+_Static_assert(ZP_HEADER + offsetof(struct setup_header, init_size) == 0x260, "no field left out");
+_Static_assert(ZP_HEADER + sizeof(struct setup_header) == 0x290, "up to the next field");
+
+/* What is being loaded, and where everything goes. */
 struct plan {
 	const struct load_input *in;
 	const struct vm_module *kernel;
-	u8 header[HDR_END_MAX - HDR_START];
-	u32 header_end; /* offset in the zero page */
-	u64 payload;	/* offset of the protected-mode code in the image */
-	u64 base;	/* where it is loaded */
-	u64 end;	/* end of all memory it needs */
+	struct load_error *err;
+	struct setup_header h;
+	u64 payload; /* offset of the protected-mode code in the image */
+	u64 base;    /* where it is loaded */
+	u64 end;     /* end of all memory it needs */
 	u64 initrd, initrd_size;
 };
 
-static u64 field(const struct plan *p, unsigned offset, unsigned size)
+static bool read_header(struct vm *vm, const struct vm_module *module, struct setup_header *h)
 {
-	u64 value = 0;
-
-	memcpy(&value, &p->header[offset - HDR_START], size);
-	return value;
-}
-
-static void set_field(struct plan *p, unsigned offset, unsigned size, u64 value)
-{
-	memcpy(&p->header[offset - HDR_START], &value, size);
+	/* Every image is longer: its code follows a boot sector and a sector of setup. */
+	return mem_read(vm, module->mem, ZP_HEADER, h, sizeof(*h)) == 0 &&
+	       h->boot_flag == BOOT_FLAG && h->magic == HEADER_MAGIC;
 }
 
 static bool linux_detect(struct vm *vm, const struct vm_module *module)
 {
-	u16 flag;
-	u32 magic;
+	struct setup_header h;
 
-	return mem_read(vm, module->mem, HDR_BOOT_FLAG, &flag, sizeof(flag)) == 0 &&
-	       mem_read(vm, module->mem, HDR_MAGIC, &magic, sizeof(magic)) == 0 &&
-	       flag == BOOT_FLAG && magic == HEADER_MAGIC;
+	return read_header(vm, module, &h);
 }
 
-/* Reads the header once and checks that this kernel has a 64-bit entry. */
-static int read_header(struct plan *p, struct load_error *err)
+/* Checks that this kernel has a 64-bit entry, and cuts the header where it ends. */
+static int check_header(struct plan *p)
 {
-	const struct vm_module *kernel = p->kernel;
-	u8 jump;
-	u64 version;
+	struct setup_header *h = &p->h;
+	size_t length = JUMP_BASE + h->jump_offset;
 
-	if (!linux_detect(p->in->vm, kernel) ||
-	    mem_read(p->in->vm, kernel->mem, HDR_JUMP_OFFSET, &jump, sizeof(jump)))
-		return load_fail(err, kernel, -ENOEXEC, "it is not a Linux bzImage");
-	p->header_end = MIN(HDR_MAGIC + (u32)jump, (u32)HDR_END_MAX);
-	if (mem_read(p->in->vm, kernel->mem, HDR_START, p->header, p->header_end - HDR_START))
-		return load_fail(err, kernel, -ENOEXEC, "it is cut off within its setup header");
-	version = field(p, HDR_VERSION, 2);
-	if (version < VERSION_XLF || p->header_end < HDR_END_MIN ||
-	    !(field(p, HDR_XLOADFLAGS, 2) & XLF_KERNEL_64))
-		return load_fail(err, kernel, -ENOEXEC,
-				 "this bzImage (boot protocol %lu.%02lu) has no 64-bit entry",
-				 (unsigned long)(version >> 8), (unsigned long)(version & 0xff));
-	if (!(field(p, HDR_LOADFLAGS, 1) & LOADED_HIGH))
-		return load_fail(err, kernel, -ENOEXEC, "it is a zImage, loaded below 1 MiB");
+	if (h->version < VERSION_XLF || length < LENGTH_MIN || !(h->xloadflags & XLF_KERNEL_64))
+		return load_fail(p->err, p->kernel, -ENOEXEC,
+				 "this bzImage (boot protocol %u.%02u) has no 64-bit entry",
+				 h->version >> 8, h->version & 0xff);
+	if (!(h->loadflags & LOADED_HIGH))
+		return load_fail(p->err, p->kernel, -ENOEXEC, "it is a zImage, loaded below 1 MiB");
+	if (length < sizeof(*h))
+		memset((u8 *)h + length, 0, sizeof(*h) - length);
 	return 0;
 }
 
 /* Where the kernel goes: the preferred address, to which it would move itself anyway. */
-static int place_kernel(struct plan *p, struct load_error *err)
+static int place_kernel(struct plan *p)
 {
-	u64 sectors = field(p, HDR_SETUP_SECTS, 1);
-	u64 alignment = field(p, HDR_KERNEL_ALIGNMENT, 4);
-	u64 size;
+	u64 alignment = p->h.kernel_alignment, code = p->h.syssize * 16ul, size;
 
-	p->payload = ((sectors ? sectors : DEFAULT_SETUP) + 1) * SECTOR_SIZE;
-	if (p->payload + ENTRY_64 >= p->kernel->size ||
-	    field(p, HDR_SYSSIZE, 4) * 16 > p->kernel->size - p->payload)
-		return load_fail(err, p->kernel, -ENOEXEC,
+	p->payload = ((p->h.setup_sects ? p->h.setup_sects : DEFAULT_SETUP) + 1) * SECTOR_SIZE;
+	if (p->payload + ENTRY_64 >= p->kernel->size || code > p->kernel->size - p->payload)
+		return load_fail(p->err, p->kernel, -ENOEXEC,
 				 "it is cut off: its header tells of %lu bytes",
-				 (unsigned long)(p->payload + field(p, HDR_SYSSIZE, 4) * 16));
-	p->base = field(p, HDR_PREF_ADDRESS, 8);
+				 p->payload + code);
+	p->base = p->h.pref_address;
 	if (p->base < GUEST_RAM_1M) {
-		if (!field(p, HDR_RELOCATABLE, 1) || alignment == 0 ||
-		    (alignment & (alignment - 1)))
-			return load_fail(err, p->kernel, -ENOEXEC,
-					 "it must be loaded at %lxh, below 1 MiB",
-					 (unsigned long)p->base);
+		if (!p->h.relocatable_kernel || alignment == 0 || (alignment & (alignment - 1)))
+			return load_fail(p->err, p->kernel, -ENOEXEC,
+					 "it must be loaded at %lxh, below 1 MiB", p->base);
 		p->base = ALIGN_UP(GUEST_RAM_1M, alignment);
 	}
-	size = MAX(field(p, HDR_INIT_SIZE, 4), p->kernel->size - p->payload);
+	size = MAX(p->h.init_size, p->kernel->size - p->payload);
 	if (!load_in_ram(p->in, p->base, size))
-		return load_fail(err, p->kernel, -ENOMEM,
+		return load_fail(p->err, p->kernel, -ENOMEM,
 				 "it needs %lu KiB of RAM from %lxh on, and RAM ends at %lxh",
-				 (unsigned long)((size + 1023) >> 10), (unsigned long)p->base,
-				 (unsigned long)p->in->ram_below_4g);
+				 (size + 1023) >> 10, p->base, p->in->ram_below_4g);
 	p->end = p->base + size;
 	return 0;
 }
 
-static int place_initrd(struct plan *p, struct load_error *err)
+/* Room for all initrds behind one another, each 4-byte aligned. */
+static int place_initrd(struct plan *p)
 {
-	u64 top = MIN(field(p, HDR_INITRD_ADDR_MAX, 4) + 1, p->in->ram_below_4g);
-	u64 room = top > p->end ? top - p->end : 0;
+	u64 top = MIN(p->h.initrd_addr_max + 1ul, p->in->ram_below_4g);
+	u64 bottom = ALIGN_UP(p->end, PAGE_SIZE), room = top > bottom ? top - bottom : 0;
 
+	for (unsigned i = 0; i < p->in->module_count; i++) {
+		const struct vm_module *module = &p->in->modules[i];
+		u64 before = ALIGN_UP(p->initrd_size, 4);
+
+		if (module->kind != MODULE_INITRD)
+			continue;
+		/* room is below 4 GiB, so nothing here wraps */
+		if (module->size > room || before > room - module->size)
+			return load_fail(p->err, module, -ENOMEM,
+					 "the initrd does not fit between the kernel's end %lxh "
+					 "and %lxh", p->end, top);
+		p->initrd_size = before + module->size;
+	}
+	if (p->initrd_size > 0)
+		p->initrd = ALIGN_DOWN(top - p->initrd_size, PAGE_SIZE);
+	return 0;
+}
+
+static bool copy_images(const struct plan *p)
+{
+	struct vm *vm = p->in->vm;
+	u64 at = p->initrd;
+
+	if (guest_copy_from(vm, GPA(p->base), p->kernel->mem, p->payload,
+			    p->kernel->size - p->payload))
+		return false;
 	for (unsigned i = 0; i < p->in->module_count; i++) {
 		const struct vm_module *module = &p->in->modules[i];
 
 		if (module->kind != MODULE_INITRD)
 			continue;
-		/* room is below 4 GiB, so nothing here wraps */
-		if (module->size > room || ALIGN_UP(p->initrd_size, 4) > room - module->size)
-			return load_fail(err, module, -ENOMEM,
-					 "the initrd does not fit between the kernel's end %lxh "
-					 "and %lxh",
-					 (unsigned long)p->end, (unsigned long)top);
-		p->initrd_size = ALIGN_UP(p->initrd_size, 4) + module->size;
+		if (guest_copy_from(vm, GPA(at), module->mem, 0, module->size))
+			return false;
+		at = ALIGN_UP(at + module->size, 4);
 	}
-	if (p->initrd_size == 0)
-		return 0;
-	p->initrd = ALIGN_DOWN(top - p->initrd_size, PAGE_SIZE);
-	if (p->initrd < p->end)
-		return load_fail(err, p->kernel, -ENOMEM,
-				 "its initrd of %lu bytes does not fit above it in RAM",
-				 (unsigned long)p->initrd_size);
-	return 0;
-}
-
-static int copy_images(const struct plan *p)
-{
-	struct vm *vm = p->in->vm;
-	u64 at = p->initrd;
-	int err = guest_copy_from(vm, GPA(p->base), p->kernel->mem, p->payload,
-				  p->kernel->size - p->payload);
-
-	for (unsigned i = 0; i < p->in->module_count && !err; i++) {
-		const struct vm_module *module = &p->in->modules[i];
-
-		if (module->kind != MODULE_INITRD)
-			continue;
-		at = ALIGN_UP(at, 4);
-		err = guest_copy_from(vm, GPA(at), module->mem, 0, module->size);
-		at += module->size;
-	}
-	return err;
-}
-
-static int write_e820(struct vm *vm, const struct load_input *in)
-{
-	struct load_range map[LOAD_RANGES_MAX];
-	u8 entries = load_memory_map(in, map);
-	int err = guest_write(vm, GPA(ZERO_PAGE_BASE + ZP_E820_ENTRIES), &entries, 1);
-
-	for (unsigned i = 0; i < entries && !err; i++) {
-		u8 entry[E820_ENTRY_SIZE];
-
-		memcpy(entry, &map[i].base, 8);
-		memcpy(entry + 8, &map[i].size, 8);
-		memcpy(entry + 16, &map[i].type, 4);
-		err = guest_write(vm, GPA(ZERO_PAGE_BASE + ZP_E820_TABLE + i * sizeof(entry)),
-				  entry, sizeof(entry));
-	}
-	return err;
+	return true;
 }
 
 /* The zero page: nothing but the header with the loader's fields, and the memory map. */
-static int write_zero_page(struct plan *p)
+static bool write_zero_page(struct plan *p)
 {
 	struct vm *vm = p->in->vm;
-	const u32 high[3] = {p->initrd >> 32, p->initrd_size >> 32, CMDLINE_BASE >> 32};
-	int err;
+	int count = load_put_map(p->in, ZERO_PAGE_BASE + ZP_E820_TABLE,
+				 offsetof(struct load_range, base), E820_ENTRY);
+	u8 entries = count;
 
-	_Static_assert(ZP_EXT_RAMDISK_SIZE == ZP_EXT_RAMDISK_IMAGE + 4 &&
-		       ZP_EXT_CMDLINE == ZP_EXT_RAMDISK_IMAGE + 8, "three fields in a row");
-	set_field(p, HDR_TYPE_OF_LOADER, 1, LOADER_UNDEFINED);
-	set_field(p, HDR_CODE32_START, 4, p->base);
-	set_field(p, HDR_RAMDISK_IMAGE, 4, p->initrd);
-	set_field(p, HDR_RAMDISK_SIZE, 4, p->initrd_size);
-	set_field(p, HDR_CMDLINE, 4, CMDLINE_BASE);
-	err = guest_write(vm, GPA(ZERO_PAGE_BASE + HDR_START), p->header,
-			  p->header_end - HDR_START);
-	if (!err)
-		err = guest_write(vm, GPA(ZERO_PAGE_BASE + ZP_EXT_RAMDISK_IMAGE), high,
-				  sizeof(high));
-	if (!err)
-		err = write_e820(vm, p->in);
-	if (!err)
-		err = guest_write(vm, GPA(CMDLINE_BASE), p->kernel->cmdline,
-				  strlen(p->kernel->cmdline) + 1);
-	return err;
+	p->h.type_of_loader = LOADER_UNDEFINED;
+	p->h.code32_start = p->base;
+	p->h.ramdisk_image = p->initrd;
+	p->h.ramdisk_size = p->initrd_size;
+	p->h.cmd_line_ptr = CMDLINE_BASE;
+	return count >= 0 &&
+	       !guest_write(vm, GPA(ZERO_PAGE_BASE + ZP_E820_ENTRIES), &entries, 1) &&
+	       !guest_write(vm, GPA(ZERO_PAGE_BASE + ZP_HEADER), &p->h, sizeof(p->h)) &&
+	       !guest_write(vm, GPA(CMDLINE_BASE), p->kernel->cmdline,
+			    strlen(p->kernel->cmdline) + 1);
+}
+
+/* Entries of a page table for first, first + step, and so on. */
+static bool write_entries(struct vm *vm, u64 at, u64 first, u64 step, unsigned count)
+{
+	u64 entries[64];
+
+	for (u64 i = 0; i < count; i += ARRAY_SIZE(entries)) {
+		for (u64 k = 0; k < ARRAY_SIZE(entries); k++)
+			entries[k] = (first + (i + k) * step) | PTE_WRITE | PTE_PRESENT;
+		if (guest_write(vm, GPA(at + i * sizeof(u64)), entries,
+				MIN(count - i, ARRAY_SIZE(entries)) * sizeof(u64)))
+			return false;
+	}
+	return true;
 }
 
 /* 4 GiB mapped to themselves, and the flat segments that the protocol names. */
-static int write_cpu_tables(struct vm *vm)
+static bool write_cpu_tables(struct vm *vm)
 {
 	static const u64 gdt[] = {0, 0, 0x00af9b000000ffffull, 0x00cf93000000ffffull};
-	const u64 pml4e = PDPT_BASE | PTE_WRITE | PTE_PRESENT;
-	u64 entries[64];
-	int err = guest_write(vm, GPA(GDT_BASE), gdt, sizeof(gdt));
 
-	if (!err)
-		err = guest_write(vm, GPA(PML4_BASE), &pml4e, sizeof(pml4e));
-	for (u64 i = 0; i < 4; i++)
-		entries[i] = (PD_BASE + i * PAGE_SIZE) | PTE_WRITE | PTE_PRESENT;
-	if (!err)
-		err = guest_write(vm, GPA(PDPT_BASE), entries, 4 * sizeof(u64));
-	for (u64 i = 0; i < 4 * 512 && !err; i += ARRAY_SIZE(entries)) {
-		for (u64 k = 0; k < ARRAY_SIZE(entries); k++)
-			entries[k] = MIB(2) * (i + k) | PTE_LARGE | PTE_WRITE | PTE_PRESENT;
-		err = guest_write(vm, GPA(PD_BASE + i * sizeof(u64)), entries, sizeof(entries));
-	}
-	return err;
+	return !guest_write(vm, GPA(GDT_BASE), gdt, sizeof(gdt)) &&
+	       write_entries(vm, PML4_BASE, PDPT_BASE, 0, 1) &&
+	       write_entries(vm, PDPT_BASE, PD_BASE, PAGE_SIZE, 4) &&
+	       write_entries(vm, PD_BASE, PTE_LARGE, MIB(2), 4 * 512);
 }
 
-static int linux_load(const struct load_input *in, struct load_result *out,
-		      struct load_error *err)
+static int linux_load(const struct load_input *in, const struct vm_module *kernel,
+		      struct load_result *out, struct load_error *err)
 {
-	struct plan p = {.in = in, .kernel = load_find(in, MODULE_LINUX)};
-	u64 cmdline = strlen(p.kernel->cmdline), cmdline_max;
-	int rc = read_header(&p, err);
+	struct plan p = {.in = in, .kernel = kernel, .err = err};
+	u64 cmdline = strlen(kernel->cmdline), cmdline_max;
+	int rc;
 
+	if (!read_header(in->vm, kernel, &p.h))
+		return load_fail(err, kernel, -ENOEXEC, "it is not a Linux bzImage");
+	rc = check_header(&p);
 	if (!rc)
-		rc = place_kernel(&p, err);
+		rc = place_kernel(&p);
 	if (!rc)
-		rc = place_initrd(&p, err);
+		rc = place_initrd(&p);
 	if (rc)
 		return rc;
-	cmdline_max = MIN(field(&p, HDR_CMDLINE_SIZE, 4), CMDLINE_MAX - 1);
+	cmdline_max = MIN(p.h.cmdline_size, CMDLINE_MAX - 1);
 	if (cmdline > cmdline_max)
-		return load_fail(err, p.kernel, -ENOEXEC,
+		return load_fail(err, kernel, -ENOEXEC,
 				 "its command line has %lu bytes; this kernel takes %lu at most",
-				 (unsigned long)cmdline, (unsigned long)cmdline_max);
-	if (copy_images(&p) || write_zero_page(&p) || write_cpu_tables(in->vm))
-		return load_fail(err, p.kernel, -ENOMEM, "it does not fit in the VM's RAM");
+				 cmdline, cmdline_max);
+	if (!copy_images(&p) || !write_zero_page(&p) || !write_cpu_tables(in->vm))
+		return load_fail(err, kernel, -ENOMEM, "it does not fit in the VM's RAM");
 	load_state_long64(out, p.base + ENTRY_64, PML4_BASE);
 	out->sregs.gdt = (struct vcpu_dtable){GDT_BASE, 4 * sizeof(u64) - 1};
 	out->regs.gpr[GPR_RSI] = ZERO_PAGE_BASE;

@@ -195,7 +195,7 @@ static void test_initrds(void **state)
 	guest_load(&g);
 	assert_int_equal(guest_value(&g, 0x8218, 4), MIB(2) + 0x81000);
 	guest_add(&g, MODULE_INITRD, "", initrd, 0x801);
-	guest_expect_error(&g, -ENOMEM, "module 1 (2064 bytes): its initrd of 4097 bytes");
+	guest_expect_error(&g, -ENOMEM, "module 3 (2049 bytes): the initrd does not fit");
 	guest_end(&g);
 
 	begin(&g, "");

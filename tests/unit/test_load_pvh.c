@@ -145,7 +145,7 @@ static void test_faults(void **state)
 		{PHDRS + 40, 8, ~0ull, -ENOMEM, "larger than the VM's RAM"},
 		{PHDRS + 24, 8, ~0ull, -ENOMEM, "does not fit"},
 		{PHDRS + 24, 8, GIB(4), -ENOMEM, "does not fit"}, /* RAM, but not for a 32-bit entry */
-		{PHDRS + 24, 8, 0x180000, -ENOEXEC, "PVH entry 100040h lies outside"},
+		{PHDRS + 24, 8, 0x180000, -ENOEXEC, "entry 100040h lies outside"},
 	};
 
 	(void)state;
@@ -246,7 +246,7 @@ static void test_no_room(void **state)
 	put_phdr(0, 1, CODE, MIB(3) - 0x80, 0x80, 0x80);
 	put_phdr(2, 1, CODE, 0x20000, 0x80, 0x80);
 	begin(&g, "");
-	guest_expect_error(&g, -ENOMEM, "no room in RAM for its start information");
+	guest_expect_error(&g, -ENOMEM, "no room in RAM for its boot information");
 	guest_end(&g);
 }
 
