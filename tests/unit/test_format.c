@@ -81,7 +81,6 @@ static void test_numbers(void **state)
 #pragma GCC diagnostic ignored "-Wformat"
 #pragma GCC diagnostic ignored "-Wformat-extra-args"
 #pragma GCC diagnostic ignored "-Wformat-security"
-#pragma GCC diagnostic ignored "-Wformat-overflow"
 static void test_own_ways(void **state)
 {
 	const char *volatile nothing = NULL;
