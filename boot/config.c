@@ -15,19 +15,17 @@
 #define CPUS_MAX     1u /* of one VM */
 #define VMS_MAX	     1u /* that start */
 
-/* What one module's words say. */
+/* What one module's words say; 0 or "" where they do not. */
 struct line {
 	unsigned number;
 	u64 size;
-	char vm[VM_NAME_MAX], name[VM_NAME_MAX]; /* "" when not given */
-	enum module_kind kind;
-	u64 mem;
-	unsigned cpus;
-	bool debug_exit;
+	char vm[VM_NAME_MAX], name[VM_NAME_MAX];
+	u64 kind, cpus, mem, debug_exit;
 	const char *cmdline;
 };
 
 static const char *const kind_names[MODULE_KINDS] = {
+	[MODULE_AUTO] = "",
 	[MODULE_LINUX] = "linux",
 	[MODULE_INITRD] = "initrd",
 	[MODULE_MULTIBOOT] = "multiboot",
@@ -42,125 +40,79 @@ static const char default_name[VM_NAME_MAX] = "guest";
 static const char twice[] = "is given twice with different values";
 
 /* A name: 1 to VM_NAME_MAX - 1 letters, digits, and . _ - */
-static bool copy_name(char *to, const char *value)
+static bool is_name(const char *value)
 {
 	size_t len = strlen(value);
 
-	if (len == 0 || len >= VM_NAME_MAX)
-		return false;
 	for (const char *c = value; *c != '\0'; c++)
 		if (!(*c >= 'a' && *c <= 'z') && !(*c >= 'A' && *c <= 'Z') &&
 		    !(*c >= '0' && *c <= '9') && !strchr("._-", *c))
 			return false;
-	memcpy(to, value, len + 1);
-	return true;
+	return len > 0 && len < VM_NAME_MAX;
 }
 
 /*
- * Setters take the value of a word into the line; the first value stays. They
- * return NULL, or what is wrong with it.
+ * Parsers turn the value of a word into a number other than 0. They return
+ * NULL, or what is wrong with it.
  */
-static const char *set_name(char *to, const char *value, const char *allowed)
-{
-	char name[VM_NAME_MAX];
-
-	if (!copy_name(name, value))
-		return allowed;
-	if (to[0] != '\0' && strcmp(to, name) != 0)
-		return twice;
-	memcpy(to, name, sizeof(name));
-	return NULL;
-}
-
-static const char *set_vm(struct line *line, const char *value, const char *allowed)
-{
-	return set_name(line->vm, value, allowed);
-}
-
-static const char *set_guest_name(struct line *line, const char *value, const char *allowed)
-{
-	return set_name(line->name, value, allowed);
-}
-
-static const char *set_kind(struct line *line, const char *value, const char *allowed)
+static const char *parse_kind(const char *value, const char *allowed, u64 *number)
 {
 	for (unsigned kind = MODULE_AUTO + 1; kind < MODULE_KINDS; kind++) {
 		if (strcmp(kind_names[kind], value) != 0)
 			continue;
-		if (kind == MODULE_FIRMWARE || kind == MODULE_DISK)
-			return "is not supported yet";
-		if (line->kind != MODULE_AUTO && line->kind != kind)
-			return twice;
-		line->kind = kind;
-		return NULL;
+		*number = kind;
+		return kind == MODULE_FIRMWARE || kind == MODULE_DISK ? "is not supported yet" :
+									NULL;
 	}
 	return allowed;
 }
 
-static const char *set_cpus(struct line *line, const char *value, const char *allowed)
+static const char *parse_cpus(const char *value, const char *allowed, u64 *number)
 {
-	u64 cpus;
-
-	if (str_to_u64(value, strlen(value), &cpus) || cpus == 0)
+	if (str_to_u64(value, strlen(value), number) || *number == 0)
 		return allowed;
-	if (cpus > CPUS_MAX)
-		return "is not supported yet: a VM has one CPU";
-	line->cpus = cpus;
-	return NULL;
+	return *number > CPUS_MAX ? "is not supported yet: a VM has one CPU" : NULL;
 }
 
-static const char *set_mem(struct line *line, const char *value, const char *allowed)
+static const char *parse_mem(const char *value, const char *allowed, u64 *number)
 {
 	static const char suffixes[] = "kKmMgG";
 	size_t len = strlen(value);
-	const char *suffix;
+	const char *suffix = len > 0 ? strchr(suffixes, value[len - 1]) : NULL;
 	unsigned shift;
 	u64 mem;
 
-	if (len < 2)
-		return allowed;
-	suffix = strchr(suffixes, value[len - 1]);
 	if (!suffix || str_to_u64(value, len - 1, &mem))
 		return allowed;
 	shift = 10 + 10 * ((suffix - suffixes) / 2);
 	if (mem > ~0ull >> shift || mem << shift < MEM_MIN)
 		return allowed;
-	mem = ALIGN_DOWN(mem << shift, PAGE_SIZE);
-	if (line->mem != 0 && line->mem != mem)
-		return twice;
-	line->mem = mem;
+	*number = ALIGN_DOWN(mem << shift, PAGE_SIZE);
 	return NULL;
 }
 
-static const char *set_debug_exit(struct line *line, const char *value, const char *allowed)
+static const char *parse_flag(const char *value, const char *allowed, u64 *number)
 {
-	if (value)
-		return allowed;
-	line->debug_exit = true;
-	return NULL;
+	*number = 1;
+	return value ? allowed : NULL;
 }
 
 static const struct word {
 	const char *name;
-	bool has_value;
-	const char *(*set)(struct line *line, const char *value, const char *allowed);
+	size_t offset; /* in struct line, of a u64; without a parser of a name */
+	const char *(*parse)(const char *value, const char *allowed, u64 *number);
 	const char *allowed;
 } word_table[] = {
-	{"vm", true, set_vm, "must be 1 to 31 letters, digits, or any of . _ -"},
-	{"name", true, set_guest_name, "must be 1 to 31 letters, digits, or any of . _ -"},
-	{"kind", true, set_kind, "must be linux, initrd, multiboot, pvh, flat or data"},
-	{"cpus", true, set_cpus, "must be a number, 1 or more"},
-	{"mem", true, set_mem, "must be a number with K, M or G behind it, at least 1M"},
-	{"debug-exit", false, set_debug_exit, "takes no value"},
+	{"vm", offsetof(struct line, vm), NULL, "must be 1 to 31 letters, digits, or any of . _ -"},
+	{"name", offsetof(struct line, name), NULL,
+	 "must be 1 to 31 letters, digits, or any of . _ -"},
+	{"kind", offsetof(struct line, kind), parse_kind,
+	 "must be linux, initrd, multiboot, pvh, flat or data"},
+	{"cpus", offsetof(struct line, cpus), parse_cpus, "must be a number, 1 or more"},
+	{"mem", offsetof(struct line, mem), parse_mem,
+	 "must be a number with K, M or G behind it, at least 1M"},
+	{"debug-exit", offsetof(struct line, debug_exit), parse_flag, "takes no value"},
 };
-
-static const struct word *find_word(const char *name)
-{
-	for (unsigned i = 0; i < ARRAY_SIZE(word_table); i++)
-		if (strcmp(word_table[i].name, name) == 0)
-			return &word_table[i];
-	return NULL;
-}
 
 /* "module 2 (4096 bytes, vm=web, name=x)" and what is wrong. */
 static void complain(struct words_report *report, const struct line *line, const char *word,
@@ -172,18 +124,37 @@ static void complain(struct words_report *report, const struct line *line, const
 		       word[0] ? "' " : "", wrong);
 }
 
-/* Reads one word; returns NULL or what is wrong with it. */
+/* Takes a known word's value into the line, where the first one stays. As a parser. */
+static const char *take_value(struct line *line, const struct word *word, const char *value)
+{
+	void *to = (char *)line + word->offset;
+	const char *wrong;
+	u64 number;
+
+	if (!value && word->parse != parse_flag)
+		return word->allowed;
+	if (!word->parse) {
+		if (!is_name(value))
+			return word->allowed;
+		if (*(char *)to == '\0')
+			memcpy(to, value, strlen(value) + 1);
+		return strcmp(to, value) == 0 ? NULL : twice;
+	}
+	wrong = word->parse(value, word->allowed, &number);
+	if (!wrong && *(u64 *)to == 0)
+		*(u64 *)to = number;
+	return wrong || *(u64 *)to == number ? wrong : twice;
+}
+
 static const char *take_word(struct line *line, char word[WORD_MAX])
 {
 	char *value = words_split(word);
-	const struct word *known = find_word(word);
 
-	if (!known)
-		return "is unknown; Trivet's words are vm= name= kind= cpus= mem= debug-exit, "
-		       "and the guest's own words stand behind --";
-	if (known->has_value && !value)
-		return known->allowed;
-	return known->set(line, value, known->allowed);
+	for (unsigned i = 0; i < ARRAY_SIZE(word_table); i++)
+		if (strcmp(word_table[i].name, word) == 0)
+			return take_value(line, &word_table[i], value);
+	return "is unknown; Trivet's words are vm= name= kind= cpus= mem= debug-exit, "
+	       "and the guest's own words stand behind --";
 }
 
 /*
@@ -205,10 +176,8 @@ static unsigned read_words(struct line *line, const char *words, struct words_re
 		}
 		memcpy(shown, word, sizeof(shown));
 		wrong = take_word(line, word);
-		if (!wrong)
-			continue;
-		bad++;
-		if (report)
+		bad += wrong != NULL;
+		if (wrong && report)
 			complain(report, line, shown, wrong);
 	}
 	return bad;
@@ -219,15 +188,10 @@ static unsigned read_line(const struct boot_info *info, unsigned index, struct l
 			  struct words_report *report)
 {
 	const struct boot_module *module = &info->modules[index];
-	struct line labels = {0};
 	unsigned bad;
 
-	read_words(&labels, module->words, NULL);
-	memset(line, 0, sizeof(*line));
-	line->number = index + 1;
-	line->size = module->end.v - module->start.v;
-	memcpy(line->vm, labels.vm, sizeof(line->vm));
-	memcpy(line->name, labels.name, sizeof(line->name));
+	*line = (struct line){.number = index + 1, .size = module->end.v - module->start.v};
+	read_words(line, module->words, NULL);
 	bad = read_words(line, module->words, report);
 	if (module->bad)
 		complain(report, line, "", "the boot loader gave it an end below its start");
@@ -268,29 +232,30 @@ static void add_module(struct config *out, struct vm_config *vm, const struct li
 		later->modules++;
 }
 
-/* One module's words join those of its VM. Returns the number of conflicts. */
-static unsigned merge(struct config *out, struct vm_config *vm, const struct line *line,
-		      struct words_report *report)
+/* A value of a VM may stand in the words of any of its modules. */
+static bool merge_value(u64 *to, u64 value, const struct line *line, const char *word,
+			struct words_report *report)
 {
-	unsigned bad = 0;
+	if (*to == 0)
+		*to = value;
+	if (value == 0 || value == *to)
+		return true;
+	complain(report, line, word, "differs from another module's of the same VM");
+	return false;
+}
 
-	if (line->mem != 0 && vm->mem != 0 && line->mem != vm->mem) {
-		complain(report, line, "mem=", "differs from another module's of the same VM");
-		bad++;
-	}
-	if (line->cpus != 0 && vm->cpus != 0 && line->cpus != vm->cpus) {
-		complain(report, line, "cpus=", "differs from another module's of the same VM");
-		bad++;
-	}
-	if (line->mem != 0)
-		vm->mem = line->mem;
-	if (line->cpus != 0)
-		vm->cpus = line->cpus;
+/* One module's words join those of its VM; false where they conflict. */
+static bool merge(struct config *out, struct vm_config *vm, const struct line *line,
+		  struct words_report *report)
+{
+	bool good = merge_value(&vm->mem, line->mem, line, "mem=", report);
+
+	good &= merge_value(&vm->cpus, line->cpus, line, "cpus=", report);
 	if (vm->name[0] == '\0')
 		memcpy(vm->name, line->name, sizeof(vm->name));
 	vm->debug_exit |= line->debug_exit;
 	add_module(out, vm, line);
-	return bad;
+	return good;
 }
 
 /* Everything about several VMs at once that is not there yet. */
@@ -336,8 +301,7 @@ unsigned config_parse(const struct boot_info *info, struct config *out,
 			continue;
 		}
 		vm = find_vm(out, named ? line.vm : default_name);
-		bad += merge(out, vm, &line, report);
-		vm->refused |= bad != 0;
+		vm->refused |= !merge(out, vm, &line, report) || bad != 0;
 	}
 	if (info->modules_left_out > 0)
 		words_complain(report, "%u modules are left out: there can be %u",

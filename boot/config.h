@@ -17,7 +17,7 @@ struct vm_config {
 	char vm[VM_NAME_MAX];	/* vm=, or "guest" */
 	char name[VM_NAME_MAX]; /* the first name= among its modules, or "guest" */
 	u64 mem;		/* bytes, a multiple of the page size; 0: all there is */
-	unsigned cpus;		/* 0: all there are */
+	u64 cpus;		/* 0: all there are */
 	bool debug_exit;
 	bool refused; /* a word was bad or asks for too much: must not start */
 	/* In the order of the lines; module->number - 1 indexes boot_info.modules, mem is NULL. */
