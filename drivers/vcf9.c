@@ -6,10 +6,8 @@
  * answers to byte accesses only: the dword at CF8h is the PCI host bridge's.
  */
 #include "arch/lib/bits.h"
-#include "arch/lib/errno.h"
 #include "vmm/vdev.h"
 
-#define CF9	      0xcf9
 #define CF9_SYS_RST   BIT(1) /* hard instead of soft */
 #define CF9_RST_CPU   BIT(2) /* a rising edge does it */
 #define CF9_FULL_RST  BIT(3) /* with a power cycle */
@@ -19,57 +17,35 @@ struct cf9 {
 	u8 value;
 };
 
-static u64 cf9_read(struct vdev *dev, u64 offset, unsigned size)
+static u8 cf9_in(struct vdev *dev, u16 port)
 {
 	const struct cf9 *c = dev->state;
 
-	(void)offset;
-	(void)size;
+	(void)port;
 	return c->value;
 }
 
-static void cf9_write(struct vdev *dev, u64 offset, unsigned size, u64 value)
+static void cf9_out(struct vdev *dev, u16 port, u8 value)
 {
 	struct cf9 *c = dev->state;
 	bool rises = value & ~c->value & CF9_RST_CPU;
 
-	(void)offset;
-	(void)size;
+	(void)port;
 	c->value = value & CF9_VALID;
 	if (rises)
 		vm_request_reset(dev->vm, "port CF9h");
 }
 
-static const struct bus_ops cf9_ops = {.read = cf9_read, .write = cf9_write, .exact = true};
+static const struct bus_ops cf9_ops = {.in = cf9_in, .out = cf9_out, .exact = true};
 
-static void cf9_reset(struct vdev *dev)
+static bool cf9_valid(const struct vdev *dev, const void *saved)
 {
-	struct cf9 *c = dev->state;
+	const struct cf9 *c = saved;
 
-	c->value = 0;
+	(void)dev;
+	return !(c->value & ~CF9_VALID);
 }
 
-static int cf9_create(struct vdev *dev)
-{
-	return bus_claim_ports(dev, CF9, 1, &cf9_ops);
-}
-
-static size_t cf9_save(const struct vdev *dev, void *blob)
-{
-	*(struct cf9 *)blob = *(const struct cf9 *)dev->state;
-	return sizeof(struct cf9);
-}
-
-static int cf9_restore(struct vdev *dev, const void *blob, size_t size)
-{
-	const struct cf9 *c = blob;
-
-	if (size != sizeof(*c) || (c->value & ~CF9_VALID))
-		return -EINVAL;
-	*(struct cf9 *)dev->state = *c;
-	return 0;
-}
-
-DEFINE_VDEV(vcf9_type, .name = "cf9", .state_size = sizeof(struct cf9),
-	    .create = cf9_create, .reset = cf9_reset,
-	    .save_size = sizeof(struct cf9), .save = cf9_save, .restore = cf9_restore);
+DEFINE_VDEV(vcf9, .name = "cf9", .state_size = sizeof(struct cf9),
+	    .save_size = sizeof(struct cf9), .ports = {{0xcf9, 1}}, .port_ops = &cf9_ops,
+	    .valid = cf9_valid);

@@ -5,11 +5,7 @@
  * wide writes arrive in one piece; on their own they do nothing. A VM has it
  * only where its configuration asks for it. It has no state.
  */
-#include "arch/lib/errno.h"
 #include "vmm/vdev.h"
-
-#define DEBUG_EXIT_PORT	 0xf4
-#define DEBUG_EXIT_COUNT 4
 
 static u64 debugexit_read(struct vdev *dev, u64 offset, unsigned size)
 {
@@ -28,29 +24,4 @@ static void debugexit_write(struct vdev *dev, u64 offset, unsigned size, u64 val
 
 static const struct bus_ops debugexit_ops = {.read = debugexit_read, .write = debugexit_write};
 
-static void debugexit_reset(struct vdev *dev)
-{
-	(void)dev;
-}
-
-static int debugexit_create(struct vdev *dev)
-{
-	return bus_claim_ports(dev, DEBUG_EXIT_PORT, DEBUG_EXIT_COUNT, &debugexit_ops);
-}
-
-static size_t debugexit_save(const struct vdev *dev, void *blob)
-{
-	(void)dev;
-	(void)blob;
-	return 0;
-}
-
-static int debugexit_restore(struct vdev *dev, const void *blob, size_t size)
-{
-	(void)dev;
-	(void)blob;
-	return size ? -EINVAL : 0;
-}
-
-DEFINE_VDEV(vdebugexit_type, .name = "debug-exit", .create = debugexit_create,
-	    .reset = debugexit_reset, .save = debugexit_save, .restore = debugexit_restore);
+DEFINE_VDEV(vdebugexit, .name = "debug-exit", .ports = {{0xf4, 4}}, .port_ops = &debugexit_ops);

@@ -12,12 +12,10 @@
  * so that drivers take that port for absent.
  */
 #include "arch/lib/bits.h"
-#include "arch/lib/errno.h"
 #include "arch/lib/string.h"
 #include "vmm/vdev.h"
 
-#define PORT_DATA    0x60
-#define PORT_COMMAND 0x64
+#define PORT_DATA    0x60 /* the other, 64h, takes commands and gives the status */
 
 #define STATUS_OBF     BIT(0) /* output buffer full */
 #define STATUS_SYSTEM  BIT(2) /* bit 2 of the command byte */
@@ -39,16 +37,13 @@
 
 #define NO_ANSWER 0xfe
 
-/* Bytes only, so that all of it up to `line` is its own saved form. */
+/* Bytes only: its own saved form. */
 struct i8042 {
 	u8 ram[32]; /* [0] is the command byte */
 	u8 status;
 	u8 output;
 	u8 expect; /* the command whose data byte comes next, 0 for none */
-	u8 line;   /* what vm_irq_line was told last */
 };
-
-#define SAVE_SIZE offsetof(struct i8042, line)
 
 /* Commands that change bits of the command byte, or answer, and no more. */
 static const struct {
@@ -68,13 +63,10 @@ static const struct {
 
 static void update_line(struct vdev *dev)
 {
-	struct i8042 *k = dev->state;
-	u8 line = (k->ram[0] & CTR_IRQ) && (k->status & STATUS_OBF) && !(k->status & STATUS_AUX);
+	const struct i8042 *k = dev->state;
+	bool full = (k->status & (STATUS_OBF | STATUS_AUX)) == STATUS_OBF;
 
-	if (line == k->line)
-		return;
-	k->line = line;
-	vm_irq_line(dev->vm, dev->args.irq, line);
+	vm_irq_line(dev->vm, dev->args.irq, full && (k->ram[0] & CTR_IRQ));
 }
 
 /* A byte for the guest; one that it has not read is lost, as in the chip. */
@@ -148,82 +140,43 @@ static void data(struct vdev *dev, u8 byte)
 	}
 }
 
-static u64 read_data(struct vdev *dev, u64 offset, unsigned size)
+static u8 i8042_in(struct vdev *dev, u16 port)
 {
 	struct i8042 *k = dev->state;
 
-	(void)offset;
-	(void)size;
+	if (port != PORT_DATA)
+		return k->status | (k->ram[0] & CTR_SYSTEM ? STATUS_SYSTEM : 0);
 	k->status &= (u8) ~(STATUS_OBF | STATUS_AUX | STATUS_TIMEOUT);
 	update_line(dev);
 	return k->output;
 }
 
-static void write_data(struct vdev *dev, u64 offset, unsigned size, u64 value)
+static void i8042_out(struct vdev *dev, u16 port, u8 value)
 {
-	(void)offset;
-	(void)size;
-	data(dev, (u8)value);
+	if (port == PORT_DATA)
+		data(dev, value);
+	else
+		command(dev, value);
 }
 
-static u64 read_status(struct vdev *dev, u64 offset, unsigned size)
-{
-	const struct i8042 *k = dev->state;
-
-	(void)offset;
-	(void)size;
-	return k->status | (k->ram[0] & CTR_SYSTEM ? STATUS_SYSTEM : 0);
-}
-
-static void write_command(struct vdev *dev, u64 offset, unsigned size, u64 value)
-{
-	(void)offset;
-	(void)size;
-	command(dev, (u8)value);
-}
-
-static const struct bus_ops data_ops = {.read = read_data, .write = write_data, .max_size = 1};
-static const struct bus_ops command_ops = {
-	.read = read_status, .write = write_command, .max_size = 1};
+static const struct bus_ops i8042_ops = {.in = i8042_in, .out = i8042_out};
 
 /* All zero, as the chip is before any firmware has spoken to it. */
 static void i8042_reset(struct vdev *dev)
 {
-	struct i8042 *k = dev->state;
-	u8 line = k->line;
-
-	memset(k, 0, sizeof(*k));
-	k->line = line;
+	memset(dev->state, 0, sizeof(struct i8042));
 	update_line(dev);
 }
 
-static int i8042_create(struct vdev *dev)
+static bool i8042_valid(const struct vdev *dev, const void *saved)
 {
-	int err = bus_claim_ports(dev, PORT_DATA, 1, &data_ops);
+	const struct i8042 *k = saved;
 
-	return err ? err : bus_claim_ports(dev, PORT_COMMAND, 1, &command_ops);
+	(void)dev;
+	return !(k->status & ~STATUS_STORED) && (!k->expect || takes_data(k->expect));
 }
 
-static size_t i8042_save(const struct vdev *dev, void *blob)
-{
-	memcpy(blob, dev->state, SAVE_SIZE);
-	return SAVE_SIZE;
-}
-
-static int i8042_restore(struct vdev *dev, const void *blob, size_t size)
-{
-	struct i8042 *k = dev->state, new = *k;
-
-	if (size != SAVE_SIZE)
-		return -EINVAL;
-	memcpy(&new, blob, SAVE_SIZE);
-	if ((new.status & ~STATUS_STORED) || (new.expect && !takes_data(new.expect)))
-		return -EINVAL;
-	*k = new;
-	update_line(dev);
-	return 0;
-}
-
-DEFINE_VDEV(vi8042_type, .name = "i8042", .state_size = sizeof(struct i8042),
-	    .create = i8042_create, .reset = i8042_reset,
-	    .save_size = SAVE_SIZE, .save = i8042_save, .restore = i8042_restore);
+DEFINE_VDEV(vi8042, .name = "i8042", .state_size = sizeof(struct i8042),
+	    .save_size = sizeof(struct i8042), .ports = {{PORT_DATA, 1}, {0x64, 1}},
+	    .port_ops = &i8042_ops, .reset = i8042_reset, .valid = i8042_valid,
+	    .restored = update_line);

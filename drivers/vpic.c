@@ -17,8 +17,6 @@
  * bus floating, which reads FFh.
  */
 #include "arch/lib/bits.h"
-#include "arch/lib/errno.h"
-#include "arch/lib/string.h"
 #include "vmm/vdev.h"
 
 #define ICW1_IC4  BIT(0)
@@ -27,12 +25,18 @@
 #define ICW1      BIT(4) /* in a write to the even port: ICW1 */
 #define ICW4_AEOI BIT(1)
 #define ICW4_SFNM BIT(4)
+#define OCW2_EOI  BIT(5)
+#define OCW2_SL   BIT(6) /* the level is given */
+#define OCW2_R    BIT(7) /* rotate */
 #define OCW3      BIT(3) /* with ICW1 clear: OCW3, else OCW2 */
 #define OCW3_RIS  BIT(0)
 #define OCW3_RR   BIT(1)
 #define OCW3_POLL BIT(2)
 #define OCW3_SMM  BIT(5)
 #define OCW3_ESMM BIT(6)
+
+#define PORT_SLAVE 0xa0
+#define PORT_ELCR  0x4d0
 
 #define CASCADE_IR 2
 #define POLL_INT   BIT(7)
@@ -78,14 +82,18 @@ static inline u8 chip_irr(const struct pic_chip *chip)
 	return chip->latch | (chip->lines & chip->level);
 }
 
+/* The level at a distance from the highest priority. */
+static inline unsigned chip_level(const struct pic_chip *chip, unsigned priority)
+{
+	return (chip->lowest + 1 + priority) & 7;
+}
+
 /* Distance of the first set level from the highest priority, NONE for no level. */
 static inline unsigned chip_priority(const struct pic_chip *chip, u8 levels)
 {
-	unsigned first = (chip->lowest + 1) & 7;
+	unsigned turned = (levels | levels << 8) >> chip_level(chip, 0) & 0xff;
 
-	if (!levels)
-		return NONE;
-	return (unsigned)__builtin_ctz(((levels | levels << 8) >> first) & 0xff);
+	return turned ? (unsigned)__builtin_ctz(turned) : NONE;
 }
 
 /* In special mask mode a masked level in service holds nobody back. */
@@ -110,7 +118,7 @@ static inline unsigned chip_pending(const struct pic_chip *chip, bool master)
 		return NONE;
 	priority = chip_priority(chip, asked);
 	in_service = chip_priority(chip, chip_blocking(chip));
-	level = (chip->lowest + 1 + priority) & 7;
+	level = chip_level(chip, priority);
 	if (priority < in_service)
 		return level;
 	/* Special fully nested: a slave in service does not shut itself out. */
@@ -210,22 +218,27 @@ static void vpic_set_irq(struct vdev *dev, unsigned line, bool level)
 	vpic_update(dev, line >> 3);
 }
 
+/* What reset and ICW1 have in common: the inputs, what drives them and INT stay. */
+static void chip_clear(struct pic_chip *chip, struct pic_chip with)
+{
+	with.lines = chip->lines;
+	with.intr = chip->intr;
+	with.level = with.icw1 & ICW1_LTIM ? 0xff : with.elcr;
+	with.lowest = 7;
+	*chip = with;
+}
+
 static void write_icw1(struct pic_chip *chip, u8 value)
 {
-	chip->icw1 = value;
-	chip->level = value & ICW1_LTIM ? 0xff : chip->elcr;
-	chip->latch = 0;
-	chip->imr = 0;
-	chip->isr = 0;
-	chip->lowest = 7;
-	chip->icw3 = 7;
-	chip->special_mask = 0;
-	chip->read_isr = 0;
-	chip->poll = 0;
-	chip->ready = 0;
-	chip->step = STEP_ICW2;
-	if (!(value & ICW1_IC4))
-		chip->icw4 = 0;
+	chip_clear(chip, (struct pic_chip){
+				 .icw1 = value,
+				 .icw3 = 7,
+				 .icw4 = value & ICW1_IC4 ? chip->icw4 : 0,
+				 .base = chip->base,
+				 .elcr = chip->elcr,
+				 .rotate_aeoi = chip->rotate_aeoi,
+				 .step = STEP_ICW2,
+			 });
 }
 
 /* ICW2, ICW3 or ICW4, whichever is awaited. */
@@ -250,36 +263,21 @@ static void write_icw(struct pic_chip *chip, u8 value)
 /* The data sheet's table of R, SL and EOI. */
 static inline void write_ocw2(struct pic_chip *chip, u8 value)
 {
+	bool rotate = value & OCW2_R, specific = value & OCW2_SL, eoi = value & OCW2_EOI;
 	unsigned level = value & 7, priority;
 
-	switch (value >> 5) {
-	case 0: /* rotate in automatic EOI mode: clear */
-	case 4: /* and set */
-		chip->rotate_aeoi = value >> 7;
-		break;
-	case 1: /* non-specific EOI */
-	case 5: /* and rotate */
+	if (!specific && !eoi)
+		chip->rotate_aeoi = rotate;
+	if (!specific) {
 		priority = chip_priority(chip, chip_blocking(chip));
-		if (priority == NONE)
-			break;
-		level = (chip->lowest + 1 + priority) & 7;
-		chip->isr &= ~BIT(level);
-		if (value & BIT(7))
-			chip->lowest = level;
-		break;
-	case 3: /* specific EOI */
-		chip->isr &= ~BIT(level);
-		break;
-	case 7: /* and rotate */
-		chip->isr &= ~BIT(level);
-		chip->lowest = level;
-		break;
-	case 6: /* set priority */
-		chip->lowest = level;
-		break;
-	default: /* 2: no operation */
-		break;
+		if (!eoi || priority == NONE)
+			return;
+		level = chip_level(chip, priority);
 	}
+	if (eoi)
+		chip->isr &= ~BIT(level);
+	if (rotate)
+		chip->lowest = level;
 }
 
 static void write_ocw3(struct pic_chip *chip, u8 value)
@@ -307,114 +305,66 @@ static u8 poll_read(struct vdev *dev, unsigned which)
 	return (u8)(POLL_INT | level);
 }
 
-static inline u8 chip_read(struct vdev *dev, unsigned which, u64 offset)
+static void write_elcr(struct pic_chip *chip, u8 value)
+{
+	chip->elcr = value;
+	if (!(chip->icw1 & ICW1_LTIM))
+		chip->level = value;
+	/* A level request is none of the edge sense circuit's. */
+	chip->latch &= ~chip->level;
+}
+
+/* The chip behind a port: ELCR has one port for each, the others two. */
+static inline unsigned which_chip(u16 port)
+{
+	return port >= PORT_ELCR ? port & 1 : port >= PORT_SLAVE;
+}
+
+static u8 vpic_in(struct vdev *dev, u16 port)
 {
 	struct vpic *pic = dev->state;
+	unsigned which = which_chip(port);
 	struct pic_chip *chip = &pic->chip[which];
 
-	if (__builtin_expect(chip->poll, 0))
+	if (port >= PORT_ELCR)
+		return chip->elcr;
+	if (chip->poll)
 		return poll_read(dev, which);
-	if (offset)
+	if (port & 1)
 		return chip->imr;
 	return chip->read_isr ? chip->isr : chip_irr(chip);
 }
 
-static inline void chip_write(struct vdev *dev, unsigned which, u64 offset, u8 value)
+static void vpic_out(struct vdev *dev, u16 port, u8 value)
 {
 	struct vpic *pic = dev->state;
+	unsigned which = which_chip(port);
 	struct pic_chip *chip = &pic->chip[which];
 
-	if (offset) {
-		if (__builtin_expect(chip->step == STEP_RUN, 1))
-			chip->imr = value;
-		else
-			write_icw(chip, value);
-	} else if (value & ICW1) {
+	if (port >= PORT_ELCR)
+		write_elcr(chip, value & elcr_mask[which]);
+	else if ((port & 1) && chip->step == STEP_RUN)
+		chip->imr = value;
+	else if (port & 1)
+		write_icw(chip, value);
+	else if (value & ICW1)
 		write_icw1(chip, value);
-	} else if (value & OCW3) {
+	else if (value & OCW3)
 		write_ocw3(chip, value);
-	} else {
+	else
 		write_ocw2(chip, value);
-	}
 	vpic_update(dev, which);
 }
 
-static inline u64 pair_read(struct vdev *dev, unsigned which, u64 offset, unsigned size)
-{
-	u64 value = chip_read(dev, which, offset);
-
-	if (__builtin_expect(size > 1, 0))
-		value |= (u64)chip_read(dev, which, 1) << 8;
-	return value;
-}
-
-static inline void pair_write(struct vdev *dev, unsigned which, u64 offset, unsigned size,
-			      u64 value)
-{
-	chip_write(dev, which, offset, (u8)value);
-	if (__builtin_expect(size > 1, 0))
-		chip_write(dev, which, 1, (u8)(value >> 8));
-}
-
-static u64 master_read(struct vdev *dev, u64 offset, unsigned size)
-{
-	return pair_read(dev, MASTER, offset, size);
-}
-
-static void master_write(struct vdev *dev, u64 offset, unsigned size, u64 value)
-{
-	pair_write(dev, MASTER, offset, size, value);
-}
-
-static u64 slave_read(struct vdev *dev, u64 offset, unsigned size)
-{
-	return pair_read(dev, SLAVE, offset, size);
-}
-
-static void slave_write(struct vdev *dev, u64 offset, unsigned size, u64 value)
-{
-	pair_write(dev, SLAVE, offset, size, value);
-}
-
-static u64 elcr_read(struct vdev *dev, u64 offset, unsigned size)
-{
-	struct vpic *pic = dev->state;
-
-	if (size > 1)
-		return pic->chip[MASTER].elcr | (u64)pic->chip[SLAVE].elcr << 8;
-	return pic->chip[offset & 1].elcr;
-}
-
-static void elcr_write(struct vdev *dev, u64 offset, unsigned size, u64 value)
-{
-	struct vpic *pic = dev->state;
-
-	for (unsigned i = offset & 1; size > 0 && i < 2; i++, size--, value >>= 8) {
-		struct pic_chip *chip = &pic->chip[i];
-
-		chip->elcr = value & elcr_mask[i];
-		if (!(chip->icw1 & ICW1_LTIM))
-			chip->level = chip->elcr;
-		/* A level request is none of the edge sense circuit's. */
-		chip->latch &= ~chip->level;
-		vpic_update(dev, i);
-	}
-}
-
-static const struct bus_ops master_ops = {.read = master_read, .write = master_write};
-static const struct bus_ops slave_ops = {.read = slave_read, .write = slave_write};
-static const struct bus_ops elcr_ops = {.read = elcr_read, .write = elcr_write};
+static const struct bus_ops vpic_ops = {.in = vpic_in, .out = vpic_out};
 
 /* Not initialised, all inputs in edge mode; the lines are the devices' own. */
 static void vpic_reset(struct vdev *dev)
 {
 	struct vpic *pic = dev->state;
 
-	for (unsigned i = 0; i < 2; i++) {
-		u8 lines = pic->chip[i].lines, intr = pic->chip[i].intr;
-
-		pic->chip[i] = (struct pic_chip){.lines = lines, .intr = intr, .lowest = 7};
-	}
+	chip_clear(&pic->chip[MASTER], (struct pic_chip){0});
+	chip_clear(&pic->chip[SLAVE], (struct pic_chip){0});
 	vpic_update(dev, SLAVE);
 	vpic_update(dev, MASTER);
 }
@@ -422,28 +372,12 @@ static void vpic_reset(struct vdev *dev)
 static int vpic_create(struct vdev *dev)
 {
 	struct vpic *pic = dev->state;
-	int err = bus_claim_ports(dev, 0x20, 2, &master_ops);
 
-	if (!err)
-		err = bus_claim_ports(dev, 0xa0, 2, &slave_ops);
-	if (!err)
-		err = bus_claim_ports(dev, 0x4d0, 2, &elcr_ops);
-	if (err)
-		return err;
 	pic->sink = (struct irq_sink){.dev = dev, .set = vpic_set_irq};
 	pic->source = (struct extint_source){.dev = dev, .ack = vpic_ack};
 	vm_add_irq_sink(dev->vm, &pic->sink);
 	vm_set_extint_source(dev->vm, &pic->source);
-	vpic_reset(dev);
 	return 0;
-}
-
-static size_t vpic_save(const struct vdev *dev, void *blob)
-{
-	const struct vpic *pic = dev->state;
-
-	memcpy(blob, pic->chip, sizeof(pic->chip));
-	return sizeof(pic->chip);
 }
 
 /* Rules that every chip keeps at all times. */
@@ -460,24 +394,24 @@ static bool chip_valid(const struct pic_chip *chip, unsigned which)
 	       chip->intr == (chip_pending(chip, which == MASTER) != NONE);
 }
 
-static int vpic_restore(struct vdev *dev, const void *blob, size_t size)
+static bool vpic_valid(const struct vdev *dev, const void *saved)
 {
-	struct vpic *pic = dev->state;
-	struct pic_chip chip[2];
-	bool cascade;
+	const struct pic_chip *chip = saved;
 
-	if (size != sizeof(chip))
-		return -EINVAL;
-	memcpy(chip, blob, sizeof(chip));
-	cascade = chip[MASTER].lines & BIT(CASCADE_IR);
-	if (!chip_valid(&chip[MASTER], MASTER) || !chip_valid(&chip[SLAVE], SLAVE) ||
-	    cascade != chip[SLAVE].intr)
-		return -EINVAL;
-	memcpy(pic->chip, chip, sizeof(chip));
-	vm_extint_changed(dev->vm, chip[MASTER].intr);
-	return 0;
+	(void)dev;
+	return chip_valid(&chip[MASTER], MASTER) && chip_valid(&chip[SLAVE], SLAVE) &&
+	       chip[SLAVE].intr == !!(chip[MASTER].lines & BIT(CASCADE_IR));
 }
 
-DEFINE_VDEV(vpic, .name = "8259", .state_size = sizeof(struct vpic), .create = vpic_create,
-	    .reset = vpic_reset, .save_size = sizeof(struct pic_chip[2]), .save = vpic_save,
-	    .restore = vpic_restore);
+static void vpic_restored(struct vdev *dev)
+{
+	const struct vpic *pic = dev->state;
+
+	vm_extint_changed(dev->vm, pic->chip[MASTER].intr);
+}
+
+DEFINE_VDEV(vpic, .name = "8259", .state_size = sizeof(struct vpic),
+	    .save_size = sizeof(struct pic_chip[2]),
+	    .ports = {{0x20, 2}, {PORT_SLAVE, 2}, {PORT_ELCR, 2}}, .port_ops = &vpic_ops,
+	    .create = vpic_create, .reset = vpic_reset, .valid = vpic_valid,
+	    .restored = vpic_restored);

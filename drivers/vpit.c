@@ -25,10 +25,10 @@
  * a count, gate 2 low.
  */
 #include "arch/lib/bits.h"
-#include "arch/lib/errno.h"
-#include "arch/lib/string.h"
 #include "vmm/vdev.h"
 
+#define PORT_CONTROL  0x43
+#define PORT_61	      0x61
 #define PIT_HZ	      1193182
 #define TICKS_OWED    32
 #define TICK_RATE_MAX 20000
@@ -65,14 +65,13 @@ enum {
 struct pit_channel {
 	s64 start;   /* clock at which the count was loaded */
 	s64 held;    /* clocks elapsed when the gate went low */
-	s64 load_at; /* with `pending`: when `next` is loaded */
+	s64 load_at; /* with `next`: when that is loaded */
 	u32 count;   /* 1 to 65536; 0 before the first */
-	u32 next;
+	u32 next;    /* the count to come, 0 for none */
 	u16 latch;
 	u8 control; /* the last control word, bits 5:0 */
 	u8 mode;    /* 0 to 5 */
 	u8 state;
-	u8 pending;
 	u8 gate;
 	u8 write_low;	 /* first byte of two */
 	u8 write_second; /* the second is awaited */
@@ -80,14 +79,14 @@ struct pit_channel {
 	u8 count_latched;
 	u8 status_latched;
 	u8 status;
-	u8 reserved[3];
+	u8 reserved[4];
 };
 
 /* What is saved. */
 struct pit_regs {
 	struct pit_channel channel[3];
 	s64 edge;     /* channel 0: clock of the next rise of OUT not yet delivered */
-	u64 deadline; /* VM clock at which that is to happen; with edge != CLOCK_NEVER */
+	u64 deadline; /* VM clock at which that is to happen, 0 for never */
 	u8 line;      /* IRQ 0 as driven */
 	u8 port61;    /* bits 3:0 */
 	u8 reserved[6];
@@ -138,17 +137,22 @@ static void load_next(struct pit_channel *ch)
 
 	ch->start = ch->load_at - (in_period ? high_clocks(ch->next) : 0);
 	ch->count = ch->next;
-	ch->pending = 0;
-	ch->load_at = 0;
+	ch->next = 0;
 }
 
-static inline void catch_up(struct pit_channel *ch, s64 clock)
+/* The clock now, with all channels brought up to it. */
+static s64 catch_up(struct vdev *dev)
 {
-	if (__builtin_expect(ch->pending, 0) && clock >= ch->load_at)
-		load_next(ch);
+	struct vpit *pit = dev->state;
+	s64 clock = pit_clock(pit, vm_now(dev->vm));
+
+	for (struct pit_channel *ch = pit->regs.channel; ch < pit->regs.channel + 3; ch++)
+		if (ch->next && clock >= ch->load_at)
+			load_next(ch);
+	return clock;
 }
 
-/* The OUT pin; catch_up comes before. */
+/* The OUT pin; this and the next two after catch_up. */
 static inline bool pit_out(const struct pit_channel *ch, s64 clock)
 {
 	s64 e = elapsed(ch, clock);
@@ -184,33 +188,27 @@ static unsigned from_bcd(u16 raw)
 	return value;
 }
 
-/* The counting element as a read shows it; catch_up comes before. */
+/* The counting element as a read shows it. */
 static u16 pit_value(const struct pit_channel *ch, s64 clock)
 {
 	bool bcd = ch->control & CONTROL_BCD;
-	s64 e = elapsed(ch, clock), phase, value;
+	s64 e = elapsed(ch, clock), value = ch->count - e;
 
 	if (ch->count == 0)
 		return 0;
-	if (ch->mode == 2) {
+	if (ch->mode == 2)
 		value = ch->count - e % ch->count;
-	} else if (ch->mode == 3) {
-		phase = e % ch->count;
-		if (phase >= high_clocks(ch->count))
-			phase -= high_clocks(ch->count);
-		value = (ch->count & ~1u) - 2 * phase;
-	} else if (bcd) {
+	else if (ch->mode == 3)
+		value = (ch->count & ~1u) - 2 * (e % ch->count % high_clocks(ch->count));
+	else if (bcd)
 		value = ch->count + 10000 - e % 10000;
-	} else {
-		value = ch->count - e;
-	}
 	return bcd ? to_bcd((unsigned)value) : (u16)value;
 }
 
-/* The first rise of OUT after a clock, CLOCK_NEVER for none; catch_up comes before. */
+/* The first rise of OUT after a clock, CLOCK_NEVER for none. */
 static s64 next_rise(const struct pit_channel *ch, s64 after)
 {
-	struct pit_channel then;
+	struct pit_channel then = *ch;
 
 	if (ch->state != COUNT_RUNNING || ch->mode == 1 || ch->mode == 5)
 		return CLOCK_NEVER; /* channel 0's gate is tied high: no trigger */
@@ -219,36 +217,28 @@ static s64 next_rise(const struct pit_channel *ch, s64 after)
 
 		return rise > after ? rise : CLOCK_NEVER;
 	}
-	if (ch->pending) {
-		then = *ch;
+	if (ch->next) {
 		load_next(&then);
 		/* Loaded at a rise, or in mode 3 at the fall before one. */
 		return then.start == ch->load_at ? then.start : then.start + then.count;
 	}
-	if (after < ch->start)
-		return ch->start + ch->count;
-	return ch->start + ((after - ch->start) / ch->count + 1) * ch->count;
+	return ch->start + ((MAX(after, ch->start) - ch->start) / ch->count + 1) * ch->count;
 }
 
 static void set_line(struct vdev *dev, bool level)
 {
 	struct vpit *pit = dev->state;
 
-	if (pit->regs.line == level)
-		return;
 	pit->regs.line = level;
 	vm_irq_line(dev->vm, 0, level);
 }
 
 static void arm(struct vpit *pit, u64 not_before)
 {
-	if (pit->regs.edge == CLOCK_NEVER) {
-		pit->regs.deadline = 0;
-		vtimer_cancel(&pit->timer);
-		return;
-	}
-	pit->regs.deadline = MAX(pit_moment(pit, pit->regs.edge), not_before);
-	vtimer_arm(&pit->timer, pit->regs.deadline);
+	struct pit_regs *r = &pit->regs;
+
+	r->deadline = r->edge == CLOCK_NEVER ? 0 : MAX(pit_moment(pit, r->edge), not_before);
+	vtimer_set(&pit->timer, r->deadline);
 }
 
 /* Channel 0 was programmed: what was owed is forgotten. */
@@ -268,13 +258,12 @@ static void vpit_tick(void *arg)
 	struct vdev *dev = arg;
 	struct vpit *pit = dev->state;
 	struct pit_channel *ch = &pit->regs.channel[0];
-	u64 now = vm_now(dev->vm), apart = pit->hz / TICK_RATE_MAX;
-	s64 clock = pit_clock(pit, now), edge = pit->regs.edge, owed;
+	u64 apart = pit->hz / TICK_RATE_MAX;
+	s64 clock = catch_up(dev), edge = pit->regs.edge, owed;
 
 	if (edge <= clock) {
 		set_line(dev, false);
 		set_line(dev, true);
-		catch_up(ch, clock);
 		edge = next_rise(ch, edge);
 		owed = is_periodic(ch) ? (clock - edge) / ch->count : 0;
 		if (owed >= TICKS_OWED)
@@ -282,17 +271,17 @@ static void vpit_tick(void *arg)
 		apart = MAX(apart, muldiv64(ch->count, pit->hz, 4 * PIT_HZ));
 		pit->regs.edge = edge;
 	}
-	arm(pit, now + apart);
+	arm(pit, vm_now(dev->vm) + apart);
 }
 
 static void write_control(struct pit_channel *ch, u8 value)
 {
-	u8 mode = (u8)FIELD_GET(CONTROL_MODE, value), gate = ch->gate;
+	u8 mode = (u8)FIELD_GET(CONTROL_MODE, value);
 
 	*ch = (struct pit_channel){
 		.control = value & (CONTROL_ACCESS | CONTROL_MODE | CONTROL_BCD),
 		.mode = mode > 5 ? mode - 4 : mode,
-		.gate = gate,
+		.gate = ch->gate,
 	};
 }
 
@@ -312,13 +301,11 @@ static void load_count(struct pit_channel *ch, u16 raw, s64 clock)
 		      : counting && is_periodic(ch) && ch->state == COUNT_HELD) {
 		/* The next trigger loads it. */
 		ch->next = count;
-		ch->pending = 1;
 		ch->load_at = CLOCK_NEVER;
 	} else if (counting && is_periodic(ch)) {
 		s64 phase = (clock - ch->start) % ch->count, high = high_clocks(ch->count);
 
 		ch->next = count;
-		ch->pending = 1;
 		ch->load_at = clock - phase + (ch->mode == 3 && phase < high ? high : ch->count);
 	} else {
 		ch->count = count;
@@ -330,19 +317,11 @@ static void load_count(struct pit_channel *ch, u16 raw, s64 clock)
 
 static void write_count(struct pit_channel *ch, u8 value, s64 clock)
 {
-	switch (FIELD_GET(CONTROL_ACCESS, ch->control)) {
-	case ACCESS_LOW:
-		load_count(ch, value, clock);
-		return;
-	case ACCESS_HIGH:
-		load_count(ch, (u16)(value << 8), clock);
-		return;
-	default:
-		break;
-	}
-	ch->write_second = !ch->write_second;
+	u64 access = FIELD_GET(CONTROL_ACCESS, ch->control);
+
+	ch->write_second = access == ACCESS_BOTH && !ch->write_second;
 	if (!ch->write_second) {
-		load_count(ch, (u16)(value << 8 | ch->write_low), clock);
+		load_count(ch, access == ACCESS_LOW ? value : value << 8 | ch->write_low, clock);
 		return;
 	}
 	ch->write_low = value;
@@ -353,22 +332,19 @@ static void write_count(struct pit_channel *ch, u8 value, s64 clock)
 	}
 }
 
-static void latch_count(struct pit_channel *ch, s64 clock)
+static void latch(struct pit_channel *ch, bool count, bool status, s64 clock)
 {
-	if (ch->count_latched)
-		return;
-	ch->latch = pit_value(ch, clock);
-	ch->count_latched = 1;
-}
+	bool null = ch->state == COUNT_IDLE || ch->next || clock < ch->start;
 
-static void latch_status(struct pit_channel *ch, s64 clock)
-{
-	bool null = ch->state == COUNT_IDLE || ch->pending || clock < ch->start;
-
-	if (ch->status_latched)
-		return;
-	ch->status = ch->control | (null ? STATUS_NULL : 0) | (pit_out(ch, clock) ? STATUS_OUT : 0);
-	ch->status_latched = 1;
+	if (count && !ch->count_latched) {
+		ch->latch = pit_value(ch, clock);
+		ch->count_latched = 1;
+	}
+	if (status && !ch->status_latched) {
+		ch->status = ch->control | (null ? STATUS_NULL : 0);
+		ch->status |= pit_out(ch, clock) ? STATUS_OUT : 0;
+		ch->status_latched = 1;
+	}
 }
 
 static void write_port43(struct vdev *dev, u8 value, s64 clock)
@@ -376,22 +352,15 @@ static void write_port43(struct vdev *dev, u8 value, s64 clock)
 	struct vpit *pit = dev->state;
 	unsigned select = FIELD_GET(CONTROL_SELECT, value);
 
-	for (unsigned i = 0; select == READBACK && i < 3; i++) {
-		struct pit_channel *ch = &pit->regs.channel[i];
-
-		if (!(value & BIT(i + 1)))
-			continue;
-		catch_up(ch, clock);
-		if (!(value & READBACK_NO_COUNT))
-			latch_count(ch, clock);
-		if (!(value & READBACK_NO_STATUS))
-			latch_status(ch, clock);
-	}
-	if (select == READBACK)
+	if (select == READBACK) {
+		for (unsigned i = 0; i < 3; i++)
+			if (value & BIT(i + 1))
+				latch(&pit->regs.channel[i], !(value & READBACK_NO_COUNT),
+				      !(value & READBACK_NO_STATUS), clock);
 		return;
-	catch_up(&pit->regs.channel[select], clock);
+	}
 	if (FIELD_GET(CONTROL_ACCESS, value) == ACCESS_LATCH) {
-		latch_count(&pit->regs.channel[select], clock);
+		latch(&pit->regs.channel[select], true, false, clock);
 		return;
 	}
 	write_control(&pit->regs.channel[select], value);
@@ -409,59 +378,20 @@ static u8 read_count(struct pit_channel *ch, s64 clock)
 		ch->status_latched = 0;
 		return ch->status;
 	}
-	catch_up(ch, clock);
 	value = ch->count_latched ? ch->latch : pit_value(ch, clock);
-	if (access == ACCESS_BOTH)
-		ch->read_second = !ch->read_second;
-	if (access != ACCESS_BOTH || high)
+	ch->read_second = access == ACCESS_BOTH && !ch->read_second;
+	if (!ch->read_second)
 		ch->count_latched = 0;
 	return (u8)(high ? value >> 8 : value);
 }
 
-static u64 vpit_read(struct vdev *dev, u64 offset, unsigned size)
+static u8 read_port61(const struct vpit *pit, s64 clock)
 {
-	struct vpit *pit = dev->state;
-	s64 clock = pit_clock(pit, vm_now(dev->vm));
-	u64 value = 0;
+	u8 value = pit->regs.port61;
 
-	for (unsigned i = 0; i < size; i++, offset++) {
-		u8 byte = offset < 3 ? read_count(&pit->regs.channel[offset], clock) : 0xff;
-
-		value |= (u64)byte << 8 * i;
-	}
-	return value;
-}
-
-static void vpit_write(struct vdev *dev, u64 offset, unsigned size, u64 value)
-{
-	struct vpit *pit = dev->state;
-	s64 clock = pit_clock(pit, vm_now(dev->vm));
-
-	for (; size > 0; size--, offset++, value >>= 8) {
-		if (offset > 2) {
-			write_port43(dev, (u8)value, clock);
-			continue;
-		}
-		catch_up(&pit->regs.channel[offset], clock);
-		write_count(&pit->regs.channel[offset], (u8)value, clock);
-		if (offset == 0)
-			reprogrammed(dev, clock);
-	}
-}
-
-/* Linux reads this a thousand times in 10 ms to measure its TSC: keep it short. */
-static u64 port61_read(struct vdev *dev, u64 offset, unsigned size)
-{
-	struct vpit *pit = dev->state;
-	struct pit_channel *ch = &pit->regs.channel[2];
-	s64 clock = pit_clock(pit, vm_now(dev->vm));
-	u64 value = pit->regs.port61;
-
-	(void)offset, (void)size;
-	catch_up(ch, clock);
 	if ((u64)clock / REFRESH_CLOCKS & 1)
 		value |= P61_REFRESH;
-	if (pit_out(ch, clock))
+	if (pit_out(&pit->regs.channel[2], clock))
 		value |= P61_OUT2;
 	return value;
 }
@@ -469,22 +399,19 @@ static u64 port61_read(struct vdev *dev, u64 offset, unsigned size)
 static void gate_rise(struct pit_channel *ch, s64 clock)
 {
 	if (ch->mode == 0 || ch->mode == 4) {
-		if (ch->state == COUNT_HELD) {
-			/* A count written in this very clock is still to be loaded. */
-			ch->start = MAX(ch->start, clock - ch->held);
-			ch->state = COUNT_RUNNING;
-		}
-		return;
-	}
-	if (ch->pending) {
-		ch->count = ch->next;
-		ch->pending = 0;
-		ch->load_at = 0;
-	}
-	if (ch->count) {
+		if (ch->state != COUNT_HELD)
+			return;
+		/* A count written in this very clock is still to be loaded. */
+		ch->start = MAX(ch->start, clock - ch->held);
+	} else {
+		if (ch->next)
+			ch->count = ch->next;
+		ch->next = 0;
+		if (!ch->count)
+			return;
 		ch->start = clock + 1;
-		ch->state = COUNT_RUNNING;
 	}
+	ch->state = COUNT_RUNNING;
 }
 
 static void gate_fall(struct pit_channel *ch, s64 clock)
@@ -493,31 +420,50 @@ static void gate_fall(struct pit_channel *ch, s64 clock)
 		return;
 	ch->held = elapsed(ch, clock);
 	ch->state = COUNT_HELD;
-	if (ch->pending)
-		ch->load_at = CLOCK_NEVER;
+	ch->load_at = CLOCK_NEVER;
 }
 
-static void port61_write(struct vdev *dev, u64 offset, unsigned size, u64 value)
+static void write_port61(struct vpit *pit, u8 value, s64 clock)
 {
-	struct vpit *pit = dev->state;
 	struct pit_channel *ch = &pit->regs.channel[2];
-	s64 clock = pit_clock(pit, vm_now(dev->vm));
 	bool gate = value & P61_GATE2;
 
-	(void)offset, (void)size;
 	pit->regs.port61 = value & P61_WRITE;
-	if (gate == ch->gate)
-		return;
-	catch_up(ch, clock);
-	ch->gate = gate;
-	if (gate)
+	if (gate && !ch->gate)
 		gate_rise(ch, clock);
-	else
+	else if (!gate && ch->gate)
 		gate_fall(ch, clock);
+	ch->gate = gate;
 }
 
-static const struct bus_ops vpit_ops = {.read = vpit_read, .write = vpit_write};
-static const struct bus_ops port61_ops = {.read = port61_read, .write = port61_write};
+/* Linux reads port 61h a thousand times in 10 ms to measure its TSC: keep it short. */
+static u8 vpit_in(struct vdev *dev, u16 port)
+{
+	struct vpit *pit = dev->state;
+	s64 clock = catch_up(dev);
+
+	if (port == PORT_61)
+		return read_port61(pit, clock);
+	return port == PORT_CONTROL ? 0xff : read_count(&pit->regs.channel[port & 3], clock);
+}
+
+static void vpit_out(struct vdev *dev, u16 port, u8 value)
+{
+	struct vpit *pit = dev->state;
+	s64 clock = catch_up(dev);
+
+	if (port == PORT_61) {
+		write_port61(pit, value, clock);
+	} else if (port == PORT_CONTROL) {
+		write_port43(dev, value, clock);
+	} else {
+		write_count(&pit->regs.channel[port & 3], value, clock);
+		if ((port & 3) == 0)
+			reprogrammed(dev, clock);
+	}
+}
+
+static const struct bus_ops vpit_ops = {.in = vpit_in, .out = vpit_out};
 
 static void vpit_reset(struct vdev *dev)
 {
@@ -534,80 +480,63 @@ static void vpit_reset(struct vdev *dev)
 static int vpit_create(struct vdev *dev)
 {
 	struct vpit *pit = dev->state;
-	int err = bus_claim_ports(dev, 0x40, 4, &vpit_ops);
 
-	if (!err)
-		err = bus_claim_ports(dev, 0x61, 1, &port61_ops);
-	if (err)
-		return err;
 	pit->hz = vm_clock_hz(dev->vm);
 	vtimer_init(&pit->timer, dev->vm, vpit_tick, dev);
-	vpit_reset(dev);
 	return 0;
-}
-
-static size_t vpit_save(const struct vdev *dev, void *blob)
-{
-	const struct vpit *pit = dev->state;
-
-	memcpy(blob, &pit->regs, sizeof(pit->regs));
-	return sizeof(pit->regs);
 }
 
 static bool channel_valid(const struct pit_channel *ch)
 {
-	u32 least = is_periodic(ch) ? 2 : 1;
+	u32 least = is_periodic(ch) ? 2 : ch->state != COUNT_IDLE;
 	u8 mode = (u8)FIELD_GET(CONTROL_MODE, ch->control);
-	bool counts = ch->state == COUNT_RUNNING || ch->state == COUNT_HELD;
-	bool booleans = (ch->pending | ch->gate | ch->write_second | ch->read_second |
-			 ch->count_latched | ch->status_latched) <= 1;
 
-	if (!booleans || ch->mode != (mode > 5 ? mode - 4 : mode) ||
-	    ch->state >= COUNT_STATES || ch->control & CONTROL_SELECT ||
-	    !FIELD_GET(CONTROL_ACCESS, ch->control))
-		return false;
-	if (ch->start < -CLOCK_MAX || ch->start > CLOCK_MAX || ch->held < 0 ||
-	    ch->held > CLOCK_MAX)
-		return false;
-	if (ch->count > 65536 || (ch->count < least && (counts || ch->count)))
-		return false;
-	if (!ch->pending)
+	return (ch->gate | ch->write_second | ch->read_second | ch->count_latched |
+		ch->status_latched) <= 1 &&
+	       ch->mode == (mode > 5 ? mode - 4 : mode) && ch->state < COUNT_STATES &&
+	       !(ch->control & CONTROL_SELECT) && FIELD_GET(CONTROL_ACCESS, ch->control) &&
+	       ch->start >= -CLOCK_MAX && ch->start <= CLOCK_MAX &&
+	       ch->held >= 0 && ch->held <= CLOCK_MAX && ch->count <= 65536 &&
+	       (ch->count >= least || (ch->count == 0 && ch->state == COUNT_IDLE));
+}
+
+/* Only a mode that reloads has a count to come, for a moment that it can divide. */
+static bool next_valid(const struct pit_channel *ch)
+{
+	if (ch->next == 0)
 		return true;
-	/* Only a mode that reloads has a count pending, for a moment that it can divide. */
-	return ch->mode != 0 && ch->mode != 4 && ch->next >= least && ch->next <= 65536 &&
+	return ch->mode != 0 && ch->mode != 4 && ch->next >= 1u + is_periodic(ch) &&
+	       ch->next <= 65536 &&
 	       (ch->load_at == CLOCK_NEVER ||
 		(is_periodic(ch) && ch->state == COUNT_RUNNING && ch->load_at > ch->start &&
 		 ch->load_at <= CLOCK_MAX));
 }
 
-static int vpit_restore(struct vdev *dev, const void *blob, size_t size)
+static bool vpit_valid(const struct vdev *dev, const void *saved)
 {
-	struct vpit *pit = dev->state;
-	struct pit_regs regs;
-	bool gate2, valid;
+	const struct pit_regs *r = saved;
+	const struct pit_channel *ch = r->channel;
+	bool valid = r->line <= 1 && !(r->port61 & ~P61_WRITE);
 
-	if (size != sizeof(regs))
-		return -EINVAL;
-	memcpy(&regs, blob, sizeof(regs));
-	valid = regs.line <= 1 && !(regs.port61 & ~P61_WRITE) &&
-		(regs.edge == CLOCK_NEVER ||
-		 (regs.edge >= 0 && regs.edge <= CLOCK_MAX &&
-		  regs.channel[0].state == COUNT_RUNNING));
+	(void)dev;
 	for (unsigned i = 0; i < 3; i++)
-		valid = valid && channel_valid(&regs.channel[i]);
-	gate2 = regs.port61 & P61_GATE2;
-	if (!valid || !regs.channel[0].gate || !regs.channel[1].gate ||
-	    regs.channel[2].gate != gate2)
-		return -EINVAL;
-	pit->regs = regs;
-	vm_irq_line(dev->vm, 0, regs.line);
-	if (regs.edge == CLOCK_NEVER)
-		vtimer_cancel(&pit->timer);
-	else
-		vtimer_arm(&pit->timer, regs.deadline);
-	return 0;
+		valid = valid && channel_valid(&ch[i]) && next_valid(&ch[i]);
+	if (!valid || !ch[0].gate || !ch[1].gate || ch[2].gate != (r->port61 & P61_GATE2))
+		return false;
+	if (r->edge == CLOCK_NEVER)
+		return r->deadline == 0;
+	return ch[0].state == COUNT_RUNNING && r->deadline && r->edge >= 0 && r->edge <= CLOCK_MAX;
 }
 
-DEFINE_VDEV(vpit, .name = "8254", .state_size = sizeof(struct vpit), .create = vpit_create,
-	    .reset = vpit_reset, .save_size = sizeof(struct pit_regs), .save = vpit_save,
-	    .restore = vpit_restore);
+static void vpit_restored(struct vdev *dev)
+{
+	struct vpit *pit = dev->state;
+
+	vm_irq_line(dev->vm, 0, pit->regs.line);
+	vtimer_set(&pit->timer, pit->regs.deadline);
+}
+
+DEFINE_VDEV(vpit, .name = "8254", .state_size = sizeof(struct vpit),
+	    .save_size = sizeof(struct pit_regs), .ports = {{0x40, 4}, {PORT_61, 1}},
+	    .port_ops = &vpit_ops, .create = vpit_create, .reset = vpit_reset,
+	    .valid = vpit_valid, .restored = vpit_restored);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The PC's real-time clock and CMOS RAM: an MC146818 with 128 bytes at ports
- * 70h-71h, IRQ 8, and a bank of 128 bytes at 72h-73h. Sources: the data sheets
- * "MC146818A Real-Time Clock Plus RAM" and, for the century byte 32h and the
- * meaning of the divider bits with a 32.768 kHz crystal, DS12887; the memory
- * sizes at 15h-18h, 30h-31h, 34h-35h and 5Bh-5Dh as PC firmware uses them.
+ * 70h-71h, IRQ 8. Sources: the data sheets "MC146818A Real-Time Clock Plus RAM"
+ * and, for the century byte 32h and the meaning of the divider bits with a
+ * 32.768 kHz crystal, DS12887; the memory sizes at 15h-18h, 30h-31h, 34h-35h
+ * and 5Bh-5Dh as PC firmware uses them.
  *
  * Nothing runs: the time-of-day bytes are as of the second `done`, and an
  * access brings them up to date; a flag of register C is worked out from what
@@ -19,7 +19,6 @@
  * daylight saving is kept as a bit only; the calendar is Gregorian.
  */
 #include "arch/lib/bits.h"
-#include "arch/lib/errno.h"
 #include "arch/lib/string.h"
 #include "vmm/vdev.h"
 
@@ -27,6 +26,7 @@
 #define XTAL_HZ   32768
 #define UIP_RISE  8 /* clocks of the crystal before an update: 244 us */
 #define DAY       86400
+#define CYCLE     146097 /* days after which the Gregorian calendar repeats: 400 years */
 
 enum {
 	SECONDS, SECONDS_ALARM, MINUTES, MINUTES_ALARM, HOURS, HOURS_ALARM,
@@ -60,13 +60,13 @@ enum {
 
 /* What is saved. Register C in `ram` holds the flags up to `seen`. */
 struct rtc_regs {
-	u8 ram[256]; /* the second half is the extended bank */
+	u8 ram[128];
 	u64 base;     /* VM clock at which the divider chain stood at 0; may lie before the start */
 	u64 done;     /* seconds since base that the time of day contains */
 	u64 seen;     /* VM clock up to which the flags are worked out */
 	u64 deadline; /* of the timer, 0 for not armed */
-	u8 index, index_extended;
-	u8 reserved[6];
+	u8 index;
+	u8 reserved[7];
 };
 
 struct vrtc {
@@ -151,29 +151,12 @@ static int clamp(int value, int low, int high)
 	return value < low ? low : value > high ? high : value;
 }
 
-/* Days since 1970-01-01 of a Gregorian date; month 1 to 12. */
-static s64 days_of_date(int year, int month, int day)
+static int days_of_month(int year, int month)
 {
-	/* Years that begin in March put the leap day last. */
-	s64 y = month > 2 ? year : year - 1;
-	int m = month > 2 ? month - 3 : month + 9;
+	static const u8 days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+	bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
 
-	return y * 365 + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719468;
-}
-
-static void date_of_days(s64 days, int *year, int *month, int *day)
-{
-	int y = (int)((days + 719468) * 400 / 146097), left;
-
-	/* The estimate is at most one year late or early. */
-	y++;
-	while (days_of_date(y, 3, 1) > days)
-		y--;
-	left = (int)(days - days_of_date(y, 3, 1));
-	*month = (5 * left + 2) / 153;
-	*day = left - (153 * *month + 2) / 5 + 1;
-	*month += *month < 10 ? 3 : -9;
-	*year = *month > 2 ? y : y + 1;
+	return days[month - 1] + (month == 2 && leap);
 }
 
 static int second_of_day(const struct vrtc *rtc)
@@ -185,42 +168,40 @@ static int second_of_day(const struct vrtc *rtc)
 	       clamp(decode(rtc, ram[SECONDS]), 0, 59);
 }
 
-static void put_time(struct vrtc *rtc, int second)
-{
-	rtc->regs.ram[SECONDS] = encode(rtc, (unsigned)second % 60);
-	rtc->regs.ram[MINUTES] = encode(rtc, (unsigned)second / 60 % 60);
-	rtc->regs.ram[HOURS] = encode_hour(rtc, (unsigned)second / 3600);
-}
-
-static void put_date(struct vrtc *rtc, s64 days)
+static void count_days(struct vrtc *rtc, u64 days)
 {
 	u8 *ram = rtc->regs.ram;
-	int year, month, day;
+	int year = clamp(decode(rtc, ram[CENTURY]), 0, 99) * 100;
+	int month = clamp(decode(rtc, ram[MONTH]), 1, 12);
+	int day = clamp(decode(rtc, ram[MONTHDAY]), 1, 31);
+	int weekday = clamp(decode(rtc, ram[WEEKDAY]), 1, 7);
 
-	date_of_days(days, &year, &month, &day);
+	year += clamp(decode(rtc, ram[YEAR]), 0, 99) + (int)(days / CYCLE % 25) * 400;
+	for (u64 left = days % CYCLE; left > 0; left--) {
+		if (++day <= days_of_month(year, month))
+			continue;
+		day = 1;
+		month = month % 12 + 1;
+		year += month == 1;
+	}
+	/* The weekday is a counter of its own, right or wrong as it was set. */
+	ram[WEEKDAY] = encode(rtc, (unsigned)((weekday - 1 + days) % 7 + 1));
 	ram[MONTHDAY] = encode(rtc, (unsigned)day);
 	ram[MONTH] = encode(rtc, (unsigned)month);
 	ram[YEAR] = encode(rtc, (unsigned)year % 100);
 	ram[CENTURY] = encode(rtc, (unsigned)year / 100 % 100);
 }
 
-/* Moves the time of day on by whole seconds. */
+/* Moves the time of day on. */
 static void count_seconds(struct vrtc *rtc, u64 seconds)
 {
-	u8 *ram = rtc->regs.ram;
-	u64 second = (u64)second_of_day(rtc) + seconds, days = second / DAY;
-	int year, month, day, weekday;
+	u64 count = (u64)second_of_day(rtc) + seconds;
 
-	put_time(rtc, (int)(second % DAY));
-	if (days == 0)
-		return;
-	/* The weekday is a counter of its own, right or wrong as it was set. */
-	weekday = clamp(decode(rtc, ram[WEEKDAY]), 1, 7);
-	ram[WEEKDAY] = encode(rtc, (unsigned)((weekday - 1 + days) % 7 + 1));
-	year = clamp(decode(rtc, ram[CENTURY]), 0, 99) * 100 + clamp(decode(rtc, ram[YEAR]), 0, 99);
-	month = clamp(decode(rtc, ram[MONTH]), 1, 12);
-	day = clamp(decode(rtc, ram[MONTHDAY]), 1, 31);
-	put_date(rtc, days_of_date(year, month, day) + (s64)days);
+	rtc->regs.ram[SECONDS] = encode(rtc, (unsigned)(count % 60));
+	rtc->regs.ram[MINUTES] = encode(rtc, (unsigned)(count / 60 % 60));
+	rtc->regs.ram[HOURS] = encode_hour(rtc, (unsigned)(count / 3600 % 24));
+	if (count >= DAY)
+		count_days(rtc, count / DAY);
 }
 
 /* One alarm byte: a number, ALARM_ANY or ALARM_NEVER. */
@@ -235,41 +216,30 @@ static int alarm_part(const struct vrtc *rtc, unsigned reg, int limit)
 	return value >= 0 && value < limit ? value : ALARM_NEVER;
 }
 
-/* The first value from `from` below limit that matches, -1 for none. */
-static int first_match(int alarm, int from, int limit)
+static bool part_matches(int alarm, int value)
 {
-	if (alarm != ALARM_ANY)
-		return alarm >= from ? alarm : -1;
-	return from < limit ? from : -1;
+	return alarm == ALARM_ANY || alarm == value;
 }
 
 /* Seconds from the time of day to the next alarm, 1 to a day; 0 for never. */
 static u64 seconds_to_alarm(const struct vrtc *rtc)
 {
 	int h = alarm_part(rtc, HOURS_ALARM, 24), m = alarm_part(rtc, MINUTES_ALARM, 60);
-	int s = alarm_part(rtc, SECONDS_ALARM, 60), now = second_of_day(rtc), at = -1;
-	int hour = now / 3600, minute = now / 60 % 60, found;
-	int h0 = MAX(h, 0), m0 = MAX(m, 0), s0 = MAX(s, 0);
+	int s = alarm_part(rtc, SECONDS_ALARM, 60), now = second_of_day(rtc), at = now + 1;
 
 	if (h == ALARM_NEVER || m == ALARM_NEVER || s == ALARM_NEVER)
 		return 0;
-	/* Later in this minute, this hour, this day; else the first of the next day. */
-	if (first_match(h, hour, hour + 1) == hour) {
-		if (first_match(m, minute, minute + 1) == minute) {
-			found = first_match(s, now % 60 + 1, 60);
-			if (found >= 0)
-				at = hour * 3600 + minute * 60 + found;
-		}
-		found = first_match(m, minute + 1, 60);
-		if (at < 0 && found >= 0)
-			at = hour * 3600 + found * 60 + s0;
+	/* To the next hour, minute or second until it matches: at most 24 + 60 + 60 steps. */
+	for (;;) {
+		if (!part_matches(h, at / 3600 % 24))
+			at += 3600 - at % 3600;
+		else if (!part_matches(m, at / 60 % 60))
+			at += 60 - at % 60;
+		else if (!part_matches(s, at % 60))
+			at++;
+		else
+			return (u64)(at - now);
 	}
-	found = first_match(h, hour + 1, 24);
-	if (at < 0 && found >= 0)
-		at = found * 3600 + m0 * 60 + s0;
-	if (at < 0)
-		at = DAY + h0 * 3600 + m0 * 60 + s0;
-	return (u64)(at - now);
 }
 
 /* Brings flags and time of day up to `now`. */
@@ -313,10 +283,7 @@ static void update_irq(struct vdev *dev)
 			at = MIN(at, r->base + (r->done + alarm) * rtc->hz);
 	}
 	r->deadline = at == ~0ull ? 0 : at;
-	if (r->deadline)
-		vtimer_arm(&rtc->timer, r->deadline);
-	else
-		vtimer_cancel(&rtc->timer);
+	vtimer_set(&rtc->timer, r->deadline);
 }
 
 static void vrtc_event(void *arg)
@@ -402,58 +369,22 @@ static void write_ram(struct vdev *dev, u8 value)
 }
 
 /* Port 70h takes the index and reads as nothing; bit 7 masks NMI, of which there is none. */
-static u8 read_byte(struct vdev *dev, u64 offset)
+static u8 vrtc_in(struct vdev *dev, u16 port)
 {
-	struct vrtc *rtc = dev->state;
-
-	switch (offset) {
-	case 1:
-		return read_ram(dev);
-	case 2:
-		return rtc->regs.index_extended;
-	case 3:
-		return rtc->regs.ram[128 + rtc->regs.index_extended];
-	default:
-		return 0xff;
-	}
+	return port & 1 ? read_ram(dev) : 0xff;
 }
 
-static void write_byte(struct vdev *dev, u64 offset, u8 value)
+static void vrtc_out(struct vdev *dev, u16 port, u8 value)
 {
 	struct vrtc *rtc = dev->state;
 
-	switch (offset) {
-	case 0:
-		rtc->regs.index = value & 127;
-		break;
-	case 1:
+	if (port & 1)
 		write_ram(dev, value);
-		break;
-	case 2:
-		rtc->regs.index_extended = value & 127;
-		break;
-	default:
-		rtc->regs.ram[128 + rtc->regs.index_extended] = value;
-		break;
-	}
+	else
+		rtc->regs.index = value & 127;
 }
 
-static u64 vrtc_read(struct vdev *dev, u64 offset, unsigned size)
-{
-	u64 value = 0;
-
-	for (unsigned i = 0; i < size; i++)
-		value |= (u64)read_byte(dev, offset + i) << 8 * i;
-	return value;
-}
-
-static void vrtc_write(struct vdev *dev, u64 offset, unsigned size, u64 value)
-{
-	for (unsigned i = 0; i < size; i++)
-		write_byte(dev, offset + i, (u8)(value >> 8 * i));
-}
-
-static const struct bus_ops vrtc_ops = {.read = vrtc_read, .write = vrtc_write};
+static const struct bus_ops vrtc_ops = {.in = vrtc_in, .out = vrtc_out};
 
 /* RESET# leaves time, calendar and RAM; it clears the enables and the flags. */
 static void vrtc_reset(struct vdev *dev)
@@ -490,62 +421,46 @@ static void fill_ram(struct vrtc *rtc, const struct vm *vm)
 static int vrtc_create(struct vdev *dev)
 {
 	struct vrtc *rtc = dev->state;
-	u64 epoch = vm_boot_epoch(dev->vm);
-	int err = bus_claim_ports(dev, 0x70, 4, &vrtc_ops);
+	u8 *ram = rtc->regs.ram;
 
-	if (err)
-		return err;
 	rtc->hz = vm_clock_hz(dev->vm);
 	vtimer_init(&rtc->timer, dev->vm, vrtc_event, dev);
 	fill_ram(rtc, dev->vm);
-	rtc->regs.ram[REG_A] = FIELD_PREP(A_DV, A_DV_RUN) | 6;
-	rtc->regs.ram[REG_B] = B_24H;
-	rtc->regs.ram[REG_D] = D_VRT;
-	put_time(rtc, (int)(epoch % DAY));
-	put_date(rtc, (s64)(epoch / DAY));
-	rtc->regs.ram[WEEKDAY] = encode(rtc, (unsigned)((epoch / DAY + 4) % 7 + 1));
-	vrtc_reset(dev);
+	ram[REG_A] = FIELD_PREP(A_DV, A_DV_RUN) | 6;
+	ram[REG_B] = B_24H;
+	ram[REG_D] = D_VRT;
+	/* Thursday, 1970-01-01, and on from there. */
+	ram[WEEKDAY] = 5;
+	ram[MONTHDAY] = 1;
+	ram[MONTH] = 1;
+	ram[YEAR] = 0x70;
+	ram[CENTURY] = 0x19;
+	count_seconds(rtc, vm_boot_epoch(dev->vm));
 	return 0;
 }
 
-static size_t vrtc_save(const struct vdev *dev, void *blob)
+static bool vrtc_valid(const struct vdev *dev, const void *saved)
 {
-	const struct vrtc *rtc = dev->state;
+	const struct rtc_regs *r = saved;
+	u64 now = vm_now(dev->vm), hz = vm_clock_hz(dev->vm);
+	u8 c = r->ram[REG_C], raised = c & r->ram[REG_B] & C_FLAGS;
 
-	memcpy(blob, &rtc->regs, sizeof(rtc->regs));
-	return sizeof(rtc->regs);
+	if (r->index > 127 || (r->ram[REG_A] & A_UIP) || r->ram[REG_D] != D_VRT ||
+	    (c & ~(C_IRQF | C_FLAGS)) || ((c & C_IRQF) && (!raised || r->deadline)))
+		return false;
+	/* The clock of the VM, restored before its devices, bounds all moments. */
+	return r->seen <= now && (s64)(now - r->base) >= 0 && r->done <= (now - r->base) / hz;
 }
 
-static int vrtc_restore(struct vdev *dev, const void *blob, size_t size)
+static void vrtc_restored(struct vdev *dev)
 {
 	struct vrtc *rtc = dev->state;
-	struct rtc_regs regs;
-	u64 now = vm_now(dev->vm);
-	bool irq;
-	u8 c;
 
-	if (size != sizeof(regs))
-		return -EINVAL;
-	memcpy(&regs, blob, sizeof(regs));
-	c = regs.ram[REG_C];
-	irq = c & C_IRQF;
-	if (regs.index > 127 || regs.index_extended > 127 || (regs.ram[REG_A] & A_UIP) ||
-	    regs.ram[REG_D] != D_VRT || (c & ~(C_IRQF | C_FLAGS)) ||
-	    (irq && (!(c & regs.ram[REG_B] & C_FLAGS) || regs.deadline)))
-		return -EINVAL;
-	/* The clock of the VM, restored before its devices, bounds all moments. */
-	if (regs.seen > now || (s64)(now - regs.base) < 0 ||
-	    regs.done > (now - regs.base) / rtc->hz)
-		return -EINVAL;
-	rtc->regs = regs;
-	vm_irq_line(dev->vm, RTC_LINE, irq);
-	if (regs.deadline)
-		vtimer_arm(&rtc->timer, regs.deadline);
-	else
-		vtimer_cancel(&rtc->timer);
-	return 0;
+	vm_irq_line(dev->vm, RTC_LINE, rtc->regs.ram[REG_C] & C_IRQF);
+	vtimer_set(&rtc->timer, rtc->regs.deadline);
 }
 
-DEFINE_VDEV(vrtc, .name = "rtc", .state_size = sizeof(struct vrtc), .create = vrtc_create,
-	    .reset = vrtc_reset, .save_size = sizeof(struct rtc_regs), .save = vrtc_save,
-	    .restore = vrtc_restore);
+DEFINE_VDEV(vrtc, .name = "rtc", .state_size = sizeof(struct vrtc),
+	    .save_size = sizeof(struct rtc_regs), .ports = {{0x70, 2}}, .port_ops = &vrtc_ops,
+	    .create = vrtc_create, .reset = vrtc_reset, .valid = vrtc_valid,
+	    .restored = vrtc_restored);

@@ -11,12 +11,12 @@
  * cannot occur. The modem inputs are those of a connected terminal.
  */
 #include "arch/lib/bits.h"
-#include "arch/lib/errno.h"
 #include "arch/lib/string.h"
 #include "vmm/console.h"
 #include "vmm/vdev.h"
 
-enum { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCR, REG_COUNT };
+/* Registers by port; with LCR_DLAB the first two are the divisor's bytes. */
+enum { DATA, IER, FCR, LCR, MCR, LSR, MSR, SCR, REGS, IIR = FCR };
 
 #define IER_RX	   BIT(0) /* received data available, character timeout */
 #define IER_THRE   BIT(1)
@@ -68,78 +68,63 @@ enum { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_S
 #define FIFO_DEPTH	16
 
 struct fifo {
-	u8 data[FIFO_DEPTH];
-	u8 head, count;
+	u8 data[FIFO_DEPTH]; /* the oldest first */
+	u8 count;
 };
 
-/* Bytes only, so that it is its own saved form. */
+/* What is saved. */
 struct regs {
-	u8 ier, lcr, mcr, fcr, scr, dll, dlm;
-	u8 msr;
-	u8 overrun;	    /* LSR_OE or 0 */
-	u8 thre_pending;    /* the THRE interrupt has not been seen yet */
+	u64 deadline;	/* of the character timeout, 0 for none */
+	u8 reg[REGS];	/* all but DATA and LSR */
+	u8 divisor[2];
+	u8 overrun;	/* LSR_OE or 0 */
+	u8 thre_pending; /* the THRE interrupt has not been seen yet */
 	u8 timeout_pending;
-	u8 timer_armed;
 	struct fifo rx, tx;
+	u8 reserved;
 };
 
 struct uart {
 	struct regs r;
-	bool line; /* what vm_irq_line was told last */
 	struct vtimer timeout;
-	struct vdev *dev;
 };
-
-struct saved {
-	struct regs r;
-	u8 deadline[8];
-};
-
-static void fifo_clear(struct fifo *f)
-{
-	memset(f, 0, sizeof(*f));
-}
-
-static void fifo_push(struct fifo *f, u8 byte)
-{
-	f->data[(f->head + f->count) % FIFO_DEPTH] = byte;
-	f->count++;
-}
 
 static u8 fifo_pop(struct fifo *f)
 {
-	u8 byte = f->data[f->head];
+	u8 byte = f->data[0];
 
-	f->head = (f->head + 1) % FIFO_DEPTH;
 	f->count--;
+	memmove(f->data, f->data + 1, f->count);
 	return byte;
 }
 
 /* How many bytes each direction holds: without FIFOs, one holding register. */
 static unsigned capacity(const struct regs *r)
 {
-	return r->fcr & FCR_ENABLE ? FIFO_DEPTH : 1;
+	return r->reg[FCR] & FCR_ENABLE ? FIFO_DEPTH : 1;
 }
 
 static unsigned trigger_level(const struct regs *r)
 {
 	static const u8 levels[] = {1, 4, 8, 14};
 
-	return r->fcr & FCR_ENABLE ? levels[FIELD_GET(FCR_TRIGGER, r->fcr)] : 1;
+	return r->reg[FCR] & FCR_ENABLE ? levels[FIELD_GET(FCR_TRIGGER, r->reg[FCR])] : 1;
 }
 
 /* The highest pending and enabled interrupt, in the data sheet's order. */
 static u8 interrupt_id(const struct regs *r)
 {
-	if ((r->ier & IER_LINE) && r->overrun)
+	u8 ier = r->reg[IER];
+
+	if ((ier & IER_LINE) && r->overrun)
 		return IIR_LINE;
-	if ((r->ier & IER_RX) && r->timeout_pending)
+	if ((ier & IER_RX) && r->timeout_pending)
 		return IIR_TIMEOUT;
-	if ((r->ier & IER_RX) && r->rx.count >= trigger_level(r))
+	if ((ier & IER_RX) && r->rx.count >= trigger_level(r))
 		return IIR_RX;
-	if ((r->ier & IER_THRE) && r->thre_pending)
+	if ((ier & IER_THRE) && r->thre_pending)
 		return IIR_THRE;
-	if ((r->ier & IER_MODEM) && (r->msr & MSR_DELTA))
+	if ((ier & IER_MODEM) && (r->reg[MSR] & MSR_DELTA))
 		return IIR_MODEM;
 	return IIR_NONE;
 }
@@ -148,245 +133,215 @@ static u8 interrupt_id(const struct regs *r)
  * On a PC, OUT2 opens the gate between INTR and the interrupt line; loopback
  * forces the pin inactive.
  */
-static void update_line(struct uart *u)
+static void update_line(struct vdev *dev)
 {
-	bool gate = (u->r.mcr & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2;
-	bool line = gate && interrupt_id(&u->r) != IIR_NONE;
+	const struct uart *u = dev->state;
+	bool gate = (u->r.reg[MCR] & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2;
 
-	if (line == u->line)
-		return;
-	u->line = line;
-	vm_irq_line(u->dev->vm, u->dev->args.irq, line);
+	vm_irq_line(dev->vm, dev->args.irq, gate && interrupt_id(&u->r) != IIR_NONE);
 }
 
 /* Four character times; a divisor of 0 counts as 1. */
-static u64 timeout_ticks(const struct uart *u)
+static u64 timeout_ticks(const struct regs *r, u64 hz)
 {
-	const struct regs *r = &u->r;
-	u64 divisor = r->dlm << 8 | r->dll;
-	u64 bits = 1 + 5 + FIELD_GET(LCR_WORD, r->lcr) + !!(r->lcr & LCR_PARITY) +
-		   (r->lcr & LCR_STOP ? 2 : 1);
+	u64 divisor = r->divisor[1] << 8 | r->divisor[0];
+	u8 lcr = r->reg[LCR];
+	u64 bits = 1 + 5 + FIELD_GET(LCR_WORD, lcr) + !!(lcr & LCR_PARITY) +
+		   (lcr & LCR_STOP ? 2 : 1);
 
-	return TIMEOUT_CHARS * bits * 16 * MAX(divisor, 1ull) * vm_clock_hz(u->dev->vm) / CLOCK_HZ;
+	return TIMEOUT_CHARS * bits * 16 * MAX(divisor, 1ull) * hz / CLOCK_HZ;
 }
 
 /* A byte came in or was read: the time counts anew while any is in the FIFO. */
-static void restart_timeout(struct uart *u)
+static void restart_timeout(struct vdev *dev)
 {
-	if ((u->r.fcr & FCR_ENABLE) && u->r.rx.count > 0)
-		vtimer_arm(&u->timeout, vm_now(u->dev->vm) + timeout_ticks(u));
-	else
-		vtimer_cancel(&u->timeout);
+	struct uart *u = dev->state;
+	struct regs *r = &u->r;
+
+	r->deadline = 0;
+	if ((r->reg[FCR] & FCR_ENABLE) && r->rx.count > 0)
+		r->deadline = vm_now(dev->vm) + timeout_ticks(r, vm_clock_hz(dev->vm));
+	vtimer_set(&u->timeout, r->deadline);
 }
 
 static void timeout_fired(void *arg)
 {
-	struct uart *u = arg;
+	struct vdev *dev = arg;
+	struct uart *u = dev->state;
 
+	u->r.deadline = 0;
 	u->r.timeout_pending = 1;
-	update_line(u);
+	update_line(dev);
 }
 
 /* Takes input from the console as far as there is room; loopback cuts the line. */
-static void fill_rx(struct uart *u)
+static void fill_rx(struct vdev *dev)
 {
-	bool any = false;
+	struct uart *u = dev->state;
+	struct fifo *rx = &u->r.rx;
+	u8 before = rx->count;
 	int byte;
 
-	if (u->r.mcr & MCR_LOOP)
-		return;
-	while (u->r.rx.count < capacity(&u->r)) {
-		byte = console_get(u->dev->vm, u->dev->args.index);
+	while (!(u->r.reg[MCR] & MCR_LOOP) && rx->count < capacity(&u->r)) {
+		byte = console_get(dev->vm, dev->args.index);
 		if (byte < 0)
 			break;
-		fifo_push(&u->r.rx, (u8)byte);
-		any = true;
+		rx->data[rx->count++] = (u8)byte;
 	}
-	if (any)
-		restart_timeout(u);
-	update_line(u);
+	if (rx->count != before)
+		restart_timeout(dev);
+	update_line(dev);
 }
 
 /*
  * A byte by loopback. An overrun keeps the FIFO and loses the new byte, but
  * without FIFOs the old one is lost.
  */
-static void receive(struct uart *u, u8 byte)
+static void receive(struct vdev *dev, u8 byte)
 {
+	struct uart *u = dev->state;
 	struct regs *r = &u->r;
 
 	if (r->rx.count < capacity(r)) {
-		fifo_push(&r->rx, byte);
+		r->rx.data[r->rx.count++] = byte;
 	} else {
 		r->overrun = LSR_OE;
-		if (!(r->fcr & FCR_ENABLE))
-			r->rx.data[r->rx.head] = byte;
+		if (!(r->reg[FCR] & FCR_ENABLE))
+			r->rx.data[0] = byte;
 	}
-	restart_timeout(u);
+	restart_timeout(dev);
 }
 
 /* Sends what the transmitter holds; when it gets empty, THRE asks for more. */
-static void transmit(struct uart *u)
+static void transmit(struct vdev *dev)
 {
+	struct uart *u = dev->state;
 	struct regs *r = &u->r;
 
 	if (r->tx.count == 0)
 		return;
 	while (r->tx.count > 0) {
-		u8 byte = r->tx.data[r->tx.head];
-
-		if (r->mcr & MCR_LOOP)
-			receive(u, byte);
-		else if (!console_put(u->dev->vm, u->dev->args.index, byte))
+		if (r->reg[MCR] & MCR_LOOP)
+			receive(dev, r->tx.data[0]);
+		else if (!console_put(dev->vm, dev->args.index, r->tx.data[0]))
 			break;
 		fifo_pop(&r->tx);
 	}
 	if (r->tx.count == 0)
 		r->thre_pending = 1;
-	update_line(u);
+	update_line(dev);
 }
 
-static void tx_ready(struct vdev *dev)
-{
-	transmit(dev->state);
-}
-
-static void rx_ready(struct vdev *dev)
-{
-	fill_rx(dev->state);
-}
-
-static const struct console_port_ops port_ops = {.tx_ready = tx_ready, .rx_ready = rx_ready};
+static const struct console_port_ops port_ops = {.tx_ready = transmit, .rx_ready = fill_rx};
 
 /* --- registers --------------------------------------------------------- */
 
-static u8 read_rbr(struct uart *u)
+static u8 read_rbr(struct vdev *dev)
 {
-	struct regs *r = &u->r;
-	u8 byte = 0;
+	struct uart *u = dev->state;
+	u8 byte = u->r.rx.count > 0 ? fifo_pop(&u->r.rx) : 0;
 
-	if (r->rx.count > 0)
-		byte = fifo_pop(&r->rx);
-	r->timeout_pending = 0;
-	restart_timeout(u);
-	update_line(u);
-	fill_rx(u);
+	u->r.timeout_pending = 0;
+	restart_timeout(dev);
+	update_line(dev);
+	fill_rx(dev);
 	return byte;
 }
 
-static u8 read_iir(struct uart *u)
+static u8 read_iir(struct regs *r)
 {
-	u8 id = interrupt_id(&u->r);
+	u8 id = interrupt_id(r);
 
-	if (id == IIR_THRE) {
-		u->r.thre_pending = 0;
-		update_line(u);
-	}
-	return id | (u->r.fcr & FCR_ENABLE ? IIR_FIFO : 0);
+	if (id == IIR_THRE)
+		r->thre_pending = 0;
+	return id | (r->reg[FCR] & FCR_ENABLE ? IIR_FIFO : 0);
 }
 
-static u8 read_lsr(struct uart *u)
+static u8 read_lsr(struct regs *r)
 {
-	u8 lsr = u->r.overrun;
+	u8 lsr = r->overrun;
 
-	if (u->r.rx.count > 0)
-		lsr |= LSR_DR;
-	if (u->r.tx.count == 0)
-		lsr |= LSR_THRE | LSR_TEMT;
-	u->r.overrun = 0;
-	update_line(u);
+	lsr |= r->rx.count > 0 ? LSR_DR : 0;
+	lsr |= r->tx.count == 0 ? LSR_THRE | LSR_TEMT : 0;
+	r->overrun = 0;
 	return lsr;
 }
 
-static u8 read_msr(struct uart *u)
-{
-	u8 msr = u->r.msr;
-
-	u->r.msr &= (u8)~MSR_DELTA;
-	update_line(u);
-	return msr;
-}
-
-static u64 uart_read(struct vdev *dev, u64 offset, unsigned size)
+static u8 uart_in(struct vdev *dev, u16 port)
 {
 	struct uart *u = dev->state;
-	bool dlab = u->r.lcr & LCR_DLAB;
+	struct regs *r = &u->r;
+	unsigned n = (port - dev->args.port) % REGS;
+	u8 value = r->reg[n];
 
-	(void)size;
-	switch (offset) {
-	case REG_DATA:
-		return dlab ? u->r.dll : read_rbr(u);
-	case REG_IER:
-		return dlab ? u->r.dlm : u->r.ier;
-	case REG_IIR_FCR:
-		return read_iir(u);
-	case REG_LCR:
-		return u->r.lcr;
-	case REG_MCR:
-		return u->r.mcr;
-	case REG_LSR:
-		return read_lsr(u);
-	case REG_MSR:
-		return read_msr(u);
-	default:
-		return u->r.scr;
+	if ((r->reg[LCR] & LCR_DLAB) && n < 2)
+		return r->divisor[n];
+	switch (n) {
+	case DATA:
+		return read_rbr(dev);
+	case IIR:
+		value = read_iir(r);
+		break;
+	case LSR:
+		value = read_lsr(r);
+		break;
+	case MSR:
+		r->reg[MSR] &= (u8)~MSR_DELTA;
+		break;
+	default: /* as written */
+		return value;
 	}
+	update_line(dev);
+	return value;
 }
 
 /*
  * The line falls while the byte is in the register, so that an edge-triggered
  * controller sees the next THRE interrupt.
  */
-static void write_thr(struct uart *u, u8 value)
+static void write_thr(struct vdev *dev, u8 value)
 {
+	struct uart *u = dev->state;
 	struct regs *r = &u->r;
 
 	r->thre_pending = 0;
-	update_line(u);
+	update_line(dev);
 	if (r->tx.count < capacity(r))
-		fifo_push(&r->tx, value);
-	else if (!(r->fcr & FCR_ENABLE))
-		r->tx.data[r->tx.head] = value;
-	transmit(u);
+		r->tx.data[r->tx.count++] = value;
+	else if (!(r->reg[FCR] & FCR_ENABLE))
+		r->tx.data[0] = value;
+	transmit(dev);
 }
 
 /* Enabling the THRE interrupt with an empty transmitter raises it at once. */
-static void write_ier(struct uart *u, u8 value)
+static void write_ier(struct regs *r, u8 value)
 {
-	u8 old = u->r.ier;
-
-	u->r.ier = value & IER_VALID;
-	if ((u->r.ier & ~old & IER_THRE) && u->r.tx.count == 0)
-		u->r.thre_pending = 1;
-	update_line(u);
-}
-
-static void clear_rx(struct uart *u)
-{
-	fifo_clear(&u->r.rx);
-	u->r.timeout_pending = 0;
-	vtimer_cancel(&u->timeout);
-}
-
-static void clear_tx(struct uart *u)
-{
-	if (u->r.tx.count > 0)
-		u->r.thre_pending = 1;
-	fifo_clear(&u->r.tx);
+	if ((value & ~r->reg[IER] & IER_THRE) && r->tx.count == 0)
+		r->thre_pending = 1;
+	r->reg[IER] = value & IER_VALID;
 }
 
 /* A change of the enable bit clears both FIFOs; without it no other bit counts. */
-static void write_fcr(struct uart *u, u8 value)
+static void write_fcr(struct vdev *dev, u8 value)
 {
-	bool toggled = (value ^ u->r.fcr) & FCR_ENABLE;
+	struct uart *u = dev->state;
+	struct regs *r = &u->r;
+	bool toggled = (value ^ r->reg[FCR]) & FCR_ENABLE;
 
-	u->r.fcr = value & FCR_ENABLE ? value & FCR_STORED : 0;
-	if (toggled || (value & (FCR_ENABLE | FCR_RX_RESET)) == (FCR_ENABLE | FCR_RX_RESET))
-		clear_rx(u);
-	if (toggled || (value & (FCR_ENABLE | FCR_TX_RESET)) == (FCR_ENABLE | FCR_TX_RESET))
-		clear_tx(u);
-	update_line(u);
-	fill_rx(u);
+	if (!(value & FCR_ENABLE))
+		value = 0;
+	r->reg[FCR] = value & FCR_STORED;
+	if (toggled || (value & FCR_RX_RESET)) {
+		r->rx.count = 0;
+		r->timeout_pending = 0;
+		restart_timeout(dev);
+	}
+	if (toggled || (value & FCR_TX_RESET)) {
+		r->thre_pending |= r->tx.count > 0;
+		r->tx.count = 0;
+	}
+	update_line(dev);
+	fill_rx(dev);
 }
 
 static u8 modem_inputs(u8 mcr)
@@ -397,60 +352,53 @@ static u8 modem_inputs(u8 mcr)
 	       (mcr & MCR_OUT1 ? MSR_RI : 0) | (mcr & MCR_OUT2 ? MSR_DCD : 0);
 }
 
-static void write_mcr(struct uart *u, u8 value)
-{
-	struct regs *r = &u->r;
-	u8 inputs, changed;
-
-	r->mcr = value & MCR_VALID;
-	inputs = modem_inputs(r->mcr);
-	changed = (inputs ^ r->msr) >> 4;
-	if (inputs & MSR_RI)
-		changed &= (u8)~MSR_TERI; /* only the trailing edge of RI counts */
-	r->msr = inputs | (r->msr & MSR_DELTA) | changed;
-	update_line(u);
-	transmit(u);
-	fill_rx(u);
-}
-
-static void uart_write(struct vdev *dev, u64 offset, unsigned size, u64 value)
+static void write_mcr(struct vdev *dev, u8 value)
 {
 	struct uart *u = dev->state;
-	bool dlab = u->r.lcr & LCR_DLAB;
-	u8 byte = (u8)value;
+	u8 *reg = u->r.reg, inputs = modem_inputs(value), changed = (inputs ^ reg[MSR]) >> 4;
 
-	(void)size;
-	switch (offset) {
-	case REG_DATA:
-		if (dlab)
-			u->r.dll = byte;
-		else
-			write_thr(u, byte);
+	if (inputs & MSR_RI)
+		changed &= (u8)~MSR_TERI; /* only the trailing edge of RI counts */
+	reg[MCR] = value & MCR_VALID;
+	reg[MSR] = inputs | (reg[MSR] & MSR_DELTA) | changed;
+	update_line(dev);
+	transmit(dev);
+	fill_rx(dev);
+}
+
+static void uart_out(struct vdev *dev, u16 port, u8 value)
+{
+	struct uart *u = dev->state;
+	unsigned n = (port - dev->args.port) % REGS;
+
+	if ((u->r.reg[LCR] & LCR_DLAB) && n < 2) {
+		u->r.divisor[n] = value;
+		return;
+	}
+	switch (n) {
+	case DATA:
+		write_thr(dev, value);
 		break;
-	case REG_IER:
-		if (dlab)
-			u->r.dlm = byte;
-		else
-			write_ier(u, byte);
+	case IER:
+		write_ier(&u->r, value);
+		update_line(dev);
 		break;
-	case REG_IIR_FCR:
-		write_fcr(u, byte);
+	case FCR:
+		write_fcr(dev, value);
 		break;
-	case REG_LCR:
-		u->r.lcr = byte;
+	case MCR:
+		write_mcr(dev, value);
 		break;
-	case REG_MCR:
-		write_mcr(u, byte);
-		break;
-	case REG_SCR:
-		u->r.scr = byte;
+	case LCR:
+	case SCR:
+		u->r.reg[n] = value;
 		break;
 	default: /* LSR and MSR: writes are for the factory's tests */
 		break;
 	}
 }
 
-static const struct bus_ops uart_ops = {.read = uart_read, .write = uart_write, .max_size = 1};
+static const struct bus_ops uart_ops = {.in = uart_in, .out = uart_out};
 
 /* --- life ------------------------------------------------------------- */
 
@@ -458,77 +406,52 @@ static const struct bus_ops uart_ops = {.read = uart_read, .write = uart_write, 
 static void uart_reset(struct vdev *dev)
 {
 	struct uart *u = dev->state;
-	u8 scr = u->r.scr, dll = u->r.dll, dlm = u->r.dlm;
+	u8 scr = u->r.reg[SCR];
 
-	vtimer_cancel(&u->timeout);
-	memset(&u->r, 0, sizeof(u->r));
-	u->r.scr = scr;
-	u->r.dll = dll;
-	u->r.dlm = dlm;
-	u->r.msr = modem_inputs(0);
-	fill_rx(u); /* lowers the line, too */
+	memset(u->r.reg, 0, sizeof(u->r.reg));
+	u->r.reg[SCR] = scr;
+	u->r.reg[MSR] = modem_inputs(0);
+	u->r.overrun = 0;
+	u->r.thre_pending = 0;
+	u->r.timeout_pending = 0;
+	u->r.rx.count = 0;
+	u->r.tx.count = 0;
+	restart_timeout(dev);
+	fill_rx(dev); /* lowers the line, too */
 }
 
 static int uart_create(struct vdev *dev)
 {
 	struct uart *u = dev->state;
-	int err = bus_claim_ports(dev, dev->args.port, REG_COUNT, &uart_ops);
 
-	if (err)
-		return err;
-	u->dev = dev;
-	u->r.dll = POWER_ON_DLL;
-	vtimer_init(&u->timeout, dev->vm, timeout_fired, u);
+	u->r.divisor[0] = POWER_ON_DLL;
+	vtimer_init(&u->timeout, dev->vm, timeout_fired, dev);
 	console_attach(dev->vm, dev->args.index, dev, &port_ops);
-	uart_reset(dev);
 	return 0;
 }
 
-static size_t uart_save(const struct vdev *dev, void *blob)
+static bool uart_valid(const struct vdev *dev, const void *saved)
 {
-	const struct uart *u = dev->state;
-	struct saved *s = blob;
-	u64 deadline = u->timeout.armed ? u->timeout.deadline : 0;
+	const struct regs *r = saved;
+	const u8 *reg = r->reg;
 
-	s->r = u->r;
-	s->r.timer_armed = u->timeout.armed;
-	memcpy(s->deadline, &deadline, sizeof(deadline));
-	return sizeof(*s);
+	(void)dev;
+	return !(reg[IER] & ~IER_VALID) && !(reg[MCR] & ~MCR_VALID) && !(reg[FCR] & ~FCR_STORED) &&
+	       ((reg[FCR] & FCR_ENABLE) || reg[FCR] == 0) && !(r->overrun & ~LSR_OE) &&
+	       (reg[MSR] & ~MSR_DELTA) == modem_inputs(reg[MCR]) &&
+	       (r->thre_pending | r->timeout_pending) <= 1 &&
+	       r->rx.count <= capacity(r) && r->tx.count <= capacity(r);
 }
 
-static bool fifo_valid(const struct fifo *f, unsigned depth)
-{
-	return f->head < FIFO_DEPTH && f->count <= depth;
-}
-
-static bool regs_valid(const struct regs *r)
-{
-	return !(r->ier & ~IER_VALID) && !(r->mcr & ~MCR_VALID) && !(r->fcr & ~FCR_STORED) &&
-	       ((r->fcr & FCR_ENABLE) || r->fcr == 0) && !(r->overrun & ~LSR_OE) &&
-	       (r->msr & ~MSR_DELTA) == modem_inputs(r->mcr) && r->thre_pending <= 1 &&
-	       r->timeout_pending <= 1 && r->timer_armed <= 1 &&
-	       fifo_valid(&r->rx, capacity(r)) && fifo_valid(&r->tx, capacity(r));
-}
-
-static int uart_restore(struct vdev *dev, const void *blob, size_t size)
+static void uart_restored(struct vdev *dev)
 {
 	struct uart *u = dev->state;
-	const struct saved *s = blob;
-	u64 deadline;
 
-	if (size != sizeof(*s) || !regs_valid(&s->r))
-		return -EINVAL;
-	memcpy(&deadline, s->deadline, sizeof(deadline));
-	if (!s->r.timer_armed && deadline)
-		return -EINVAL;
-	vtimer_cancel(&u->timeout);
-	u->r = s->r;
-	if (u->r.timer_armed)
-		vtimer_arm(&u->timeout, deadline);
-	update_line(u);
-	return 0;
+	vtimer_set(&u->timeout, u->r.deadline);
+	update_line(dev);
 }
 
-DEFINE_VDEV(vuart_type, .name = "16550", .state_size = sizeof(struct uart),
-	    .create = uart_create, .reset = uart_reset,
-	    .save_size = sizeof(struct saved), .save = uart_save, .restore = uart_restore);
+DEFINE_VDEV(vuart, .name = "16550", .state_size = sizeof(struct uart),
+	    .save_size = sizeof(struct regs), .ports = {{0, REGS}}, .port_ops = &uart_ops,
+	    .create = uart_create, .reset = uart_reset, .valid = uart_valid,
+	    .restored = uart_restored);

@@ -68,63 +68,60 @@ static const struct bus_range *find(const struct bus *bus, u64 addr, u64 last, b
 	while (i-- > 0) {
 		const struct bus_range *r = &bus->range[i];
 
-		if (r->ops->exact) {
-			if (!part && r->first == addr && r->last == last)
-				return r;
-		} else {
-			bool narrow = r->ops->max_size && last - addr >= r->ops->max_size;
-
-			return last <= r->last && !narrow ? r : NULL;
-		}
+		if (!r->ops->exact)
+			return last <= r->last && (last == addr || !r->ops->in) ? r : NULL;
+		if (!part && r->first == addr && r->last == last)
+			return r;
 	}
 	return NULL;
 }
 
-/* Whether [addr, addr+size) is an access that a device may see in one piece. */
-static bool whole(const struct bus *bus, u64 addr, unsigned size)
+/* What a read gives; for a write, 0. */
+static u64 range_access(const struct bus_range *r, u64 addr, unsigned size, const u64 *write)
 {
-	return (size == 1 || size == 2 || size == 4 || size == 8) && addr <= bus->top &&
-	       size - 1 <= bus->top - addr;
+	u64 offset = addr - r->first;
+
+	if (write && r->ops->out)
+		r->ops->out(r->dev, (u16)addr, (u8)*write);
+	else if (write)
+		r->ops->write(r->dev, offset, size, *write & size_mask(size));
+	else if (r->ops->in)
+		return r->ops->in(r->dev, (u16)addr);
+	else
+		return r->ops->read(r->dev, offset, size) & size_mask(size);
+	return 0;
 }
 
-static u64 read_range(const struct bus_range *r, u64 addr, unsigned size)
+/* A read, or a write where `write` is not NULL. Whole where one range takes it, else by bytes. */
+static u64 transfer(const struct bus *bus, u64 addr, unsigned size, const u64 *write,
+		    bool *claimed)
 {
-	return r->ops->read(r->dev, addr - r->first, size) & size_mask(size);
-}
-
-static u64 read_bytes(const struct bus *bus, u64 addr, unsigned size, bool *claimed)
-{
+	bool whole = (size == 1 || size == 2 || size == 4 || size == 8) && addr <= bus->top &&
+		     size - 1 <= bus->top - addr;
+	const struct bus_range *r = whole ? find(bus, addr, addr + size - 1, false) : NULL;
 	u64 value = 0;
 
+	*claimed = r;
+	if (r)
+		return range_access(r, addr, size, write);
 	for (unsigned i = 0; i < size && i < 8; i++) {
-		const struct bus_range *r = NULL;
-		u64 byte = 0xff;
+		u64 byte = write ? *write >> (8 * i) : 0;
 
+		r = NULL;
 		if (addr <= bus->top && i <= bus->top - addr)
 			r = find(bus, addr + i, addr + i, true);
-		if (r) {
-			byte = read_range(r, addr + i, 1);
-			*claimed = true;
-		}
+		byte = r ? range_access(r, addr + i, 1, write ? &byte : NULL) : 0xff;
 		value |= byte << (8 * i);
+		*claimed |= r != NULL;
 	}
 	return value;
 }
 
 u64 bus_read(const struct bus *bus, u64 addr, unsigned size, bool *claimed)
 {
-	const struct bus_range *r = NULL;
-	bool any = false;
-	u64 value;
+	bool any;
+	u64 value = transfer(bus, addr, size, NULL, &any);
 
-	if (whole(bus, addr, size))
-		r = find(bus, addr, addr + size - 1, false);
-	if (r) {
-		value = read_range(r, addr, size);
-		any = true;
-	} else {
-		value = read_bytes(bus, addr, size, &any);
-	}
 	if (claimed)
 		*claimed = any;
 	return value;
@@ -132,23 +129,8 @@ u64 bus_read(const struct bus *bus, u64 addr, unsigned size, bool *claimed)
 
 bool bus_write(const struct bus *bus, u64 addr, unsigned size, u64 value)
 {
-	const struct bus_range *r = NULL;
-	bool any = false;
+	bool any;
 
-	if (whole(bus, addr, size))
-		r = find(bus, addr, addr + size - 1, false);
-	if (r) {
-		r->ops->write(r->dev, addr - r->first, size, value & size_mask(size));
-		return true;
-	}
-	for (unsigned i = 0; i < size && i < 8; i++) {
-		if (addr > bus->top || i > bus->top - addr)
-			break;
-		r = find(bus, addr + i, addr + i, true);
-		if (r) {
-			r->ops->write(r->dev, addr + i - r->first, 1, (value >> (8 * i)) & 0xff);
-			any = true;
-		}
-	}
+	transfer(bus, addr, size, &value, &any);
 	return any;
 }

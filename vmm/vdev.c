@@ -49,7 +49,7 @@ int vdev_create(struct vm *vm, const char *name, struct vdev_args args)
 		end = &(*end)->next;
 	*end = dev;
 	vm_device_lock(vm);
-	error = type->create(dev);
+	error = vdev_init(dev);
 	vm_device_unlock(vm);
 	return error;
 }
@@ -58,7 +58,7 @@ void vdev_reset_all(struct vm *vm)
 {
 	vm_device_lock(vm);
 	for (struct vdev *dev = vm->devices; dev; dev = dev->next)
-		dev->type->reset(dev);
+		vdev_reset(dev);
 	vm_device_unlock(vm);
 }
 

@@ -30,23 +30,34 @@ struct vdev {
 	void *state;	   /* type->state_size bytes, zeroed before create */
 };
 
+struct vdev_ports {
+	u16 first; /* added to the instance's args.port */
+	u16 count; /* 0 ends the list */
+};
+
 /*
- * A device type. save writes at most save_size bytes that do not depend on
- * host addresses or host time; restore is its inverse and returns 0, or
- * -EINVAL for a blob that no save can have made, the device then unchanged.
- * Timers are saved as their deadline in the VM's clock.
+ * A device type. What is saved of an instance are the first save_size bytes of
+ * its state, at most VDEV_SAVE_MAX: values that do not depend on host addresses
+ * or host time, timers as their deadline in the VM's clock, and no padding.
+ * Members that are not given do nothing.
  */
 struct vdev_type {
 	const char *name;
-	size_t state_size;
-	/* Claims ports and lines, sets power-on state. Negative errno fails the VM. */
+	size_t state_size, save_size;
+	/* Claimed before create, all with the same ops. */
+	struct vdev_ports ports[3];
+	const struct bus_ops *port_ops;
+	/* Claims what else it needs, sets power-on state; reset follows. An errno fails the VM. */
 	int (*create)(struct vdev *dev);
-	/* The chip's reset, as the machine's RESET# line gives it. */
+	/* As the machine's RESET# line resets the chip. Not given: clears what is saved. */
 	void (*reset)(struct vdev *dev);
-	size_t save_size;
-	size_t (*save)(const struct vdev *dev, void *blob);
-	int (*restore)(struct vdev *dev, const void *blob, size_t size);
+	/* Whether a save can have made this: save_size bytes, aligned as the state. */
+	bool (*valid)(const struct vdev *dev, const void *saved);
+	/* After saved bytes came back into the state: drives lines, arms timers. */
+	void (*restored)(struct vdev *dev);
 };
+
+#define VDEV_SAVE_MAX 1024
 
 #define DEFINE_VDEV(ident, ...)                                                                   \
 	static const struct vdev_type ident = {__VA_ARGS__};                                      \
@@ -63,12 +74,16 @@ struct bus_ops {
 	u64 (*read)(struct vdev *dev, u64 offset, unsigned size);
 	void (*write)(struct vdev *dev, u64 offset, unsigned size, u64 value);
 	/*
+	 * An 8-bit device at ports gives these two instead, which take the port's
+	 * number; wider accesses come as bytes, lowest port first.
+	 */
+	u8 (*in)(struct vdev *dev, u16 port);
+	void (*out)(struct vdev *dev, u16 port, u8 value);
+	/*
 	 * Only an access of exactly this range matches, never a part of a wider
 	 * one; such a range may lie inside another (CF9h within CF8h-CFBh).
 	 */
 	bool exact;
-	/* The widest access that the device takes; wider ones come as bytes. 0: any. */
-	unsigned max_size;
 };
 
 /*
@@ -96,8 +111,8 @@ struct vtimer {
 	void (*fn)(void *arg);
 	void *arg;
 	struct vm *vm;
-	u64 key;			     /* vtimer.c's own: deadline in host TSC */
-	struct vtimer *child, *sibling, *prev; /* vtimer.c's own: heap links */
+	u64 key;	      /* vtimer.c's own: deadline in host TSC */
+	struct vtimer *next;  /* vtimer.c's own: the queue's list */
 };
 
 /* Prepares a zeroed timer; before any other call on it. */
@@ -105,6 +120,14 @@ void vtimer_init(struct vtimer *timer, struct vm *vm, void (*fn)(void *arg), voi
 /* Arms, or arms anew, for a deadline; one in the past fires at once. */
 void vtimer_arm(struct vtimer *timer, u64 deadline);
 void vtimer_cancel(struct vtimer *timer);
+/* Arms for a deadline, or cancels for 0, as devices keep theirs in what they save. */
+static inline void vtimer_set(struct vtimer *timer, u64 deadline)
+{
+	if (deadline)
+		vtimer_arm(timer, deadline);
+	else
+		vtimer_cancel(timer);
+}
 
 /*
  * Drives an interrupt line 0 to 15 of the PC's ISA bus. Level semantics: an

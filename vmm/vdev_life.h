@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The VM's side of its devices: making them by type name, resetting and
- * freeing them. Devices themselves need only vmm/vdev.h.
+ * The VM's side of its devices: making them by type name, resetting, saving,
+ * restoring and freeing them. Devices themselves need only vmm/vdev.h. The
+ * calls for one device are made with the VM's device lock held.
  */
 #ifndef VMM_VDEV_LIFE_H
 #define VMM_VDEV_LIFE_H
@@ -14,5 +15,16 @@ int vdev_create(struct vm *vm, const char *type, struct vdev_args args);
 void vdev_reset_all(struct vm *vm);
 /* Frees them; their timers are disarmed. */
 void vdev_destroy_all(struct vm *vm);
+
+/* Claims the ports of a device in zeroed memory, creates and resets it; a negative errno. */
+int vdev_init(struct vdev *dev);
+void vdev_reset(struct vdev *dev);
+/* Writes type->save_size bytes and returns that number. */
+size_t vdev_save(const struct vdev *dev, void *blob);
+/*
+ * The inverse of vdev_save, at the same clock of the VM. 0, or -EINVAL for a
+ * blob that no save can have made, the device then unchanged.
+ */
+int vdev_restore(struct vdev *dev, const void *blob, size_t size);
 
 #endif

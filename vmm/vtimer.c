@@ -1,87 +1,29 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Device timers: an intrusive pairing heap for each pCPU, ordered by host TSC.
- * A timer's `child` is the first of its children, `sibling` the next child of
- * the same parent, `prev` the one before it, or the parent for a first child.
- * Melding is two compares and a few stores, which is what a guest that arms a
- * one-shot timer at each tick wants; nothing is allocated and nothing recurses.
+ * Device timers: a list for each pCPU, sorted by host TSC. A VM has one timer
+ * for each of its few timer chips, and the one that a guest arms at each tick
+ * mostly goes to the front, so the walk is short; nothing is allocated.
  */
 #include "vmm/vtimer.h"
 
-/* Joins two heaps without siblings; either may be NULL. */
-static struct vtimer *heap_meld(struct vtimer *a, struct vtimer *b)
+/* Behind those of the same deadline. */
+static void list_insert(struct vtimer_queue *queue, struct vtimer *timer)
 {
-	struct vtimer *top = a, *sub = b;
+	struct vtimer **link = &queue->first;
 
-	if (!a || !b)
-		return a ? a : b;
-	if (b->key < a->key) {
-		top = b;
-		sub = a;
-	}
-	sub->prev = top;
-	sub->sibling = top->child;
-	if (top->child)
-		top->child->prev = sub;
-	top->child = sub;
-	top->sibling = NULL;
-	top->prev = NULL;
-	return top;
+	while (*link && (*link)->key <= timer->key)
+		link = &(*link)->next;
+	timer->next = *link;
+	*link = timer;
 }
 
-/* Makes one heap of a list of siblings: pairs from the left, then all from the right. */
-static struct vtimer *heap_meld_siblings(struct vtimer *list)
+static void list_remove(struct vtimer_queue *queue, struct vtimer *timer)
 {
-	struct vtimer *pairs = NULL, *heap = NULL;
+	struct vtimer **link = &queue->first;
 
-	while (list) {
-		struct vtimer *a = list, *b = a->sibling;
-
-		list = b ? b->sibling : NULL;
-		a->sibling = NULL;
-		a->prev = NULL;
-		if (b) {
-			b->sibling = NULL;
-			b->prev = NULL;
-		}
-		a = heap_meld(a, b);
-		a->sibling = pairs;
-		pairs = a;
-	}
-	while (pairs) {
-		struct vtimer *next = pairs->sibling;
-
-		pairs->sibling = NULL;
-		heap = heap_meld(heap, pairs);
-		pairs = next;
-	}
-	return heap;
-}
-
-static struct vtimer *heap_insert(struct vtimer *root, struct vtimer *timer)
-{
-	timer->child = NULL;
-	timer->sibling = NULL;
-	timer->prev = NULL;
-	return heap_meld(root, timer);
-}
-
-static struct vtimer *heap_remove(struct vtimer *root, struct vtimer *timer)
-{
-	struct vtimer *children = heap_meld_siblings(timer->child);
-
-	if (timer == root)
-		root = NULL;
-	else if (timer->prev->child == timer)
-		timer->prev->child = timer->sibling;
-	else
-		timer->prev->sibling = timer->sibling;
-	if (timer->sibling)
-		timer->sibling->prev = timer->prev;
-	timer->child = NULL;
-	timer->sibling = NULL;
-	timer->prev = NULL;
-	return heap_meld(root, children);
+	while (*link != timer)
+		link = &(*link)->next;
+	*link = timer->next;
 }
 
 void vtimer_init(struct vtimer *timer, struct vm *vm, void (*fn)(void *arg), void *arg)
@@ -100,12 +42,12 @@ void vtimer_arm(struct vtimer *timer, u64 deadline)
 
 	spin_lock(&queue->lock);
 	if (timer->armed)
-		queue->root = heap_remove(queue->root, timer);
+		list_remove(queue, timer);
 	timer->deadline = deadline;
 	timer->key = key;
 	timer->armed = true;
-	earlier = !queue->root || key < queue->root->key;
-	queue->root = heap_insert(queue->root, timer);
+	earlier = !queue->first || key < queue->first->key;
+	list_insert(queue, timer);
 	spin_unlock(&queue->lock);
 	if (earlier && queue->earlier)
 		queue->earlier(queue);
@@ -119,7 +61,7 @@ void vtimer_cancel(struct vtimer *timer)
 		return;
 	queue = vm_timer_queue(timer->vm);
 	spin_lock(&queue->lock);
-	queue->root = heap_remove(queue->root, timer);
+	list_remove(queue, timer);
 	timer->armed = false;
 	spin_unlock(&queue->lock);
 }
@@ -129,11 +71,11 @@ u64 vtimer_next(struct vtimer_queue *queue)
 	u64 key = VTIMER_NEVER;
 
 	/* Before each entry, mostly with nothing armed: look before locking. */
-	if (!__atomic_load_n(&queue->root, __ATOMIC_RELAXED))
+	if (!__atomic_load_n(&queue->first, __ATOMIC_RELAXED))
 		return key;
 	spin_lock(&queue->lock);
-	if (queue->root)
-		key = queue->root->key;
+	if (queue->first)
+		key = queue->first->key;
 	spin_unlock(&queue->lock);
 	return key;
 }
@@ -144,8 +86,8 @@ static struct vm *queue_due(struct vtimer_queue *queue, u64 now_tsc)
 	struct vm *vm = NULL;
 
 	spin_lock(&queue->lock);
-	if (queue->root && queue->root->key <= now_tsc)
-		vm = queue->root->vm;
+	if (queue->first && queue->first->key <= now_tsc)
+		vm = queue->first->vm;
 	spin_unlock(&queue->lock);
 	return vm;
 }
@@ -156,9 +98,9 @@ static struct vtimer *queue_take(struct vtimer_queue *queue, const struct vm *vm
 	struct vtimer *timer;
 
 	spin_lock(&queue->lock);
-	timer = queue->root;
+	timer = queue->first;
 	if (timer && timer->vm == vm && timer->key <= now_tsc) {
-		queue->root = heap_remove(timer, timer);
+		queue->first = timer->next;
 		timer->armed = false;
 	} else {
 		timer = NULL;
@@ -195,37 +137,28 @@ unsigned vtimer_run(struct vtimer_queue *queue, u64 now_tsc, unsigned max)
 
 void vtimer_requeue_vm(struct vm *vm, struct vtimer_queue *from, struct vtimer_queue *to)
 {
-	struct vtimer *todo, *keep = NULL, *move = NULL;
+	struct vtimer *move = NULL, **link = &from->first;
 
 	spin_lock(&from->lock);
-	todo = from->root;
-	while (todo) {
-		struct vtimer *timer = todo, *last = timer->child;
+	while (*link) {
+		struct vtimer *timer = *link;
 
-		/* The children go in front of what is left to do: no recursion. */
-		todo = timer->sibling;
-		if (last) {
-			while (last->sibling)
-				last = last->sibling;
-			last->sibling = todo;
-			todo = timer->child;
+		if (timer->vm != vm) {
+			link = &timer->next;
+			continue;
 		}
-		if (timer->vm == vm) {
-			timer->sibling = move;
-			move = timer;
-		} else {
-			keep = heap_insert(keep, timer);
-		}
+		*link = timer->next;
+		timer->next = move;
+		move = timer;
 	}
-	from->root = keep;
 	spin_unlock(&from->lock);
 
 	spin_lock(&to->lock);
 	while (move) {
-		struct vtimer *next = move->sibling;
+		struct vtimer *next = move->next;
 
 		move->key = vm_clock_to_tsc(vm, move->deadline);
-		to->root = heap_insert(to->root, move);
+		list_insert(to, move);
 		move = next;
 	}
 	spin_unlock(&to->lock);

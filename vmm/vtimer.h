@@ -20,8 +20,8 @@
 #define VTIMER_NEVER (~0ull)
 
 struct vtimer_queue {
-	struct spinlock lock; /* guards the heap: root, and the links and keys of its timers */
-	struct vtimer *root;
+	struct spinlock lock; /* guards the list: first, and the links and keys of its timers */
+	struct vtimer *first;
 	/*
 	 * Where not NULL, called after the earliest deadline has become earlier,
 	 * so that the owner of the queue, possibly another pCPU, programs its
@@ -61,7 +61,8 @@ unsigned vtimer_run(struct vtimer_queue *queue, u64 now_tsc, unsigned max);
  * Moves all armed timers of `vm` from one queue to another, which may be the
  * same, with keys computed anew. Called after vm_timer_queue and
  * vm_clock_to_tsc have taken on their new answers, with the VM's vCPUs stopped
- * or its device lock held. Work is linear in the timers of `from`.
+ * or its device lock held. Work grows with the timers
+ * of `from`, and with those of the VM times those of `to`.
  */
 void vtimer_requeue_vm(struct vm *vm, struct vtimer_queue *from, struct vtimer_queue *to);
 

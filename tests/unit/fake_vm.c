@@ -65,7 +65,7 @@ int fake_vm_try_device(struct vm *vm, const char *name, struct vdev_args args, s
 {
 	const struct vdev_type *type = find_type(name);
 	struct vdev *dev;
-	int err = 0;
+	int err;
 
 	*out = NULL;
 	if (!type)
@@ -80,8 +80,7 @@ int fake_vm_try_device(struct vm *vm, const char *name, struct vdev_args args, s
 	/* Listed even when create fails: claims of it may stay behind in the bus. */
 	dev->next = vm->devices;
 	vm->devices = dev;
-	if (type->create)
-		err = type->create(dev);
+	err = vdev_init(dev);
 	if (!err)
 		*out = dev;
 	return err;
@@ -178,9 +177,9 @@ void vtimer_cancel(struct vtimer *timer)
 	if (!timer->armed)
 		return;
 	while (*link != timer)
-		link = &(*link)->sibling;
-	*link = timer->sibling;
-	timer->sibling = NULL;
+		link = &(*link)->next;
+	*link = timer->next;
+	timer->next = NULL;
 	timer->armed = false;
 }
 
@@ -192,8 +191,8 @@ void vtimer_arm(struct vtimer *timer, u64 deadline)
 	timer->deadline = deadline;
 	timer->armed = true;
 	while (*link && (*link)->deadline <= deadline)
-		link = &(*link)->sibling;
-	timer->sibling = *link;
+		link = &(*link)->next;
+	timer->next = *link;
 	*link = timer;
 }
 
@@ -359,8 +358,8 @@ static u8 *save(const struct vdev *dev, size_t *size)
 	assert_non_null(blob);
 	blob = realloc(blob, dev->type->save_size ? dev->type->save_size : 1);
 	assert_non_null(blob);
-	*size = dev->type->save(dev, blob);
-	assert_true(*size <= dev->type->save_size);
+	*size = vdev_save(dev, blob);
+	assert_int_equal(*size, dev->type->save_size);
 	return blob;
 }
 
@@ -387,15 +386,15 @@ void fake_vm_check_save(struct vm *vm, struct vdev *dev)
 	other->ram_below_4g = vm->ram_below_4g;
 	other->ram_above_4g = vm->ram_above_4g;
 	copy = fake_vm_create_device(other, dev->type->name, dev->args);
-	assert_int_equal(copy->type->restore(copy, blob, size), 0);
+	assert_int_equal(vdev_restore(copy, blob, size), 0);
 	assert_saves_as(copy, blob, size);
 
 	longer = calloc(1, size + 1);
 	assert_non_null(longer);
 	memcpy(longer, blob, size);
-	assert_int_equal(dev->type->restore(dev, longer, size + 1), -EINVAL);
+	assert_int_equal(vdev_restore(dev, longer, size + 1), -EINVAL);
 	if (size > 0)
-		assert_int_equal(dev->type->restore(dev, longer, size - 1), -EINVAL);
+		assert_int_equal(vdev_restore(dev, longer, size - 1), -EINVAL);
 	assert_saves_as(dev, blob, size);
 
 	free(longer);
@@ -419,8 +418,6 @@ static void storm_restore(struct vm *vm, u64 *seed)
 		size_t size;
 		u8 *blob, *before;
 
-		if (!dev->type->restore)
-			continue;
 		blob = save(dev, &size);
 		before = malloc(size + 1);
 		assert_non_null(before);
@@ -430,7 +427,7 @@ static void storm_restore(struct vm *vm, u64 *seed)
 
 			blob[(r >> 8) % size] ^= (u8)(1u << (r & 7));
 		}
-		if (dev->type->restore(dev, blob, size) == 0)
+		if (vdev_restore(dev, blob, size) == 0)
 			assert_saves_as(dev, blob, size);
 		else
 			assert_saves_as(dev, before, size);
@@ -456,7 +453,7 @@ static void storm_disturb(struct vm *vm, u64 *seed)
 	case 2:
 		if ((r >> 8) % 16 == 0) {
 			for (struct vdev *dev = vm->devices; dev; dev = dev->next)
-				dev->type->reset(dev);
+				vdev_reset(dev);
 		}
 		break;
 	case 3:

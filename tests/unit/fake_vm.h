@@ -5,7 +5,7 @@
  * look at. Ports and MMIO go through the real vmm/bus.c. The clock stands
  * still until the test moves it.
  *
- * Link: tests/unit/fake_vm.c vmm/bus.c and the devices under test.
+ * Link: tests/unit/fake_vm.c vmm/bus.c vmm/vdev_life.c and the devices under test.
  */
 #ifndef TESTS_UNIT_FAKE_VM_H
 #define TESTS_UNIT_FAKE_VM_H
@@ -13,6 +13,7 @@
 #include "vmm/bus.h"
 #include "vmm/console.h"
 #include "vmm/vdev.h"
+#include "vmm/vdev_life.h"
 
 #define FAKE_LINES    16
 #define FAKE_CONSOLES 4

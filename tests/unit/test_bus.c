@@ -46,8 +46,23 @@ static void probe_write(struct vdev *dev, u64 offset, unsigned size, u64 value)
 	p->value = value;
 }
 
+static u8 probe_in(struct vdev *dev, u16 port)
+{
+	struct probe *p = dev->state;
+
+	p->calls++;
+	p->offset = port;
+	p->size = 1;
+	return (u8)(port + 1);
+}
+
+static void probe_out(struct vdev *dev, u16 port, u8 value)
+{
+	probe_write(dev, port, 1, value);
+}
+
 static const struct bus_ops plain_ops = {.read = probe_read, .write = probe_write};
-static const struct bus_ops byte_ops = {.read = probe_read, .write = probe_write, .max_size = 1};
+static const struct bus_ops byte_ops = {.in = probe_in, .out = probe_out};
 static const struct bus_ops exact_ops = {.read = probe_read, .write = probe_write, .exact = true};
 
 static struct probe pa, pb;
@@ -129,12 +144,12 @@ static void wide_access_to_narrow_device(void **state)
 	assert_int_equal(bus_claim(&bus, 0x20, 4, &a, &byte_ops), 0);
 	assert_true(bus_write(&bus, 0x20, 2, 0x3412));
 	assert_int_equal(pa.calls, 2);
-	assert_int_equal(pa.offset, 1);
+	assert_int_equal(pa.offset, 0x21); /* the port's number */
 	assert_int_equal(pa.size, 1);
 	assert_int_equal(pa.value, 0x34);
-	assert_int_equal(bus_read(&bus, 0x20, 4, NULL), 0x03020100);
+	assert_int_equal(bus_read(&bus, 0x20, 4, NULL), 0x24232221);
 	assert_int_equal(pa.calls, 6);
-	assert_int_equal(bus_read(&bus, 0x23, 1, NULL), 0x03);
+	assert_int_equal(bus_read(&bus, 0x23, 1, NULL), 0x24);
 	assert_int_equal(pa.calls, 7);
 }
 

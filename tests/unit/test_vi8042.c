@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* SOURCES: drivers/vi8042.c vmm/bus.c tests/unit/fake_vm.c */
+/* SOURCES: drivers/vi8042.c vmm/bus.c vmm/vdev_life.c tests/unit/fake_vm.c */
 /*
  * The keyboard controller against IBM's AT reference: commands and answers,
  * the ways to reset the machine, interrupt 1; and that a search for keyboard
@@ -60,7 +60,7 @@ static int setup(void **state)
 {
 	(void)state;
 	vm = fake_vm_create();
-	kbc = fake_vm_create_device(vm, "i8042", (struct vdev_args){.port = 0x60, .irq = 1});
+	kbc = fake_vm_create_device(vm, "i8042", (struct vdev_args){.irq = 1});
 	return 0;
 }
 
@@ -82,7 +82,7 @@ static void idle_status_is_zero(void **state)
 	command(0x60);
 	send(0x45);
 	ask(0xaa);
-	kbc->type->reset(kbc);
+	vdev_reset(kbc);
 	assert_int_equal(status(), 0x00);
 	assert_int_equal(ask(0x20), 0x00);
 }
@@ -211,7 +211,7 @@ static void interrupt_1(void **state)
 	/* A reset lowers it. */
 	command(0xaa);
 	assert_true(vm->level[1]);
-	kbc->type->reset(kbc);
+	vdev_reset(kbc);
 	assert_false(vm->level[1]);
 }
 
@@ -274,10 +274,10 @@ static void restore_brings_back_the_line(void **state)
 	command(0x60);
 	send(0x01);
 	command(0xaa);
-	size = kbc->type->save(kbc, blob);
-	kbc->type->reset(kbc);
+	size = vdev_save(kbc, blob);
+	vdev_reset(kbc);
 	assert_false(vm->level[1]);
-	assert_int_equal(kbc->type->restore(kbc, blob, size), 0);
+	assert_int_equal(vdev_restore(kbc, blob, size), 0);
 	assert_true(vm->level[1]);
 	assert_int_equal(data(), 0x55);
 }
@@ -298,7 +298,7 @@ static void impossible_blobs_are_refused(void **state)
 		u8 blob[35] = {0};
 
 		blob[cases[i].at] = cases[i].value;
-		assert_int_equal(kbc->type->restore(kbc, blob, sizeof(blob)), cases[i].result);
+		assert_int_equal(vdev_restore(kbc, blob, sizeof(blob)), cases[i].result);
 		if (cases[i].result == 0)
 			fake_vm_check_save(vm, kbc);
 	}

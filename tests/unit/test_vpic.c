@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* SOURCES: drivers/vpic.c tests/unit/fake_vm.c vmm/bus.c */
+/* SOURCES: drivers/vpic.c tests/unit/fake_vm.c vmm/bus.c vmm/vdev_life.c */
 /*
  * The 8259A pair: what the data sheet says of initialisation, priorities,
  * EOI and rotation, masks, poll, spurious interrupts, edge and level inputs,
@@ -108,7 +108,7 @@ static void reset_state(void **state)
 	assert_int_equal(in(0x21), 0);
 	pulse(3);
 	assert_true(vm->extint_pending);
-	dev->type->reset(dev);
+	vdev_reset(dev);
 	assert_false(vm->extint_pending);
 	assert_int_equal(irr(0x20), 0);
 	pulse(3);
@@ -487,13 +487,13 @@ static void saves_and_refuses(void **state)
 	raise_line(9);
 	out(0x20, 0x0c);
 	fake_vm_check_save(vm, dev);
-	size = dev->type->save(dev, blob);
+	size = vdev_save(dev, blob);
 	memcpy(bad, blob, size);
 	bad[0] ^= 4; /* the master's IR2 is not what the slave's INT is */
-	assert_int_equal(dev->type->restore(dev, bad, size), -EINVAL);
+	assert_int_equal(vdev_restore(dev, bad, size), -EINVAL);
 	/* What was saved goes on as it would have. */
 	lower(9);
-	assert_int_equal(dev->type->restore(dev, blob, size), 0);
+	assert_int_equal(vdev_restore(dev, blob, size), 0);
 	assert_true(vm->extint_pending);
 	assert_int_equal(in(0x20), 0x82); /* the poll was still to come */
 }

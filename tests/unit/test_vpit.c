@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* SOURCES: drivers/vpit.c tests/unit/fake_vm.c vmm/bus.c */
+/* SOURCES: drivers/vpit.c tests/unit/fake_vm.c vmm/bus.c vmm/vdev_life.c */
 /*
  * The 8254 and port 61h: each mode's counts, OUT and gate as the data sheet
  * draws them, access and latches, interrupts of channel 0 on time, late and
@@ -118,7 +118,7 @@ static void reset_state(void **state)
 	gate2(true);
 	program(2, 0, 1);
 	clocks(10);
-	dev->type->reset(dev);
+	vdev_reset(dev);
 	assert_false(vm->level[0]);
 	assert_null(vm->timers);
 	assert_int_equal(status_of(0), 0x70);
@@ -737,19 +737,19 @@ static void saves(void **state)
 	out(0x43, 0xce);
 	fake_vm_check_save(vm, dev);
 	/* What was saved goes on as it would have. */
-	size = dev->type->save(dev, blob);
+	size = vdev_save(dev, blob);
 	clocks(20000);
 	edges = vm->edges[0];
 	vm->now -= 20000 * vm->hz / HZ;
-	assert_int_equal(dev->type->restore(dev, blob, size), 0);
+	assert_int_equal(vdev_restore(dev, blob, size), 0);
 	clocks(20000);
 	assert_int_equal(vm->edges[0] - edges, 1);
 	/* A state without a tick to come cancels the timer. */
 	program(0, 0, 10);
 	clocks(20);
-	size = dev->type->save(dev, blob);
+	size = vdev_save(dev, blob);
 	program(0, 2, 100);
-	assert_int_equal(dev->type->restore(dev, blob, size), 0);
+	assert_int_equal(vdev_restore(dev, blob, size), 0);
 	assert_null(vm->timers);
 	assert_true(vm->level[0]);
 }
@@ -767,11 +767,11 @@ static void restores_only_what_can_be(void **state)
 	clocks(10);
 	out(0x42, 5);
 	out(0x42, 0);
-	size = dev->type->save(dev, blob);
+	size = vdev_save(dev, blob);
 	for (size_t i = 0; i < size; i++) {
 		memcpy(bad, blob, size);
 		bad[i] ^= 0x80;
-		if (dev->type->restore(dev, bad, size) == -EINVAL)
+		if (vdev_restore(dev, bad, size) == -EINVAL)
 			refused++;
 		clocks(3);
 		count_of(0);
@@ -781,11 +781,11 @@ static void restores_only_what_can_be(void **state)
 	/* Channel 0's `held` with its sign set. */
 	memcpy(bad, blob, size);
 	bad[15] = 0x80;
-	assert_int_equal(dev->type->restore(dev, bad, size), -EINVAL);
+	assert_int_equal(vdev_restore(dev, bad, size), -EINVAL);
 	/* The next edge ten centuries away is no reason to call at once for ever. */
 	memcpy(bad, blob, size);
 	bad[size - 17] = 0x10;
-	assert_int_equal(dev->type->restore(dev, bad, size), 0);
+	assert_int_equal(vdev_restore(dev, bad, size), 0);
 	vm->timers_fired = 0;
 	fake_vm_advance(vm, 1000000000);
 	assert_true(vm->timers_fired <= 1);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* SOURCES: drivers/vport92.c drivers/vcf9.c drivers/vdebugcon.c drivers/vdebugexit.c vmm/bus.c tests/unit/fake_vm.c */
+/* SOURCES: drivers/vport92.c drivers/vcf9.c drivers/vdebugcon.c drivers/vdebugexit.c vmm/bus.c vmm/vdev_life.c tests/unit/fake_vm.c */
 /*
  * The devices of one port: system control port A, the reset control register,
  * the debug console and the debug exit.
@@ -65,7 +65,7 @@ static void port92_resets_on_the_rising_edge(void **state)
 	fake_vm_outb(vm, 0x92, 0x01);
 	assert_int_equal(vm->resets, 2);
 	/* After the reset the bit is 0 again, so that the next write works. */
-	dev[PORT92]->type->reset(dev[PORT92]);
+	vdev_reset(dev[PORT92]);
 	assert_int_equal(fake_vm_inb(vm, 0x92), 0x02);
 	fake_vm_outb(vm, 0x92, 0x01);
 	assert_int_equal(vm->resets, 3);
@@ -93,7 +93,7 @@ static void cf9_resets_on_the_rising_edge(void **state)
 	fake_vm_outb(vm, 0xcf9, 0xff);
 	assert_int_equal(vm->resets, 3);
 	assert_int_equal(fake_vm_inb(vm, 0xcf9), 0x0e);
-	dev[CF9]->type->reset(dev[CF9]);
+	vdev_reset(dev[CF9]);
 	assert_int_equal(fake_vm_inb(vm, 0xcf9), 0x00);
 }
 
@@ -172,8 +172,8 @@ static void impossible_blobs_are_refused(void **state)
 	static const u8 port92_bad = 0x02, cf9_bad = 0x10;
 
 	(void)state;
-	assert_int_equal(dev[PORT92]->type->restore(dev[PORT92], &port92_bad, 1), -EINVAL);
-	assert_int_equal(dev[CF9]->type->restore(dev[CF9], &cf9_bad, 1), -EINVAL);
+	assert_int_equal(vdev_restore(dev[PORT92], &port92_bad, 1), -EINVAL);
+	assert_int_equal(vdev_restore(dev[CF9], &cf9_bad, 1), -EINVAL);
 }
 
 static void survives_a_storm(void **state)
