@@ -13,10 +13,7 @@
 #define UART_PORTS 8u
 #define PORT_MIN   0x100 /* below are the mainboard's own */
 
-static const struct {
-	const char *name;
-	u16 port;
-} com_ports[] = {{"com1", 0x3f8}, {"com2", 0x2f8}, {"com3", 0x3e8}, {"com4", 0x2e8}};
+static const u16 com_ports[] = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
 
 static const char *const log_names[] = {
 	[LOG_ERROR] = "error",
@@ -34,11 +31,6 @@ static const char *const feature_names[NO_FEATURES] = {
 	[NO_TSC_DEADLINE] = "tsc-deadline",
 	[NO_X2APIC] = "x2apic",
 };
-
-const char *options_feature_name(enum option_feature feature)
-{
-	return feature_names[feature];
-}
 
 static const char *const selftest_names[] = {
 	[SELFTEST_NONE] = "",
@@ -72,89 +64,79 @@ static bool parse_port(const char *text, size_t len, u32 max, u16 *port)
 	return true;
 }
 
+static size_t item_length(const char *list)
+{
+	const char *comma = strchr(list, ',');
+
+	return comma ? (size_t)(comma - list) : strlen(list);
+}
+
+/* comN or a port, then ,BAUD if wanted. */
 static bool set_serial(struct options *out, const char *value)
 {
-	const char *comma = strchr(value, ',');
-	size_t len = comma ? (size_t)(comma - value) : strlen(value);
+	size_t len = item_length(value);
+	const char *rate = value + len + 1;
 	u64 baud = UART_CLOCK;
-	u16 port = 0;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(com_ports); i++)
-		if (strlen(com_ports[i].name) == len && !memcmp(com_ports[i].name, value, len))
-			port = com_ports[i].port;
-	if (port == 0 && !parse_port(value, len, 0x10000 - UART_PORTS, &port))
+	if (len == 4 && strncmp(value, "com", 3) == 0 && value[3] >= '1' && value[3] <= '4')
+		out->serial_port = com_ports[value[3] - '1'];
+	else if (!parse_port(value, len, 0x10000 - UART_PORTS, &out->serial_port))
 		return false;
 	/* The divisor latch has 16 bits. */
-	if (comma && (str_to_u64(comma + 1, strlen(comma + 1), &baud) || baud == 0 ||
-		      UART_CLOCK % baud != 0 || UART_CLOCK / baud > 0xffff))
+	if (value[len] != '\0' && (str_to_u64(rate, strlen(rate), &baud) || baud == 0 ||
+				   UART_CLOCK % baud != 0 || UART_CLOCK / baud > 0xffff))
 		return false;
 	out->serial = true;
-	out->serial_port = port;
 	out->serial_baud = baud;
 	return true;
 }
 
 static bool set_console(struct options *out, const char *value)
 {
-	struct options wanted = *out;
+	bool none = strcmp(value, "none") == 0;
 
-	if (!out->console_given)
-		wanted.serial = wanted.screen = false;
-	wanted.console_given = true;
-	if (strcmp(value, "none") == 0)
-		wanted.serial = wanted.screen = false;
-	else if (strcmp(value, "fb") == 0)
-		wanted.screen = true;
-	else if (!set_serial(&wanted, value))
-		return false;
-	*out = wanted;
-	return true;
+	if (none || !out->console_given)
+		out->serial = out->screen = false;
+	out->console_given = true;
+	if (strcmp(value, "fb") == 0)
+		return out->screen = true;
+	return none || set_serial(out, value);
 }
 
 static bool set_log(struct options *out, const char *value)
 {
 	int level = find_name(log_names, ARRAY_SIZE(log_names), value, strlen(value));
 
-	if (level >= 0)
-		out->log = level;
+	out->log = level;
 	return level >= 0;
 }
 
 static bool set_exit(struct options *out, const char *value)
 {
 	static const char port[] = "port:";
+	const size_t skip = sizeof(port) - 1;
 
-	if (strcmp(value, "poweroff") == 0) {
-		out->exit = EXIT_POWEROFF;
+	out->exit = EXIT_POWEROFF;
+	if (strcmp(value, "poweroff") == 0)
 		return true;
-	}
-	if (strncmp(value, port, sizeof(port) - 1) != 0)
-		return false;
-	value += sizeof(port) - 1;
-	if (!parse_port(value, strlen(value), 0xffff, &out->exit_port))
-		return false;
 	out->exit = EXIT_PORT;
-	return true;
+	return strncmp(value, port, skip) == 0 &&
+	       parse_port(value + skip, strlen(value + skip), 0xffff, &out->exit_port);
 }
 
 static bool set_no(struct options *out, const char *value)
 {
-	u32 no = 0;
-
 	for (;;) {
-		const char *comma = strchr(value, ',');
-		size_t len = comma ? (size_t)(comma - value) : strlen(value);
+		size_t len = item_length(value);
 		int feature = find_name(feature_names, NO_FEATURES, value, len);
 
 		if (feature < 0)
 			return false;
-		no |= BIT(feature);
-		if (!comma)
-			break;
-		value = comma + 1;
+		out->no |= BIT(feature);
+		if (value[len] == '\0')
+			return true;
+		value += len + 1;
 	}
-	out->no |= no;
-	return true;
 }
 
 static bool set_cpus(struct options *out, const char *value)
@@ -171,11 +153,11 @@ static bool set_selftest(struct options *out, const char *value)
 {
 	int test = find_name(selftest_names, ARRAY_SIZE(selftest_names), value, strlen(value));
 
-	if (test >= 0)
-		out->selftest = test;
+	out->selftest = test;
 	return test >= 0;
 }
 
+/* A setter may leave anything behind where it returns false. */
 static const struct option {
 	const char *name;
 	bool (*set)(struct options *out, const char *value);
@@ -192,41 +174,52 @@ static const struct option {
 	{"selftest", set_selftest, "panic, fault"},
 };
 
-static const struct option *find_option(const char *name)
+/* Takes one word, its value cut off. Returns NULL or what is wrong, to be followed by *allowed. */
+static const char *take_word(struct options *out, const char *name, const char *value,
+			     const char **allowed)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(option_table); i++)
-		if (strcmp(option_table[i].name, name) == 0)
-			return &option_table[i];
-	return NULL;
+	struct options changed = *out;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(option_table); i++) {
+		if (strcmp(option_table[i].name, name) != 0)
+			continue;
+		*allowed = option_table[i].allowed;
+		if (!value)
+			return " needs a value: ";
+		if (!option_table[i].set(&changed, value))
+			return ": allowed is ";
+		*out = changed;
+		return NULL;
+	}
+	*allowed = "console= log= exit= no= cpus= selftest=";
+	return " is unknown; there are ";
+}
+
+const char *options_feature_name(enum option_feature feature)
+{
+	return feature_names[feature];
 }
 
 unsigned options_parse(const char *line, struct options *out, struct words_report *report)
 {
 	unsigned before = report->count;
-	char word[WORD_MAX];
+	char word[WORD_MAX], shown[WORD_MAX];
 
 	*out = (struct options){
 		.serial = true,
-		.serial_port = com_ports[0].port,
+		.serial_port = com_ports[0],
 		.serial_baud = UART_CLOCK,
 		.screen = true,
 		.log = LOG_INFO,
 	};
 	while (words_next(&line, word)) {
-		const char *value = words_split(word);
-		const struct option *option = find_option(word);
+		const char *value, *wrong, *allowed;
 
-		if (!option)
-			words_complain(report,
-				       "option '%s%s%s' is unknown; there are console= log= exit= "
-				       "no= cpus= selftest=",
-				       word, value ? "=" : "", value ? value : "");
-		else if (!value)
-			words_complain(report, "option '%s' needs a value: %s", word,
-				       option->allowed);
-		else if (!option->set(out, value))
-			words_complain(report, "option '%s=%s': allowed is %s", word, value,
-				       option->allowed);
+		memcpy(shown, word, sizeof(shown));
+		value = words_split(word);
+		wrong = take_word(out, word, value, &allowed);
+		if (wrong)
+			words_complain(report, "option '%s'%s%s", shown, wrong, allowed);
 	}
 	return report->count - before;
 }
