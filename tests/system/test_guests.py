@@ -14,7 +14,7 @@ from rig import iso
 from test_rig import SPECIAL as SPECIAL_WORDS
 from test_rig import grub_quoted
 
-MODELS = ["arrandale", "haswell", "tigerlake"]
+MODELS = ["arrandale", "tigerlake"]  # what offers least and most
 PASSED = r"^\[guest\] exit code 0\b"
 ENDED = "^all VMs have ended"
 REJECT = ["^FAIL ", "panic:"]
