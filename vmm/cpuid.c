@@ -50,6 +50,7 @@
 #define XCR0_ALLOWED (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512)
 
 #define XSAVE_LEGACY_SIZE (512 + 64)
+#define XSAVE_COMPACTS    (BIT(1) | BIT(3)) /* leaf Dh, 1, EAX: XSAVEC, XSAVES */
 #define XSAVE_ALIGNED     BIT(1) /* ECX of a component: at a multiple of 64 when compacted */
 
 #define FE1D_ALLOWED                                                                              \
@@ -263,7 +264,7 @@ struct cpuid_regs cpuid_query(const struct cpuid_table *table, u32 leaf, u32 sub
 	else if (leaf == 0xd && subleaf == 0) {
 		regs.ebx = xsave_size(table, state->xcr0, false);
 		regs.ecx = xsave_size(table, table->xcr0_valid, false);
-	} else if (leaf == 0xd && subleaf == 1)
+	} else if (leaf == 0xd && subleaf == 1 && (regs.eax & XSAVE_COMPACTS))
 		regs.ebx = xsave_size(table, state->xcr0, true);
 	return regs;
 }
