@@ -16,7 +16,7 @@ void exit_memory(struct vcpu *vcpu, const struct vcpu_exit *exit)
 	gpa_t gpa = exit->memory.gpa;
 
 	/* The CPU was reading the IDT, GDT or TSS, or pushing onto the stack. */
-	if (vcpu->repeat.type) {
+	if (vcpu->in_delivery) {
 		vm_kill(vcpu->vm, "event %u cannot be delivered: it needs %llxh, which is no RAM",
 			vcpu->repeat.vector, (unsigned long long)gpa.v);
 		return;

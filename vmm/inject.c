@@ -68,7 +68,8 @@ void inject_take_undelivered(struct vcpu *vcpu)
 {
 	struct vcpu_event event;
 
-	if (virt->undelivered(vcpu->virt, &event))
+	vcpu->in_delivery = virt->undelivered(vcpu->virt, &event);
+	if (vcpu->in_delivery)
 		vcpu->repeat = event;
 }
 

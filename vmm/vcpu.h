@@ -30,6 +30,7 @@ struct vcpu {
 	u64 cr8;		    /* task priority; without a local APIC nothing reads it */
 	struct vcpu_event exception; /* to deliver next */
 	struct vcpu_event repeat;   /* delivery was interrupted by an exit: deliver again */
+	bool in_delivery;	    /* the last exit came while it was being delivered */
 	struct vcpu_msrs msrs;
 	u64 exits[EXIT_REASONS];
 	u64 idle_ticks; /* host TSC ticks spent halted */
