@@ -82,20 +82,14 @@ struct pit_channel {
 	u8 reserved[4];
 };
 
-/* What is saved. */
-struct pit_regs {
+struct vpit {
 	struct pit_channel channel[3];
 	s64 edge;     /* channel 0: clock of the next rise of OUT not yet delivered */
-	u64 deadline; /* VM clock at which that is to happen, 0 for never */
 	u8 line;      /* IRQ 0 as driven */
 	u8 port61;    /* bits 3:0 */
 	u8 reserved[6];
-};
-
-struct vpit {
-	struct pit_regs regs;
-	u64 hz; /* of the VM's clock */
-	struct vtimer timer;
+	struct vtimer timer; /* not saved, nor what follows */
+	u64 hz;		     /* of the VM's clock */
 };
 
 static inline s64 pit_clock(const struct vpit *pit, u64 now)
@@ -146,7 +140,7 @@ static s64 catch_up(struct vdev *dev)
 	struct vpit *pit = dev->state;
 	s64 clock = pit_clock(pit, vm_now(dev->vm));
 
-	for (struct pit_channel *ch = pit->regs.channel; ch < pit->regs.channel + 3; ch++)
+	for (struct pit_channel *ch = pit->channel; ch < pit->channel + 3; ch++)
 		if (ch->next && clock >= ch->load_at)
 			load_next(ch);
 	return clock;
@@ -229,26 +223,26 @@ static void set_line(struct vdev *dev, bool level)
 {
 	struct vpit *pit = dev->state;
 
-	pit->regs.line = level;
+	pit->line = level;
 	vm_irq_line(dev->vm, 0, level);
 }
 
 static void arm(struct vpit *pit, u64 not_before)
 {
-	struct pit_regs *r = &pit->regs;
-
-	r->deadline = r->edge == CLOCK_NEVER ? 0 : MAX(pit_moment(pit, r->edge), not_before);
-	vtimer_set(&pit->timer, r->deadline);
+	if (pit->edge == CLOCK_NEVER)
+		vtimer_cancel(&pit->timer);
+	else
+		vtimer_arm(&pit->timer, MAX(pit_moment(pit, pit->edge), not_before));
 }
 
 /* Channel 0 was programmed: what was owed is forgotten. */
 static void reprogrammed(struct vdev *dev, s64 clock)
 {
 	struct vpit *pit = dev->state;
-	struct pit_channel *ch = &pit->regs.channel[0];
+	struct pit_channel *ch = &pit->channel[0];
 
 	set_line(dev, pit_out(ch, clock));
-	pit->regs.edge = next_rise(ch, clock);
+	pit->edge = next_rise(ch, clock);
 	arm(pit, 0);
 }
 
@@ -257,9 +251,9 @@ static void vpit_tick(void *arg)
 {
 	struct vdev *dev = arg;
 	struct vpit *pit = dev->state;
-	struct pit_channel *ch = &pit->regs.channel[0];
+	struct pit_channel *ch = &pit->channel[0];
 	u64 apart = pit->hz / TICK_RATE_MAX;
-	s64 clock = catch_up(dev), edge = pit->regs.edge, owed;
+	s64 clock = catch_up(dev), edge = pit->edge, owed;
 
 	if (edge <= clock) {
 		set_line(dev, false);
@@ -269,7 +263,7 @@ static void vpit_tick(void *arg)
 		if (owed >= TICKS_OWED)
 			edge += (owed - TICKS_OWED + 1) * ch->count;
 		apart = MAX(apart, muldiv64(ch->count, pit->hz, 4 * PIT_HZ));
-		pit->regs.edge = edge;
+		pit->edge = edge;
 	}
 	arm(pit, vm_now(dev->vm) + apart);
 }
@@ -355,15 +349,15 @@ static void write_port43(struct vdev *dev, u8 value, s64 clock)
 	if (select == READBACK) {
 		for (unsigned i = 0; i < 3; i++)
 			if (value & BIT(i + 1))
-				latch(&pit->regs.channel[i], !(value & READBACK_NO_COUNT),
+				latch(&pit->channel[i], !(value & READBACK_NO_COUNT),
 				      !(value & READBACK_NO_STATUS), clock);
 		return;
 	}
 	if (FIELD_GET(CONTROL_ACCESS, value) == ACCESS_LATCH) {
-		latch(&pit->regs.channel[select], true, false, clock);
+		latch(&pit->channel[select], true, false, clock);
 		return;
 	}
-	write_control(&pit->regs.channel[select], value);
+	write_control(&pit->channel[select], value);
 	if (select == 0)
 		reprogrammed(dev, clock);
 }
@@ -387,11 +381,11 @@ static u8 read_count(struct pit_channel *ch, s64 clock)
 
 static u8 read_port61(const struct vpit *pit, s64 clock)
 {
-	u8 value = pit->regs.port61;
+	u8 value = pit->port61;
 
 	if ((u64)clock / REFRESH_CLOCKS & 1)
 		value |= P61_REFRESH;
-	if (pit_out(&pit->regs.channel[2], clock))
+	if (pit_out(&pit->channel[2], clock))
 		value |= P61_OUT2;
 	return value;
 }
@@ -425,10 +419,10 @@ static void gate_fall(struct pit_channel *ch, s64 clock)
 
 static void write_port61(struct vpit *pit, u8 value, s64 clock)
 {
-	struct pit_channel *ch = &pit->regs.channel[2];
+	struct pit_channel *ch = &pit->channel[2];
 	bool gate = value & P61_GATE2;
 
-	pit->regs.port61 = value & P61_WRITE;
+	pit->port61 = value & P61_WRITE;
 	if (gate && !ch->gate)
 		gate_rise(ch, clock);
 	else if (!gate && ch->gate)
@@ -444,7 +438,7 @@ static u8 vpit_in(struct vdev *dev, u16 port)
 
 	if (port == PORT_61)
 		return read_port61(pit, clock);
-	return port == PORT_CONTROL ? 0xff : read_count(&pit->regs.channel[port & 3], clock);
+	return port == PORT_CONTROL ? 0xff : read_count(&pit->channel[port & 3], clock);
 }
 
 static void vpit_out(struct vdev *dev, u16 port, u8 value)
@@ -457,7 +451,7 @@ static void vpit_out(struct vdev *dev, u16 port, u8 value)
 	} else if (port == PORT_CONTROL) {
 		write_port43(dev, value, clock);
 	} else {
-		write_count(&pit->regs.channel[port & 3], value, clock);
+		write_count(&pit->channel[port & 3], value, clock);
 		if ((port & 3) == 0)
 			reprogrammed(dev, clock);
 	}
@@ -470,10 +464,10 @@ static void vpit_reset(struct vdev *dev)
 	struct vpit *pit = dev->state;
 
 	for (unsigned i = 0; i < 3; i++) {
-		pit->regs.channel[i].gate = i < 2;
-		write_control(&pit->regs.channel[i], FIELD_PREP(CONTROL_ACCESS, ACCESS_BOTH));
+		pit->channel[i].gate = i < 2;
+		write_control(&pit->channel[i], FIELD_PREP(CONTROL_ACCESS, ACCESS_BOTH));
 	}
-	pit->regs.port61 = 0;
+	pit->port61 = 0;
 	reprogrammed(dev, 0);
 }
 
@@ -514,29 +508,28 @@ static bool next_valid(const struct pit_channel *ch)
 
 static bool vpit_valid(const struct vdev *dev, const void *saved)
 {
-	const struct pit_regs *r = saved;
-	const struct pit_channel *ch = r->channel;
-	bool valid = r->line <= 1 && !(r->port61 & ~P61_WRITE);
+	const struct vpit *pit = saved;
+	const struct pit_channel *ch = pit->channel;
+	bool valid = pit->line <= 1 && !(pit->port61 & ~P61_WRITE);
 
 	(void)dev;
 	for (unsigned i = 0; i < 3; i++)
 		valid = valid && channel_valid(&ch[i]) && next_valid(&ch[i]);
-	if (!valid || !ch[0].gate || !ch[1].gate || ch[2].gate != (r->port61 & P61_GATE2))
+	if (!valid || !ch[0].gate || !ch[1].gate || ch[2].gate != (pit->port61 & P61_GATE2))
 		return false;
-	if (r->edge == CLOCK_NEVER)
-		return r->deadline == 0;
-	return ch[0].state == COUNT_RUNNING && r->deadline && r->edge >= 0 && r->edge <= CLOCK_MAX;
+	return pit->edge == CLOCK_NEVER ||
+	       (ch[0].state == COUNT_RUNNING && pit->edge >= 0 && pit->edge <= CLOCK_MAX);
 }
 
 static void vpit_restored(struct vdev *dev)
 {
 	struct vpit *pit = dev->state;
 
-	vm_irq_line(dev->vm, 0, pit->regs.line);
-	vtimer_set(&pit->timer, pit->regs.deadline);
+	vm_irq_line(dev->vm, 0, pit->line);
+	arm(pit, 0);
 }
 
 DEFINE_VDEV(vpit, .name = "8254", .state_size = sizeof(struct vpit),
-	    .save_size = sizeof(struct pit_regs), .ports = {{0x40, 4}, {PORT_61, 1}},
+	    .save_size = offsetof(struct vpit, timer), .ports = {{0x40, 4}, {PORT_61, 1}},
 	    .port_ops = &vpit_ops, .create = vpit_create, .reset = vpit_reset,
 	    .valid = vpit_valid, .restored = vpit_restored);
