@@ -58,48 +58,43 @@ enum {
 #define ALARM_ANY   -1
 #define ALARM_NEVER -2
 
-/* What is saved. Register C in `ram` holds the flags up to `seen`. */
-struct rtc_regs {
+/* Register C in `ram` holds the flags up to `seen`. */
+struct vrtc {
 	u8 ram[128];
 	u64 base;     /* VM clock at which the divider chain stood at 0; may lie before the start */
 	u64 done;     /* seconds since base that the time of day contains */
 	u64 seen;     /* VM clock up to which the flags are worked out */
-	u64 deadline; /* of the timer, 0 for not armed */
 	u8 index;
 	u8 reserved[7];
-};
-
-struct vrtc {
-	struct rtc_regs regs;
-	u64 hz; /* of the VM's clock */
-	struct vtimer timer;
+	struct vtimer timer; /* not saved, nor what follows */
+	u64 hz;		     /* of the VM's clock */
 };
 
 static bool divider_held(const struct vrtc *rtc)
 {
-	return FIELD_GET(A_DV, rtc->regs.ram[REG_A]) >= 6;
+	return FIELD_GET(A_DV, rtc->ram[REG_A]) >= 6;
 }
 
 static bool time_runs(const struct vrtc *rtc)
 {
-	return !divider_held(rtc) && !(rtc->regs.ram[REG_B] & B_SET);
+	return !divider_held(rtc) && !(rtc->ram[REG_B] & B_SET);
 }
 
 /* Whole seconds and crystal clocks of the divider chain at a moment. */
 static u64 chain_seconds(const struct vrtc *rtc, u64 now)
 {
-	return (now - rtc->regs.base) / rtc->hz;
+	return (now - rtc->base) / rtc->hz;
 }
 
 static u64 chain_clocks(const struct vrtc *rtc, u64 now)
 {
-	return muldiv64(now - rtc->regs.base, XTAL_HZ, rtc->hz);
+	return muldiv64(now - rtc->base, XTAL_HZ, rtc->hz);
 }
 
 /* The first moment of the VM's clock at which the chain has made so many clocks. */
 static u64 chain_moment(const struct vrtc *rtc, u64 clocks)
 {
-	u64 now = rtc->regs.base + muldiv64(clocks, rtc->hz, XTAL_HZ);
+	u64 now = rtc->base + muldiv64(clocks, rtc->hz, XTAL_HZ);
 
 	return chain_clocks(rtc, now) < clocks ? now + 1 : now;
 }
@@ -107,7 +102,7 @@ static u64 chain_moment(const struct vrtc *rtc, u64 clocks)
 /* Crystal clocks of the periodic rate, 0 for none. */
 static u64 periodic_clocks(const struct vrtc *rtc)
 {
-	unsigned rate = FIELD_GET(A_RS, rtc->regs.ram[REG_A]);
+	unsigned rate = FIELD_GET(A_RS, rtc->ram[REG_A]);
 
 	if (divider_held(rtc) || rate == 0)
 		return 0;
@@ -116,20 +111,20 @@ static u64 periodic_clocks(const struct vrtc *rtc)
 
 static u8 encode(const struct vrtc *rtc, unsigned value)
 {
-	return (u8)(rtc->regs.ram[REG_B] & B_BINARY ? value : value / 10 << 4 | value % 10);
+	return (u8)(rtc->ram[REG_B] & B_BINARY ? value : value / 10 << 4 | value % 10);
 }
 
 /* -1 for a byte that is no number of the clock's format. */
 static int decode(const struct vrtc *rtc, u8 byte)
 {
-	if (rtc->regs.ram[REG_B] & B_BINARY)
+	if (rtc->ram[REG_B] & B_BINARY)
 		return byte;
 	return (byte & 15) < 10 && byte >> 4 < 10 ? (byte >> 4) * 10 + (byte & 15) : -1;
 }
 
 static u8 encode_hour(const struct vrtc *rtc, unsigned hour)
 {
-	if (rtc->regs.ram[REG_B] & B_24H)
+	if (rtc->ram[REG_B] & B_24H)
 		return encode(rtc, hour);
 	return encode(rtc, (hour + 11) % 12 + 1) | (hour >= 12 ? PM : 0);
 }
@@ -138,17 +133,12 @@ static int decode_hour(const struct vrtc *rtc, u8 byte)
 {
 	int hour;
 
-	if (rtc->regs.ram[REG_B] & B_24H)
+	if (rtc->ram[REG_B] & B_24H)
 		return decode(rtc, byte);
 	hour = decode(rtc, byte & ~PM);
 	if (hour < 1 || hour > 12)
 		return -1;
 	return hour % 12 + (byte & PM ? 12 : 0);
-}
-
-static int clamp(int value, int low, int high)
-{
-	return value < low ? low : value > high ? high : value;
 }
 
 static int days_of_month(int year, int month)
@@ -159,24 +149,29 @@ static int days_of_month(int year, int month)
 	return days[month - 1] + (month == 2 && leap);
 }
 
+/* A byte of time or date as a number: the nearest one within its range. */
+static int number(const struct vrtc *rtc, unsigned reg, int low, int high)
+{
+	u8 byte = rtc->ram[reg];
+	int value = reg == HOURS ? decode_hour(rtc, byte) : decode(rtc, byte);
+
+	return MIN(MAX(value, low), high);
+}
+
 static int second_of_day(const struct vrtc *rtc)
 {
-	const u8 *ram = rtc->regs.ram;
-
-	return clamp(decode_hour(rtc, ram[HOURS]), 0, 23) * 3600 +
-	       clamp(decode(rtc, ram[MINUTES]), 0, 59) * 60 +
-	       clamp(decode(rtc, ram[SECONDS]), 0, 59);
+	return number(rtc, HOURS, 0, 23) * 3600 + number(rtc, MINUTES, 0, 59) * 60 +
+	       number(rtc, SECONDS, 0, 59);
 }
 
 static void count_days(struct vrtc *rtc, u64 days)
 {
-	u8 *ram = rtc->regs.ram;
-	int year = clamp(decode(rtc, ram[CENTURY]), 0, 99) * 100;
-	int month = clamp(decode(rtc, ram[MONTH]), 1, 12);
-	int day = clamp(decode(rtc, ram[MONTHDAY]), 1, 31);
-	int weekday = clamp(decode(rtc, ram[WEEKDAY]), 1, 7);
+	u8 *ram = rtc->ram;
+	int year = number(rtc, CENTURY, 0, 99) * 100 + number(rtc, YEAR, 0, 99);
+	int month = number(rtc, MONTH, 1, 12), day = number(rtc, MONTHDAY, 1, 31);
+	int weekday = number(rtc, WEEKDAY, 1, 7);
 
-	year += clamp(decode(rtc, ram[YEAR]), 0, 99) + (int)(days / CYCLE % 25) * 400;
+	year += (int)(days / CYCLE % 25) * 400;
 	for (u64 left = days % CYCLE; left > 0; left--) {
 		if (++day <= days_of_month(year, month))
 			continue;
@@ -197,9 +192,9 @@ static void count_seconds(struct vrtc *rtc, u64 seconds)
 {
 	u64 count = (u64)second_of_day(rtc) + seconds;
 
-	rtc->regs.ram[SECONDS] = encode(rtc, (unsigned)(count % 60));
-	rtc->regs.ram[MINUTES] = encode(rtc, (unsigned)(count / 60 % 60));
-	rtc->regs.ram[HOURS] = encode_hour(rtc, (unsigned)(count / 3600 % 24));
+	rtc->ram[SECONDS] = encode(rtc, (unsigned)(count % 60));
+	rtc->ram[MINUTES] = encode(rtc, (unsigned)(count / 60 % 60));
+	rtc->ram[HOURS] = encode_hour(rtc, (unsigned)(count / 3600 % 24));
 	if (count >= DAY)
 		count_days(rtc, count / DAY);
 }
@@ -207,7 +202,7 @@ static void count_seconds(struct vrtc *rtc, u64 seconds)
 /* One alarm byte: a number, ALARM_ANY or ALARM_NEVER. */
 static int alarm_part(const struct vrtc *rtc, unsigned reg, int limit)
 {
-	u8 byte = rtc->regs.ram[reg];
+	u8 byte = rtc->ram[reg];
 	int value;
 
 	if ((byte & DONT_CARE) == DONT_CARE)
@@ -242,51 +237,47 @@ static u64 seconds_to_alarm(const struct vrtc *rtc)
 	}
 }
 
-/* Brings flags and time of day up to `now`. */
+/* Brings flags and time of day up to now. */
 static void bring_up(struct vrtc *rtc, u64 now)
 {
-	struct rtc_regs *r = &rtc->regs;
 	u64 period = periodic_clocks(rtc), seconds, alarm;
 
-	if (period && chain_clocks(rtc, now) / period != chain_clocks(rtc, r->seen) / period)
-		r->ram[REG_C] |= C_PF;
-	r->seen = now;
-	if (!time_runs(rtc))
-		return;
-	seconds = chain_seconds(rtc, now) - r->done;
+	if (period && chain_clocks(rtc, now) / period != chain_clocks(rtc, rtc->seen) / period)
+		rtc->ram[REG_C] |= C_PF;
+	rtc->seen = now;
+	seconds = time_runs(rtc) ? chain_seconds(rtc, now) - rtc->done : 0;
 	if (seconds == 0)
 		return;
 	alarm = seconds_to_alarm(rtc);
-	r->ram[REG_C] |= C_UF | (alarm && alarm <= seconds ? C_AF : 0);
+	rtc->ram[REG_C] |= C_UF | (alarm && alarm <= seconds ? C_AF : 0);
 	count_seconds(rtc, seconds);
-	r->done += seconds;
+	rtc->done += seconds;
 }
 
 /* Sets the line by the flags and arms the timer for what would raise it; after bring_up. */
 static void update_irq(struct vdev *dev)
 {
 	struct vrtc *rtc = dev->state;
-	struct rtc_regs *r = &rtc->regs;
-	u8 enabled = r->ram[REG_B] & C_FLAGS;
-	bool irq = r->ram[REG_C] & enabled;
+	u8 enabled = rtc->ram[REG_B] & C_FLAGS;
+	bool irq = rtc->ram[REG_C] & enabled;
 	u64 at = ~0ull, period = periodic_clocks(rtc), alarm;
 
-	r->ram[REG_C] = (r->ram[REG_C] & C_FLAGS) | (irq ? C_IRQF : 0);
+	rtc->ram[REG_C] = (rtc->ram[REG_C] & C_FLAGS) | (irq ? C_IRQF : 0);
 	vm_irq_line(dev->vm, RTC_LINE, irq);
-	if (!irq && (enabled & C_PF) && period)
-		at = chain_moment(rtc, (chain_clocks(rtc, r->seen) / period + 1) * period);
-	if (!irq && (enabled & C_UF) && time_runs(rtc))
-		at = MIN(at, r->base + (r->done + 1) * rtc->hz);
-	if (!irq && (enabled & C_AF) && time_runs(rtc)) {
-		alarm = seconds_to_alarm(rtc);
-		if (alarm)
-			at = MIN(at, r->base + (r->done + alarm) * rtc->hz);
-	}
-	r->deadline = at == ~0ull ? 0 : at;
-	vtimer_set(&rtc->timer, r->deadline);
+	if (irq)
+		enabled = 0; /* nothing more can happen before register C is read */
+	if ((enabled & C_PF) && period)
+		at = chain_moment(rtc, (chain_clocks(rtc, rtc->seen) / period + 1) * period);
+	if ((enabled & C_UF) && time_runs(rtc))
+		at = MIN(at, rtc->base + (rtc->done + 1) * rtc->hz);
+	alarm = (enabled & C_AF) && time_runs(rtc) ? seconds_to_alarm(rtc) : 0;
+	if (alarm)
+		at = MIN(at, rtc->base + (rtc->done + alarm) * rtc->hz);
+	vtimer_set(&rtc->timer, at == ~0ull ? 0 : at);
 }
 
-static void vrtc_event(void *arg)
+/* All as it is now; also the timer's callback. */
+static void refresh(void *arg)
 {
 	struct vdev *dev = arg;
 
@@ -297,74 +288,60 @@ static void vrtc_event(void *arg)
 /* Update in progress: from 244 us before the time of day changes. */
 static bool update_near(const struct vrtc *rtc)
 {
-	return time_runs(rtc) &&
-	       chain_clocks(rtc, rtc->regs.seen) % XTAL_HZ >= XTAL_HZ - UIP_RISE;
+	return time_runs(rtc) && chain_clocks(rtc, rtc->seen) % XTAL_HZ >= XTAL_HZ - UIP_RISE;
 }
 
 static u8 read_ram(struct vdev *dev)
 {
 	struct vrtc *rtc = dev->state;
-	unsigned reg = rtc->regs.index;
+	unsigned reg = rtc->index;
 	u8 value;
 
-	if (reg > REG_D && reg != CENTURY)
-		return rtc->regs.ram[reg];
-	bring_up(rtc, vm_now(dev->vm));
-	value = rtc->regs.ram[reg];
+	refresh(dev);
+	value = rtc->ram[reg];
 	if (reg == REG_A && update_near(rtc))
 		value |= A_UIP;
 	if (reg == REG_C) {
-		value &= C_FLAGS;
-		if (value & rtc->regs.ram[REG_B])
-			value |= C_IRQF;
-		rtc->regs.ram[REG_C] = 0;
+		rtc->ram[REG_C] = 0;
 		update_irq(dev);
 	}
 	return value;
 }
 
-static void write_reg_a(struct vrtc *rtc, u8 value, u64 now)
+static void write_reg_a(struct vrtc *rtc, u8 value)
 {
 	bool was_held = divider_held(rtc);
 
-	rtc->regs.ram[REG_A] = value & ~A_UIP;
+	rtc->ram[REG_A] = value & ~A_UIP;
 	if (was_held && !divider_held(rtc)) {
 		/* The first update comes half a second after the release. */
-		rtc->regs.base = now - rtc->hz / 2;
-		rtc->regs.done = 0;
+		rtc->base = rtc->seen - rtc->hz / 2;
+		rtc->done = 0;
 	}
 }
 
-static void write_reg_b(struct vrtc *rtc, u8 value, u64 now)
+static void write_reg_b(struct vrtc *rtc, u8 value)
 {
 	bool ran = time_runs(rtc);
 
 	if (value & B_SET)
 		value &= ~B_UIE;
-	rtc->regs.ram[REG_B] = value;
+	rtc->ram[REG_B] = value;
 	if (!ran && time_runs(rtc))
-		rtc->regs.done = chain_seconds(rtc, now);
+		rtc->done = chain_seconds(rtc, rtc->seen);
 }
 
 static void write_ram(struct vdev *dev, u8 value)
 {
 	struct vrtc *rtc = dev->state;
-	unsigned reg = rtc->regs.index;
-	u64 now = vm_now(dev->vm);
 
-	if (reg > REG_D && reg != CENTURY) {
-		rtc->regs.ram[reg] = value;
-		return;
-	}
-	if (reg == REG_C || reg == REG_D)
-		return;
-	bring_up(rtc, now);
-	if (reg == REG_A)
-		write_reg_a(rtc, value, now);
-	else if (reg == REG_B)
-		write_reg_b(rtc, value, now);
-	else
-		rtc->regs.ram[reg] = value;
+	refresh(dev);
+	if (rtc->index == REG_A)
+		write_reg_a(rtc, value);
+	else if (rtc->index == REG_B)
+		write_reg_b(rtc, value);
+	else if (rtc->index != REG_C && rtc->index != REG_D)
+		rtc->ram[rtc->index] = value;
 	update_irq(dev);
 }
 
@@ -381,7 +358,7 @@ static void vrtc_out(struct vdev *dev, u16 port, u8 value)
 	if (port & 1)
 		write_ram(dev, value);
 	else
-		rtc->regs.index = value & 127;
+		rtc->index = value & 127;
 }
 
 static const struct bus_ops vrtc_ops = {.in = vrtc_in, .out = vrtc_out};
@@ -391,9 +368,9 @@ static void vrtc_reset(struct vdev *dev)
 {
 	struct vrtc *rtc = dev->state;
 
-	bring_up(rtc, vm_now(dev->vm));
-	rtc->regs.ram[REG_B] &= ~(B_PIE | B_AIE | B_UIE | B_SQWE);
-	rtc->regs.ram[REG_C] = 0;
+	refresh(dev);
+	rtc->ram[REG_B] &= ~(B_PIE | B_AIE | B_UIE | B_SQWE);
+	rtc->ram[REG_C] = 0;
 	update_irq(dev);
 }
 
@@ -408,7 +385,7 @@ static void put_bytes(u8 *at, u64 value, u64 most, unsigned count)
 static void fill_ram(struct vrtc *rtc, const struct vm *vm)
 {
 	u64 low = vm_ram_below_4g(vm);
-	u8 *ram = rtc->regs.ram;
+	u8 *ram = rtc->ram;
 
 	ram[EQUIPMENT] = BIT(1);
 	put_bytes(ram + BASE_MEMORY, 640, 640, 2);
@@ -421,10 +398,10 @@ static void fill_ram(struct vrtc *rtc, const struct vm *vm)
 static int vrtc_create(struct vdev *dev)
 {
 	struct vrtc *rtc = dev->state;
-	u8 *ram = rtc->regs.ram;
+	u8 *ram = rtc->ram;
 
 	rtc->hz = vm_clock_hz(dev->vm);
-	vtimer_init(&rtc->timer, dev->vm, vrtc_event, dev);
+	vtimer_init(&rtc->timer, dev->vm, refresh, dev);
 	fill_ram(rtc, dev->vm);
 	ram[REG_A] = FIELD_PREP(A_DV, A_DV_RUN) | 6;
 	ram[REG_B] = B_24H;
@@ -441,26 +418,17 @@ static int vrtc_create(struct vdev *dev)
 
 static bool vrtc_valid(const struct vdev *dev, const void *saved)
 {
-	const struct rtc_regs *r = saved;
-	u64 now = vm_now(dev->vm), hz = vm_clock_hz(dev->vm);
-	u8 c = r->ram[REG_C], raised = c & r->ram[REG_B] & C_FLAGS;
+	const struct vrtc *rtc = saved;
+	u64 now = vm_now(dev->vm), age = now - rtc->base;
+	u8 c = rtc->ram[REG_C];
 
-	if (r->index > 127 || (r->ram[REG_A] & A_UIP) || r->ram[REG_D] != D_VRT ||
-	    (c & ~(C_IRQF | C_FLAGS)) || ((c & C_IRQF) && (!raised || r->deadline)))
-		return false;
 	/* The clock of the VM, restored before its devices, bounds all moments. */
-	return r->seen <= now && (s64)(now - r->base) >= 0 && r->done <= (now - r->base) / hz;
-}
-
-static void vrtc_restored(struct vdev *dev)
-{
-	struct vrtc *rtc = dev->state;
-
-	vm_irq_line(dev->vm, RTC_LINE, rtc->regs.ram[REG_C] & C_IRQF);
-	vtimer_set(&rtc->timer, rtc->regs.deadline);
+	return rtc->index <= 127 && !(rtc->ram[REG_A] & A_UIP) && rtc->ram[REG_D] == D_VRT &&
+	       !(c & ~(C_IRQF | C_FLAGS)) && !(c & C_IRQF) == !(c & rtc->ram[REG_B] & C_FLAGS) &&
+	       rtc->seen <= now && (s64)age >= 0 && rtc->done <= age / vm_clock_hz(dev->vm);
 }
 
 DEFINE_VDEV(vrtc, .name = "rtc", .state_size = sizeof(struct vrtc),
-	    .save_size = sizeof(struct rtc_regs), .ports = {{0x70, 2}}, .port_ops = &vrtc_ops,
-	    .create = vrtc_create, .reset = vrtc_reset, .valid = vrtc_valid,
-	    .restored = vrtc_restored);
+	    .save_size = offsetof(struct vrtc, timer), .ports = {{0x70, 2}},
+	    .port_ops = &vrtc_ops, .create = vrtc_create, .reset = vrtc_reset,
+	    .valid = vrtc_valid, .restored = update_irq);
