@@ -72,8 +72,7 @@ struct fifo {
 	u8 count;
 };
 
-/* What is saved. */
-struct regs {
+struct uart {
 	u64 deadline;	/* of the character timeout, 0 for none */
 	u8 reg[REGS];	/* all but DATA and LSR */
 	u8 divisor[2];
@@ -82,11 +81,7 @@ struct regs {
 	u8 timeout_pending;
 	struct fifo rx, tx;
 	u8 reserved;
-};
-
-struct uart {
-	struct regs r;
-	struct vtimer timeout;
+	struct vtimer timeout; /* not saved */
 };
 
 static u8 fifo_pop(struct fifo *f)
@@ -99,32 +94,32 @@ static u8 fifo_pop(struct fifo *f)
 }
 
 /* How many bytes each direction holds: without FIFOs, one holding register. */
-static unsigned capacity(const struct regs *r)
+static unsigned capacity(const struct uart *u)
 {
-	return r->reg[FCR] & FCR_ENABLE ? FIFO_DEPTH : 1;
+	return u->reg[FCR] & FCR_ENABLE ? FIFO_DEPTH : 1;
 }
 
-static unsigned trigger_level(const struct regs *r)
+static unsigned trigger_level(const struct uart *u)
 {
 	static const u8 levels[] = {1, 4, 8, 14};
 
-	return r->reg[FCR] & FCR_ENABLE ? levels[FIELD_GET(FCR_TRIGGER, r->reg[FCR])] : 1;
+	return u->reg[FCR] & FCR_ENABLE ? levels[FIELD_GET(FCR_TRIGGER, u->reg[FCR])] : 1;
 }
 
 /* The highest pending and enabled interrupt, in the data sheet's order. */
-static u8 interrupt_id(const struct regs *r)
+static u8 interrupt_id(const struct uart *u)
 {
-	u8 ier = r->reg[IER];
+	u8 ier = u->reg[IER];
 
-	if ((ier & IER_LINE) && r->overrun)
+	if ((ier & IER_LINE) && u->overrun)
 		return IIR_LINE;
-	if ((ier & IER_RX) && r->timeout_pending)
+	if ((ier & IER_RX) && u->timeout_pending)
 		return IIR_TIMEOUT;
-	if ((ier & IER_RX) && r->rx.count >= trigger_level(r))
+	if ((ier & IER_RX) && u->rx.count >= trigger_level(u))
 		return IIR_RX;
-	if ((ier & IER_THRE) && r->thre_pending)
+	if ((ier & IER_THRE) && u->thre_pending)
 		return IIR_THRE;
-	if ((ier & IER_MODEM) && (r->reg[MSR] & MSR_DELTA))
+	if ((ier & IER_MODEM) && (u->reg[MSR] & MSR_DELTA))
 		return IIR_MODEM;
 	return IIR_NONE;
 }
@@ -136,16 +131,16 @@ static u8 interrupt_id(const struct regs *r)
 static void update_line(struct vdev *dev)
 {
 	const struct uart *u = dev->state;
-	bool gate = (u->r.reg[MCR] & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2;
+	bool gate = (u->reg[MCR] & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2;
 
-	vm_irq_line(dev->vm, dev->args.irq, gate && interrupt_id(&u->r) != IIR_NONE);
+	vm_irq_line(dev->vm, dev->args.irq, gate && interrupt_id(u) != IIR_NONE);
 }
 
 /* Four character times; a divisor of 0 counts as 1. */
-static u64 timeout_ticks(const struct regs *r, u64 hz)
+static u64 timeout_ticks(const struct uart *u, u64 hz)
 {
-	u64 divisor = r->divisor[1] << 8 | r->divisor[0];
-	u8 lcr = r->reg[LCR];
+	u64 divisor = u->divisor[1] << 8 | u->divisor[0];
+	u8 lcr = u->reg[LCR];
 	u64 bits = 1 + 5 + FIELD_GET(LCR_WORD, lcr) + !!(lcr & LCR_PARITY) +
 		   (lcr & LCR_STOP ? 2 : 1);
 
@@ -156,12 +151,11 @@ static u64 timeout_ticks(const struct regs *r, u64 hz)
 static void restart_timeout(struct vdev *dev)
 {
 	struct uart *u = dev->state;
-	struct regs *r = &u->r;
 
-	r->deadline = 0;
-	if ((r->reg[FCR] & FCR_ENABLE) && r->rx.count > 0)
-		r->deadline = vm_now(dev->vm) + timeout_ticks(r, vm_clock_hz(dev->vm));
-	vtimer_set(&u->timeout, r->deadline);
+	u->deadline = 0;
+	if ((u->reg[FCR] & FCR_ENABLE) && u->rx.count > 0)
+		u->deadline = vm_now(dev->vm) + timeout_ticks(u, vm_clock_hz(dev->vm));
+	vtimer_set(&u->timeout, u->deadline);
 }
 
 static void timeout_fired(void *arg)
@@ -169,8 +163,8 @@ static void timeout_fired(void *arg)
 	struct vdev *dev = arg;
 	struct uart *u = dev->state;
 
-	u->r.deadline = 0;
-	u->r.timeout_pending = 1;
+	u->deadline = 0;
+	u->timeout_pending = 1;
 	update_line(dev);
 }
 
@@ -178,11 +172,11 @@ static void timeout_fired(void *arg)
 static void fill_rx(struct vdev *dev)
 {
 	struct uart *u = dev->state;
-	struct fifo *rx = &u->r.rx;
+	struct fifo *rx = &u->rx;
 	u8 before = rx->count;
 	int byte;
 
-	while (!(u->r.reg[MCR] & MCR_LOOP) && rx->count < capacity(&u->r)) {
+	while (!(u->reg[MCR] & MCR_LOOP) && rx->count < capacity(u)) {
 		byte = console_get(dev->vm, dev->args.index);
 		if (byte < 0)
 			break;
@@ -200,14 +194,13 @@ static void fill_rx(struct vdev *dev)
 static void receive(struct vdev *dev, u8 byte)
 {
 	struct uart *u = dev->state;
-	struct regs *r = &u->r;
 
-	if (r->rx.count < capacity(r)) {
-		r->rx.data[r->rx.count++] = byte;
+	if (u->rx.count < capacity(u)) {
+		u->rx.data[u->rx.count++] = byte;
 	} else {
-		r->overrun = LSR_OE;
-		if (!(r->reg[FCR] & FCR_ENABLE))
-			r->rx.data[0] = byte;
+		u->overrun = LSR_OE;
+		if (!(u->reg[FCR] & FCR_ENABLE))
+			u->rx.data[0] = byte;
 	}
 	restart_timeout(dev);
 }
@@ -216,19 +209,18 @@ static void receive(struct vdev *dev, u8 byte)
 static void transmit(struct vdev *dev)
 {
 	struct uart *u = dev->state;
-	struct regs *r = &u->r;
 
-	if (r->tx.count == 0)
+	if (u->tx.count == 0)
 		return;
-	while (r->tx.count > 0) {
-		if (r->reg[MCR] & MCR_LOOP)
-			receive(dev, r->tx.data[0]);
-		else if (!console_put(dev->vm, dev->args.index, r->tx.data[0]))
+	while (u->tx.count > 0) {
+		if (u->reg[MCR] & MCR_LOOP)
+			receive(dev, u->tx.data[0]);
+		else if (!console_put(dev->vm, dev->args.index, u->tx.data[0]))
 			break;
-		fifo_pop(&r->tx);
+		fifo_pop(&u->tx);
 	}
-	if (r->tx.count == 0)
-		r->thre_pending = 1;
+	if (u->tx.count == 0)
+		u->thre_pending = 1;
 	update_line(dev);
 }
 
@@ -239,54 +231,53 @@ static const struct console_port_ops port_ops = {.tx_ready = transmit, .rx_ready
 static u8 read_rbr(struct vdev *dev)
 {
 	struct uart *u = dev->state;
-	u8 byte = u->r.rx.count > 0 ? fifo_pop(&u->r.rx) : 0;
+	u8 byte = u->rx.count > 0 ? fifo_pop(&u->rx) : 0;
 
-	u->r.timeout_pending = 0;
+	u->timeout_pending = 0;
 	restart_timeout(dev);
 	update_line(dev);
 	fill_rx(dev);
 	return byte;
 }
 
-static u8 read_iir(struct regs *r)
+static u8 read_iir(struct uart *u)
 {
-	u8 id = interrupt_id(r);
+	u8 id = interrupt_id(u);
 
 	if (id == IIR_THRE)
-		r->thre_pending = 0;
-	return id | (r->reg[FCR] & FCR_ENABLE ? IIR_FIFO : 0);
+		u->thre_pending = 0;
+	return id | (u->reg[FCR] & FCR_ENABLE ? IIR_FIFO : 0);
 }
 
-static u8 read_lsr(struct regs *r)
+static u8 read_lsr(struct uart *u)
 {
-	u8 lsr = r->overrun;
+	u8 lsr = u->overrun;
 
-	lsr |= r->rx.count > 0 ? LSR_DR : 0;
-	lsr |= r->tx.count == 0 ? LSR_THRE | LSR_TEMT : 0;
-	r->overrun = 0;
+	lsr |= u->rx.count > 0 ? LSR_DR : 0;
+	lsr |= u->tx.count == 0 ? LSR_THRE | LSR_TEMT : 0;
+	u->overrun = 0;
 	return lsr;
 }
 
 static u8 uart_in(struct vdev *dev, u16 port)
 {
 	struct uart *u = dev->state;
-	struct regs *r = &u->r;
 	unsigned n = (port - dev->args.port) % REGS;
-	u8 value = r->reg[n];
+	u8 value = u->reg[n];
 
-	if ((r->reg[LCR] & LCR_DLAB) && n < 2)
-		return r->divisor[n];
+	if ((u->reg[LCR] & LCR_DLAB) && n < 2)
+		return u->divisor[n];
 	switch (n) {
 	case DATA:
 		return read_rbr(dev);
 	case IIR:
-		value = read_iir(r);
+		value = read_iir(u);
 		break;
 	case LSR:
-		value = read_lsr(r);
+		value = read_lsr(u);
 		break;
 	case MSR:
-		r->reg[MSR] &= (u8)~MSR_DELTA;
+		u->reg[MSR] &= (u8)~MSR_DELTA;
 		break;
 	default: /* as written */
 		return value;
@@ -302,43 +293,41 @@ static u8 uart_in(struct vdev *dev, u16 port)
 static void write_thr(struct vdev *dev, u8 value)
 {
 	struct uart *u = dev->state;
-	struct regs *r = &u->r;
 
-	r->thre_pending = 0;
+	u->thre_pending = 0;
 	update_line(dev);
-	if (r->tx.count < capacity(r))
-		r->tx.data[r->tx.count++] = value;
-	else if (!(r->reg[FCR] & FCR_ENABLE))
-		r->tx.data[0] = value;
+	if (u->tx.count < capacity(u))
+		u->tx.data[u->tx.count++] = value;
+	else if (!(u->reg[FCR] & FCR_ENABLE))
+		u->tx.data[0] = value;
 	transmit(dev);
 }
 
 /* Enabling the THRE interrupt with an empty transmitter raises it at once. */
-static void write_ier(struct regs *r, u8 value)
+static void write_ier(struct uart *u, u8 value)
 {
-	if ((value & ~r->reg[IER] & IER_THRE) && r->tx.count == 0)
-		r->thre_pending = 1;
-	r->reg[IER] = value & IER_VALID;
+	if ((value & ~u->reg[IER] & IER_THRE) && u->tx.count == 0)
+		u->thre_pending = 1;
+	u->reg[IER] = value & IER_VALID;
 }
 
 /* A change of the enable bit clears both FIFOs; without it no other bit counts. */
 static void write_fcr(struct vdev *dev, u8 value)
 {
 	struct uart *u = dev->state;
-	struct regs *r = &u->r;
-	bool toggled = (value ^ r->reg[FCR]) & FCR_ENABLE;
+	bool toggled = (value ^ u->reg[FCR]) & FCR_ENABLE;
 
 	if (!(value & FCR_ENABLE))
 		value = 0;
-	r->reg[FCR] = value & FCR_STORED;
+	u->reg[FCR] = value & FCR_STORED;
 	if (toggled || (value & FCR_RX_RESET)) {
-		r->rx.count = 0;
-		r->timeout_pending = 0;
+		u->rx.count = 0;
+		u->timeout_pending = 0;
 		restart_timeout(dev);
 	}
 	if (toggled || (value & FCR_TX_RESET)) {
-		r->thre_pending |= r->tx.count > 0;
-		r->tx.count = 0;
+		u->thre_pending |= u->tx.count > 0;
+		u->tx.count = 0;
 	}
 	update_line(dev);
 	fill_rx(dev);
@@ -355,7 +344,7 @@ static u8 modem_inputs(u8 mcr)
 static void write_mcr(struct vdev *dev, u8 value)
 {
 	struct uart *u = dev->state;
-	u8 *reg = u->r.reg, inputs = modem_inputs(value), changed = (inputs ^ reg[MSR]) >> 4;
+	u8 *reg = u->reg, inputs = modem_inputs(value), changed = (inputs ^ reg[MSR]) >> 4;
 
 	if (inputs & MSR_RI)
 		changed &= (u8)~MSR_TERI; /* only the trailing edge of RI counts */
@@ -371,8 +360,8 @@ static void uart_out(struct vdev *dev, u16 port, u8 value)
 	struct uart *u = dev->state;
 	unsigned n = (port - dev->args.port) % REGS;
 
-	if ((u->r.reg[LCR] & LCR_DLAB) && n < 2) {
-		u->r.divisor[n] = value;
+	if ((u->reg[LCR] & LCR_DLAB) && n < 2) {
+		u->divisor[n] = value;
 		return;
 	}
 	switch (n) {
@@ -380,7 +369,7 @@ static void uart_out(struct vdev *dev, u16 port, u8 value)
 		write_thr(dev, value);
 		break;
 	case IER:
-		write_ier(&u->r, value);
+		write_ier(u, value);
 		update_line(dev);
 		break;
 	case FCR:
@@ -391,7 +380,7 @@ static void uart_out(struct vdev *dev, u16 port, u8 value)
 		break;
 	case LCR:
 	case SCR:
-		u->r.reg[n] = value;
+		u->reg[n] = value;
 		break;
 	default: /* LSR and MSR: writes are for the factory's tests */
 		break;
@@ -406,16 +395,16 @@ static const struct bus_ops uart_ops = {.in = uart_in, .out = uart_out};
 static void uart_reset(struct vdev *dev)
 {
 	struct uart *u = dev->state;
-	u8 scr = u->r.reg[SCR];
+	u8 scr = u->reg[SCR];
 
-	memset(u->r.reg, 0, sizeof(u->r.reg));
-	u->r.reg[SCR] = scr;
-	u->r.reg[MSR] = modem_inputs(0);
-	u->r.overrun = 0;
-	u->r.thre_pending = 0;
-	u->r.timeout_pending = 0;
-	u->r.rx.count = 0;
-	u->r.tx.count = 0;
+	memset(u->reg, 0, sizeof(u->reg));
+	u->reg[SCR] = scr;
+	u->reg[MSR] = modem_inputs(0);
+	u->overrun = 0;
+	u->thre_pending = 0;
+	u->timeout_pending = 0;
+	u->rx.count = 0;
+	u->tx.count = 0;
 	restart_timeout(dev);
 	fill_rx(dev); /* lowers the line, too */
 }
@@ -424,7 +413,7 @@ static int uart_create(struct vdev *dev)
 {
 	struct uart *u = dev->state;
 
-	u->r.divisor[0] = POWER_ON_DLL;
+	u->divisor[0] = POWER_ON_DLL;
 	vtimer_init(&u->timeout, dev->vm, timeout_fired, dev);
 	console_attach(dev->vm, dev->args.index, dev, &port_ops);
 	return 0;
@@ -432,26 +421,26 @@ static int uart_create(struct vdev *dev)
 
 static bool uart_valid(const struct vdev *dev, const void *saved)
 {
-	const struct regs *r = saved;
-	const u8 *reg = r->reg;
+	const struct uart *u = saved;
+	const u8 *reg = u->reg;
 
 	(void)dev;
 	return !(reg[IER] & ~IER_VALID) && !(reg[MCR] & ~MCR_VALID) && !(reg[FCR] & ~FCR_STORED) &&
-	       ((reg[FCR] & FCR_ENABLE) || reg[FCR] == 0) && !(r->overrun & ~LSR_OE) &&
+	       ((reg[FCR] & FCR_ENABLE) || reg[FCR] == 0) && !(u->overrun & ~LSR_OE) &&
 	       (reg[MSR] & ~MSR_DELTA) == modem_inputs(reg[MCR]) &&
-	       (r->thre_pending | r->timeout_pending) <= 1 &&
-	       r->rx.count <= capacity(r) && r->tx.count <= capacity(r);
+	       (u->thre_pending | u->timeout_pending) <= 1 &&
+	       u->rx.count <= capacity(u) && u->tx.count <= capacity(u);
 }
 
 static void uart_restored(struct vdev *dev)
 {
 	struct uart *u = dev->state;
 
-	vtimer_set(&u->timeout, u->r.deadline);
+	vtimer_set(&u->timeout, u->deadline);
 	update_line(dev);
 }
 
 DEFINE_VDEV(vuart, .name = "16550", .state_size = sizeof(struct uart),
-	    .save_size = sizeof(struct regs), .ports = {{0, REGS}}, .port_ops = &uart_ops,
+	    .save_size = offsetof(struct uart, timeout), .ports = {{0, REGS}}, .port_ops = &uart_ops,
 	    .create = uart_create, .reset = uart_reset, .valid = uart_valid,
 	    .restored = uart_restored);
