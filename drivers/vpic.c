@@ -40,7 +40,7 @@
 
 #define CASCADE_IR 2
 #define POLL_INT   BIT(7)
-#define NONE	   8 /* no level; as a priority: lower than all */
+#define NONE	   15 /* no level; as a priority: lower than all; its vector: IR7's */
 
 /* Which initialisation word the odd port takes next. */
 enum { STEP_RUN, STEP_ICW2, STEP_ICW3, STEP_ICW4, STEPS };
@@ -119,13 +119,11 @@ static inline unsigned chip_pending(const struct pic_chip *chip, bool master)
 	priority = chip_priority(chip, asked);
 	in_service = chip_priority(chip, chip_blocking(chip));
 	level = chip_level(chip, priority);
-	if (priority < in_service)
-		return level;
 	/* Special fully nested: a slave in service does not shut itself out. */
 	if (priority == in_service && master && level == CASCADE_IR &&
 	    (chip->icw4 & ICW4_SFNM) && chip_has_slave(chip))
 		return level;
-	return NONE;
+	return priority < in_service ? level : NONE;
 }
 
 static inline void chip_set_line(struct pic_chip *chip, unsigned level, bool high)
@@ -162,6 +160,8 @@ static void vpic_update(struct vdev *dev, unsigned which)
 /* A level goes into service, as INTA or a poll does it. */
 static void chip_accept(struct pic_chip *chip, unsigned level)
 {
+	if (level == NONE)
+		return;
 	chip->latch &= ~BIT(level);
 	if (!(chip->icw4 & ICW4_AEOI))
 		chip->isr |= BIT(level);
@@ -186,22 +186,15 @@ static u8 vpic_ack(struct vdev *dev)
 {
 	struct vpic *pic = dev->state;
 	struct pic_chip *master = &pic->chip[MASTER], *slave = &pic->chip[SLAVE];
-	unsigned level = chip_pending(master, true);
-	u8 vector = master->base | 7; /* spurious: IR7 without its ISR bit */
+	unsigned level = chip_pending(master, true), ir;
+	u8 vector = master->base | (level & 7); /* spurious: IR7 without its ISR bit */
 
-	if (level != NONE) {
-		chip_accept(master, level);
-		vector = master->base | level;
-		if (level == CASCADE_IR && chip_has_slave(master)) {
-			unsigned ir = chip_pending(slave, false);
-
-			vector = slave->base | (ir == NONE ? 7 : ir);
-			if (ir != NONE)
-				chip_accept(slave, ir);
-			if ((slave->icw3 & 7) != CASCADE_IR)
-				vector = 0xff;
-			vpic_slave_accepted(dev);
-		}
+	chip_accept(master, level);
+	if (level == CASCADE_IR && chip_has_slave(master)) {
+		ir = chip_pending(slave, false);
+		vector = (slave->icw3 & 7) == CASCADE_IR ? slave->base | (ir & 7) : 0xff;
+		chip_accept(slave, ir);
+		vpic_slave_accepted(dev);
 	}
 	vpic_update(dev, MASTER);
 	return vector;
@@ -296,13 +289,11 @@ static u8 poll_read(struct vdev *dev, unsigned which)
 	unsigned level = chip_pending(chip, which == MASTER);
 
 	chip->poll = 0;
-	if (level == NONE)
-		return 0;
 	chip_accept(chip, level);
 	if (which == SLAVE)
 		vpic_slave_accepted(dev);
 	vpic_update(dev, MASTER);
-	return (u8)(POLL_INT | level);
+	return level == NONE ? 0 : (u8)(POLL_INT | level);
 }
 
 static void write_elcr(struct pic_chip *chip, u8 value)
