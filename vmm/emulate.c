@@ -17,9 +17,6 @@
 #define SEGMENT_DOWN  BIT(2) /* data: expand-down */
 #define SEGMENT_ALLOW BIT(1) /* data: writable; code: readable */
 
-/* Elements that a bulk transfer may move in the time of one iteration. */
-#define BULK_FACTOR 4
-
 #define ARITHMETIC_FLAGS                                                                          \
 	(RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF)
 
@@ -52,17 +49,14 @@ static bool set_fault(struct emulator *em, u8 vector, u32 error)
 static bool segment_allows(const struct emulator *em, const struct vcpu_segment *seg, u64 offset,
 			   unsigned size, unsigned access)
 {
-	bool down = (seg->type & (SEGMENT_CODE | SEGMENT_DOWN)) == SEGMENT_DOWN;
+	bool code = seg->type & SEGMENT_CODE, allow = seg->type & SEGMENT_ALLOW;
+	bool checked = (em->sregs->cr0 & CR0_PE) && !(em->regs->rflags & RFLAGS_VM);
 	u64 last = offset + size - 1;
 
-	if ((em->sregs->cr0 & CR0_PE) && !(em->regs->rflags & RFLAGS_VM)) {
-		bool code = seg->type & SEGMENT_CODE, allow = seg->type & SEGMENT_ALLOW;
-
-		if (seg->unusable || (access == GWALK_WRITE && (code || !allow)) ||
-		    (access == 0 && code && !allow))
-			return false;
-	}
-	if (down)
+	if (checked && (seg->unusable || (access == GWALK_WRITE && (code || !allow)) ||
+			(access == 0 && code && !allow)))
+		return false;
+	if (!code && (seg->type & SEGMENT_DOWN))
 		return offset > seg->limit && last <= (seg->db ? ~0u : 0xffffu);
 	return last <= seg->limit;
 }
@@ -106,16 +100,16 @@ static bool walk_tables(struct emulator *em, u64 linear, unsigned access, gpa_t 
 static bool translate(struct emulator *em, u64 linear, unsigned access, u64 *gpa)
 {
 	struct emulate_page *last = &em->last[access & GWALK_WRITE ? 1 : 0];
-	u64 page = ALIGN_DOWN(linear, PAGE_SIZE);
 	gpa_t frame;
 
-	if (!last->valid || last->page != page) {
-		last->valid = false;
-		if (!walk_tables(em, linear, access, &frame))
+	if (!last->valid || last->page != ALIGN_DOWN(linear, PAGE_SIZE)) {
+		last->valid = walk_tables(em, linear, access, &frame);
+		if (!last->valid)
 			return false;
-		*last = (struct emulate_page){page, ALIGN_DOWN(frame.v, PAGE_SIZE), true};
+		last->page = ALIGN_DOWN(linear, PAGE_SIZE);
+		last->frame = ALIGN_DOWN(frame.v, PAGE_SIZE);
 	}
-	*gpa = last->frame + (linear - page);
+	*gpa = last->frame + (linear - last->page);
 	return true;
 }
 
@@ -138,61 +132,47 @@ static bool map_operand(struct emulator *em, unsigned seg, u64 offset, unsigned 
 	return translate(em, is_long(em) ? linear : (u32)linear, access, &span->gpa[1]);
 }
 
-/* Device accesses have a power of two bytes: three bytes become two and one. */
-static unsigned device_size(unsigned left)
-{
-	return left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
-}
-
-static void load_piece(struct emulator *em, u64 gpa, u8 *dst, unsigned size)
-{
-	unsigned n;
-	u64 value;
-
-	if (guest_read(em->vm, GPA(gpa), dst, size) == 0)
-		return;
-	for (; size > 0; size -= n, gpa += n, dst += n) {
-		n = device_size(size);
-		value = em->ops->mmio_read(em->ctx, GPA(gpa), n);
-		memcpy(dst, &value, n);
-	}
-}
-
-static void store_piece(struct emulator *em, u64 gpa, const u8 *src, unsigned size)
+/* Moves bytes of one page to or from RAM, or where there is none, a device. */
+static void transfer_piece(struct emulator *em, u64 gpa, u8 *bytes, unsigned size, bool write)
 {
 	unsigned n;
 
-	if (guest_write(em->vm, GPA(gpa), src, size) == 0)
+	if ((write ? guest_write(em->vm, GPA(gpa), bytes, size) :
+		     guest_read(em->vm, GPA(gpa), bytes, size)) == 0)
 		return;
-	for (; size > 0; size -= n, gpa += n, src += n) {
+	for (; size > 0; size -= n, gpa += n, bytes += n) {
 		u64 value = 0;
 
-		n = device_size(size);
-		memcpy(&value, src, n);
-		em->ops->mmio_write(em->ctx, GPA(gpa), n, value);
+		/* The largest power of two: three bytes become two and one. */
+		n = 1u << (31 - __builtin_clz(size));
+		memcpy(&value, bytes, n);
+		if (write)
+			em->ops->mmio_write(em->ctx, GPA(gpa), n, value);
+		else
+			value = em->ops->mmio_read(em->ctx, GPA(gpa), n);
+		memcpy(bytes, &value, n);
 	}
+}
+
+static u64 transfer(struct emulator *em, const struct span *span, u64 value, bool write)
+{
+	u8 *bytes = (u8 *)&value;
+
+	transfer_piece(em, span->gpa[0], bytes, span->first, write);
+	if (span->first < span->size)
+		transfer_piece(em, span->gpa[1], bytes + span->first, span->size - span->first,
+			       write);
+	return value;
 }
 
 static u64 load(struct emulator *em, const struct span *span)
 {
-	u8 bytes[8] = {0};
-	u64 value;
-
-	load_piece(em, span->gpa[0], bytes, span->first);
-	if (span->first < span->size)
-		load_piece(em, span->gpa[1], bytes + span->first, span->size - span->first);
-	memcpy(&value, bytes, sizeof(value));
-	return value;
+	return transfer(em, span, 0, false);
 }
 
 static void store(struct emulator *em, const struct span *span, u64 value)
 {
-	u8 bytes[8];
-
-	memcpy(bytes, &value, sizeof(bytes));
-	store_piece(em, span->gpa[0], bytes, span->first);
-	if (span->first < span->size)
-		store_piece(em, span->gpa[1], bytes + span->first, span->size - span->first);
+	transfer(em, span, value, true);
 }
 
 /* Writes the low part of a register; a four-byte write clears the upper half. */
@@ -203,13 +183,21 @@ static void set_part(u64 *reg, unsigned size, u64 value)
 	*reg = (*reg & ~mask) | (value & size_mask(size));
 }
 
+static u64 sign_extend(u64 value, unsigned size)
+{
+	unsigned unused = 64 - 8 * size;
+
+	return (u64)((s64)(value << unused) >> unused);
+}
+
+/* The register or immediate operand; 0 where there is none. */
 static u64 get_operand(const struct emulator *em, const struct insn *insn)
 {
-	if (insn->form == INSN_MEM_IMM)
-		return insn->imm & size_mask(insn->opsize);
-	if (insn->form == INSN_MEM)
-		return 0;
-	return em->regs->gpr[insn->reg] >> (insn->reg_high ? 8 : 0) & size_mask(insn->opsize);
+	u64 value = insn->imm;
+
+	if (insn->reg != INSN_NO_REG)
+		value = em->regs->gpr[insn->reg] >> (insn->reg_high ? 8 : 0);
+	return value & size_mask(insn->opsize);
 }
 
 static void set_operand(struct emulator *em, const struct insn *insn, u64 value)
@@ -228,22 +216,14 @@ static void set_operand(struct emulator *em, const struct insn *insn, u64 value)
  */
 static u64 flags_of(u64 r, u64 carries, unsigned size)
 {
-	unsigned top = 8 * size - 1;
-	u64 flags = 0;
+	u64 top = BIT(8 * size - 1);
 
-	if (carries & BIT(top))
-		flags |= RFLAGS_CF;
-	if (!__builtin_parity((u8)r))
-		flags |= RFLAGS_PF;
-	if (carries & BIT(3))
-		flags |= RFLAGS_AF;
-	if (!(r & size_mask(size)))
-		flags |= RFLAGS_ZF;
-	if (r & BIT(top))
-		flags |= RFLAGS_SF;
-	if ((carries ^ carries << 1) & BIT(top))
-		flags |= RFLAGS_OF;
-	return flags;
+	return (carries & top ? RFLAGS_CF : 0) |
+	       (__builtin_parity((u8)r) ? 0 : RFLAGS_PF) |
+	       (carries & BIT(3) ? RFLAGS_AF : 0) |
+	       (r & size_mask(size) ? 0 : RFLAGS_ZF) |
+	       (r & top ? RFLAGS_SF : 0) |
+	       ((carries ^ carries << 1) & top ? RFLAGS_OF : 0);
 }
 
 static u64 add(u64 a, u64 b, bool carry, unsigned size, u64 *flags)
@@ -327,8 +307,7 @@ static u64 effective_offset(const struct emulator *em, const struct insn *insn)
 		offset += em->regs->gpr[insn->index] * insn->scale;
 	/* A bit offset in a register reaches far around the operand. */
 	if (insn->op >= INSN_BT && insn->op <= INSN_BTC && insn->form == INSN_MEM_REG) {
-		unsigned unused = 64 - 8 * insn->opsize;
-		s64 bit = (s64)(em->regs->gpr[insn->reg] << unused) >> unused;
+		s64 bit = (s64)sign_extend(em->regs->gpr[insn->reg], insn->opsize);
 
 		offset += (u64)(bit >> (3 + __builtin_ctz(insn->opsize))) * insn->opsize;
 	}
@@ -339,13 +318,6 @@ static bool writes_memory(const struct insn *insn)
 {
 	return insn->form != INSN_REG_MEM && insn->op != INSN_CMP && insn->op != INSN_TEST &&
 	       insn->op != INSN_BT;
-}
-
-static u64 sign_extend(u64 value, unsigned size)
-{
-	unsigned unused = 64 - 8 * size;
-
-	return (u64)((s64)(value << unused) >> unused);
 }
 
 static void compare_exchange(struct emulator *em, const struct insn *insn, const struct span *span,
@@ -362,10 +334,22 @@ static void compare_exchange(struct emulator *em, const struct insn *insn, const
 		set_part(accumulator, insn->opsize, old);
 }
 
+/* With memory as the source; all these but CMP write to the register. */
+static void read_memory(struct emulator *em, const struct insn *insn, u64 mem, u64 *flags)
+{
+	u64 result = mem;
+
+	if (insn->op == INSN_MOVSX)
+		result = sign_extend(mem, insn->memsize);
+	else if (insn->op < INSN_MOV)
+		result = compute(insn->op, get_operand(em, insn), mem, insn->opsize, flags);
+	if (insn->op != INSN_CMP)
+		set_operand(em, insn, result);
+}
+
 static enum emulate_result run_memory(struct emulator *em, const struct insn *insn)
 {
-	u64 offset = effective_offset(em, insn), flags = em->regs->rflags, mem = 0, r;
-	u64 operand = get_operand(em, insn);
+	u64 offset = effective_offset(em, insn), flags = em->regs->rflags, mem = 0, result;
 	bool write = writes_memory(insn);
 	struct span span;
 
@@ -375,17 +359,12 @@ static enum emulate_result run_memory(struct emulator *em, const struct insn *in
 		mem = load(em, &span);
 	if (insn->op == INSN_CMPXCHG) {
 		compare_exchange(em, insn, &span, mem, &flags);
-	} else if (insn->form == INSN_REG_MEM && insn->op >= INSN_MOV) {
-		set_operand(em, insn,
-			    insn->op == INSN_MOVSX ? sign_extend(mem, insn->memsize) : mem);
 	} else if (insn->form == INSN_REG_MEM) {
-		r = compute(insn->op, operand, mem, insn->opsize, &flags);
-		if (insn->op != INSN_CMP)
-			set_operand(em, insn, r);
+		read_memory(em, insn, mem, &flags);
 	} else {
-		r = compute(insn->op, mem, operand, insn->opsize, &flags);
+		result = compute(insn->op, mem, get_operand(em, insn), insn->opsize, &flags);
 		if (write)
-			store(em, &span, r);
+			store(em, &span, result);
 		if (insn->op == INSN_XCHG || insn->op == INSN_XADD)
 			set_operand(em, insn, mem);
 	}
@@ -394,99 +373,64 @@ static enum emulate_result run_memory(struct emulator *em, const struct insn *in
 	return finish(em, insn->length);
 }
 
-struct string {
-	const struct insn *insn;
-	u16 port;
-	bool reads;  /* uses DS:rSI */
-	bool writes; /* uses ES:rDI */
-};
-
-/* Moves rSI or rDI on by n elements, within the address size. */
-static void advance(struct emulator *em, const struct insn *insn, unsigned reg, unsigned n)
+static bool uses_source(const struct insn *insn)
 {
-	u64 step = (u64)n * insn->memsize;
-	u64 value = em->regs->gpr[reg];
-
-	value = em->regs->rflags & RFLAGS_DF ? value - step : value + step;
-	set_part(&em->regs->gpr[reg], insn->addrsize, value);
+	return insn->op == INSN_MOVS || insn->op == INSN_LODS || insn->op == INSN_OUTS;
 }
 
-static bool iterate(struct emulator *em, const struct string *s)
+static bool uses_destination(const struct insn *insn)
 {
-	const struct insn *insn = s->insn;
-	u64 mask = size_mask(insn->addrsize), value;
+	return insn->op == INSN_MOVS || insn->op == INSN_STOS || insn->op == INSN_INS;
+}
+
+/* Moves rSI or rDI to the next element, within the address size. */
+static void advance(struct emulator *em, const struct insn *insn, unsigned reg)
+{
+	u64 step = em->regs->rflags & RFLAGS_DF ? -(u64)insn->memsize : insn->memsize;
+
+	set_part(&em->regs->gpr[reg], insn->addrsize, em->regs->gpr[reg] + step);
+}
+
+static bool iterate(struct emulator *em, const struct insn *insn, u16 port)
+{
+	u64 mask = size_mask(insn->addrsize), value = em->regs->gpr[GPR_RAX];
+	u64 source = em->regs->gpr[GPR_RSI] & mask, destination = em->regs->gpr[GPR_RDI] & mask;
+	unsigned size = insn->memsize;
 	struct span src, dst;
 
-	if (s->reads && !map_operand(em, insn->seg, em->regs->gpr[GPR_RSI] & mask, insn->memsize,
-				     0, &src))
+	if (uses_source(insn) && !map_operand(em, insn->seg, source, size, 0, &src))
 		return false;
-	if (s->writes && !map_operand(em, SREG_ES, em->regs->gpr[GPR_RDI] & mask, insn->memsize,
-				      GWALK_WRITE, &dst))
+	if (uses_destination(insn) &&
+	    !map_operand(em, SREG_ES, destination, size, GWALK_WRITE, &dst))
 		return false;
-	if (s->reads)
+	if (uses_source(insn))
 		value = load(em, &src);
 	else if (insn->op == INSN_INS)
-		value = em->ops->port_in(em->ctx, s->port, insn->memsize);
-	else
-		value = em->regs->gpr[GPR_RAX];
-	if (s->writes)
+		value = em->ops->port_in(em->ctx, port, size);
+	if (uses_destination(insn))
 		store(em, &dst, value);
 	else if (insn->op == INSN_OUTS)
-		em->ops->port_out(em->ctx, s->port, insn->memsize,
-				  (u32)(value & size_mask(insn->memsize)));
+		em->ops->port_out(em->ctx, port, size, (u32)(value & size_mask(size)));
 	else
-		set_part(&em->regs->gpr[GPR_RAX], insn->memsize, value);
+		set_part(&em->regs->gpr[GPR_RAX], size, value);
+	if (uses_source(insn))
+		advance(em, insn, GPR_RSI);
+	if (uses_destination(insn))
+		advance(em, insn, GPR_RDI);
 	return true;
-}
-
-/*
- * OUTS of up to `max` elements by one call of the device, where they lie in
- * one page of RAM, upwards, and no check stands between. Returns how many were
- * done; 0 where the slow way has to decide.
- */
-static unsigned output_bulk(struct emulator *em, const struct string *s, u64 max)
-{
-	const struct insn *insn = s->insn;
-	u64 offset = em->regs->gpr[GPR_RSI] & size_mask(insn->addrsize), linear;
-	struct span src;
-	u8 buffer[4 * BULK_FACTOR * EMULATE_MAX_ITERATIONS];
-	u64 n;
-
-	if (insn->op != INSN_OUTS || !em->ops->port_out_bulk ||
-	    (em->regs->rflags & (RFLAGS_DF | RFLAGS_TF)) ||
-	    !linear_address(em, insn->seg, offset, insn->memsize, 0, &linear))
-		return 0;
-	n = MIN(max, (PAGE_SIZE - (linear & (PAGE_SIZE - 1))) / insn->memsize);
-	if (n < 2 || offset + n * insn->memsize - 1 > size_mask(insn->addrsize) ||
-	    !map_operand(em, insn->seg, offset, (unsigned)n * insn->memsize, 0, &src) ||
-	    guest_read(em->vm, GPA(src.gpa[0]), buffer, src.size))
-		return 0;
-	em->ops->port_out_bulk(em->ctx, s->port, insn->memsize, buffer, (unsigned)n);
-	return (unsigned)n;
 }
 
 static enum emulate_result run_string(struct emulator *em, const struct insn *insn, u16 port)
 {
-	struct string s = {insn, port, .reads = insn->op == INSN_MOVS || insn->op == INSN_LODS ||
-						insn->op == INSN_OUTS,
-			   .writes = insn->op == INSN_MOVS || insn->op == INSN_STOS ||
-				     insn->op == INSN_INS};
 	u64 *rcx = &em->regs->gpr[GPR_RCX];
 	u64 count = insn->rep ? *rcx & size_mask(insn->addrsize) : 1;
 	/* Single-stepping stops behind each iteration. */
-	unsigned budget = em->regs->rflags & RFLAGS_TF ? 1 : EMULATE_MAX_ITERATIONS, n;
+	unsigned budget = em->regs->rflags & RFLAGS_TF ? 1 : EMULATE_MAX_ITERATIONS;
 
-	while (count > 0 && budget > 0) {
-		n = output_bulk(em, &s, MIN(count, BULK_FACTOR * budget));
-		if (n == 0 && !iterate(em, &s))
+	while (count > 0 && budget-- > 0) {
+		if (!iterate(em, insn, port))
 			return EMULATE_FAULT;
-		n = MAX(n, 1);
-		if (s.reads)
-			advance(em, insn, GPR_RSI, n);
-		if (s.writes)
-			advance(em, insn, GPR_RDI, n);
-		count -= n;
-		budget -= (n + BULK_FACTOR - 1) / BULK_FACTOR;
+		count--;
 		if (insn->rep)
 			set_part(rcx, insn->addrsize, count);
 	}
@@ -540,28 +484,35 @@ enum emulate_result emulate_insn(struct emulator *em, const struct insn *insn)
 	return run_memory(em, insn);
 }
 
-enum emulate_result emulate_mmio(struct emulator *em)
+/* Fetches and decodes the instruction at CS:RIP: DONE, FAULT or UNSUPPORTED. */
+static enum emulate_result read_insn(struct emulator *em, struct insn *insn)
 {
 	u8 bytes[DECODE_MAX_LENGTH];
-	struct insn insn;
 	unsigned len = emulate_fetch(em, bytes);
-	int error = decode_insn(bytes, len, emulate_mode(em), &insn);
+	int error = decode_insn(bytes, len, emulate_mode(em), insn);
 
 	if (error == -EAGAIN && em->fault.vector)
 		return EMULATE_FAULT;
-	if (error)
-		return EMULATE_UNSUPPORTED;
-	return emulate_insn(em, &insn);
+	return error ? EMULATE_UNSUPPORTED : EMULATE_DONE;
 }
 
-enum emulate_result emulate_port_string(struct emulator *em, const struct emulate_port_string *io)
+enum emulate_result emulate_mmio(struct emulator *em)
 {
-	struct insn insn = {.length = io->length, .op = io->in ? INSN_INS : INSN_OUTS,
-			    .form = INSN_STRING, .opsize = io->size, .memsize = io->size,
-			    .addrsize = io->addrsize, .seg = io->seg, .rep = io->rep};
+	struct insn insn;
+	enum emulate_result result = read_insn(em, &insn);
 
-	begin(em);
-	if (io->size > 4)
+	return result == EMULATE_DONE ? emulate_insn(em, &insn) : result;
+}
+
+enum emulate_result emulate_port_string(struct emulator *em, u16 port, bool in, unsigned size)
+{
+	struct insn insn;
+	enum emulate_result result = read_insn(em, &insn);
+
+	if (result != EMULATE_DONE)
+		return result;
+	if (insn.op != (in ? INSN_INS : INSN_OUTS) || insn.memsize != size)
 		return EMULATE_UNSUPPORTED;
-	return run_string(em, &insn, io->port);
+	begin(em);
+	return run_string(em, &insn, port);
 }

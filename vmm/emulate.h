@@ -23,9 +23,6 @@ struct emulator_ops {
 	void (*mmio_write)(void *ctx, gpa_t gpa, unsigned size, u64 value);
 	u32 (*port_in)(void *ctx, u16 port, unsigned size);
 	void (*port_out)(void *ctx, u16 port, unsigned size, u32 value);
-	/* May be NULL: `count` values of `size` bytes each, one behind the other. */
-	void (*port_out_bulk)(void *ctx, u16 port, unsigned size, const void *data,
-			      unsigned count);
 };
 
 /* What to inject. In real mode there is no error code. */
@@ -61,10 +58,7 @@ enum emulate_result {
 	EMULATE_UNSUPPORTED, /* nothing was done */
 };
 
-/*
- * Iterations of a string instruction in one call, of some 500 instructions
- * each; of elements moved in bulk four times as many.
- */
+/* Iterations of a string instruction in one call, of some 500 instructions each. */
 #define EMULATE_MAX_ITERATIONS 64
 
 /*
@@ -90,17 +84,11 @@ enum emulate_result emulate_insn(struct emulator *em, const struct insn *insn);
 /* Fetch, decode and execute: the answer to an access to device memory. */
 enum emulate_result emulate_mmio(struct emulator *em);
 
-/* What an exit for INS or OUTS tells; the CPU has checked the right to the port. */
-struct emulate_port_string {
-	u16 port;
-	u8 size;     /* 1, 2, 4 */
-	u8 addrsize; /* 2, 4, 8 */
-	u8 seg;	     /* enum sreg of OUTS's source; INS always uses ES */
-	u8 length;   /* of the instruction */
-	bool in;
-	bool rep;
-};
-enum emulate_result emulate_port_string(struct emulator *em,
-					const struct emulate_port_string *io);
+/*
+ * Executes the INS (`in`) or OUTS at CS:RIP for a port to which the CPU has
+ * checked the right, as an exit tells of it. Unsupported where something else
+ * stands there by now: another vCPU may have changed the code.
+ */
+enum emulate_result emulate_port_string(struct emulator *em, u16 port, bool in, unsigned size);
 
 #endif

@@ -6,7 +6,6 @@
 #include "vmm/emulator.h"
 
 #include "arch/cpu.h"
-#include "arch/lib/errno.h"
 #include "arch/lib/log.h"
 #include "vmm/emulate.h"
 #include "vmm/inject.h"
@@ -112,32 +111,11 @@ static void finish(struct vcpu *vcpu, struct session *s, enum emulate_result res
 
 void emulator_port_string(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
-	u8 bytes[DECODE_MAX_LENGTH];
 	struct session s;
-	struct insn insn;
-	unsigned len;
-	int error;
 
 	begin(vcpu, &s);
-	len = emulate_fetch(&s.em, bytes);
-	error = decode_insn(bytes, len, emulate_mode(&s.em), &insn);
-	/* Another vCPU may have changed the code since the exit: run it anew. */
-	if (error ||
-	    insn.op != (exit->io.in ? INSN_INS : INSN_OUTS) || insn.memsize != exit->io.size) {
-		if (s.em.fault.vector && error == -EAGAIN)
-			raise_fault(vcpu, &s.em.fault);
-		return;
-	}
-	struct emulate_port_string io = {
-		.port = exit->io.port,
-		.size = exit->io.size,
-		.addrsize = insn.addrsize,
-		.seg = insn.seg,
-		.length = insn.length,
-		.in = exit->io.in,
-		.rep = insn.rep,
-	};
-	finish(vcpu, &s, emulate_port_string(&s.em, &io));
+	/* Unsupported: the code has changed since the exit, and the guest runs it anew. */
+	finish(vcpu, &s, emulate_port_string(&s.em, exit->io.port, exit->io.in, exit->io.size));
 }
 
 static void unsupported(struct vcpu *vcpu, const struct session *s, gpa_t gpa)

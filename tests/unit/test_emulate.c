@@ -30,10 +30,10 @@
 #define UNMAPPED  0x100001000ull /* linear, not present; the page before it is RAM at 3000 */
 
 struct event {
-	char kind; /* 'r', 'w' memory; 'i', 'o', 'b' (bulk) port */
+	char kind; /* 'r', 'w' memory; 'i', 'o' port */
 	u64 where;
 	unsigned size;
-	u64 value; /* for 'b' the count */
+	u64 value;
 };
 
 static struct env {
@@ -44,8 +44,6 @@ static struct env {
 	u8 device[8192]; /* at DEVICE and at VGA */
 	struct event events[2048];
 	unsigned count;
-	u8 bulk[4096];
-	unsigned bulk_len;
 } e;
 
 static void record(char kind, u64 where, unsigned size, u64 value)
@@ -88,18 +86,7 @@ static void port_out(void *ctx, u16 port, unsigned size, u32 value)
 	record('o', port, size, value);
 }
 
-static void port_out_bulk(void *ctx, u16 port, unsigned size, const void *data, unsigned count)
-{
-	(void)ctx;
-	assert_true(e.bulk_len + size * count <= sizeof(e.bulk));
-	memcpy(e.bulk + e.bulk_len, data, size * count);
-	e.bulk_len += size * count;
-	record('b', port, size, count);
-}
-
-static const struct emulator_ops ops = {mmio_read, mmio_write, port_in, port_out, NULL};
-static const struct emulator_ops bulk_ops = {mmio_read, mmio_write, port_in, port_out,
-					     port_out_bulk};
+static const struct emulator_ops ops = {mmio_read, mmio_write, port_in, port_out};
 
 static void assert_event(unsigned i, char kind, u64 where, unsigned size, u64 value)
 {
@@ -131,7 +118,7 @@ static void reset(unsigned mode)
 	fake_gmem_clear(e.vm);
 	memset(&e.regs, 0, sizeof(e.regs));
 	memset(&e.sregs, 0, sizeof(e.sregs));
-	e.count = e.bulk_len = 0;
+	e.count = 0;
 	e.regs.rip = CODE;
 	e.regs.rflags = RFLAGS_ONE;
 	e.sregs.cr0 = mode == 16 ? 0 : CR0_PE | (mode == 64 ? CR0_PG | CR0_WP : 0);
@@ -159,15 +146,28 @@ static void reset(unsigned mode)
 				 .maxphyaddr = 40, .ops = &ops, .ctx = &e};
 }
 
-static enum emulate_result run_bytes(const u8 *bytes, size_t len)
+static void place_bytes(const u8 *bytes, size_t len)
 {
 	u64 linear = (e.sregs.efer & EFER_LMA ? 0 : e.sregs.seg[SREG_CS].base) + e.regs.rip;
 
 	memcpy(fake_gmem_at(e.vm, linear, len), bytes, len);
+}
+
+static enum emulate_result run_bytes(const u8 *bytes, size_t len)
+{
+	place_bytes(bytes, len);
 	return emulate_mmio(&e.em);
 }
 
+static enum emulate_result run_port(u16 port, bool in, unsigned size, const u8 *bytes, size_t len)
+{
+	place_bytes(bytes, len);
+	return emulate_port_string(&e.em, port, in, size);
+}
+
 #define RUN(...) run_bytes((const u8[]){__VA_ARGS__}, sizeof((const u8[]){__VA_ARGS__}))
+#define RUN_PORT(port, in, size, ...)                                                             \
+	run_port(port, in, size, (const u8[]){__VA_ARGS__}, sizeof((const u8[]){__VA_ARGS__}))
 
 static void assert_fault(enum emulate_result result, u8 vector, bool has_error, u32 error)
 {
@@ -792,9 +792,6 @@ static void stops_strings_at_faults(void **state)
 
 static void steps_one_iteration_with_tf(void **state)
 {
-	struct emulate_port_string io = {.port = 0xe9, .size = 1, .addrsize = 8, .seg = SREG_DS,
-					 .length = 2, .rep = true};
-
 	(void)state;
 	reset(64);
 	e.regs.rflags |= RFLAGS_TF;
@@ -810,19 +807,15 @@ static void steps_one_iteration_with_tf(void **state)
 	e.regs.gpr[GPR_RDI] = UNMAPPED;
 	assert_int_equal(RUN(0x89, 0x07), EMULATE_FAULT);
 	assert_false(e.em.trap);
-	/* nor is there any bulk */
 	e.count = 0;
-	e.em.ops = &bulk_ops;
 	e.regs.gpr[GPR_RCX] = 4;
-	assert_int_equal(emulate_port_string(&e.em, &io), EMULATE_AGAIN);
+	assert_int_equal(RUN_PORT(0xe9, false, 1, 0xf3, 0x6e), EMULATE_AGAIN);
 	assert_int_equal(e.regs.gpr[GPR_RCX], 3);
 	assert_event(0, 'o', 0xe9, 1, 0);
 }
 
 static void moves_strings_to_ports(void **state)
 {
-	struct emulate_port_string io = {.port = 0x402, .size = 1, .addrsize = 8, .seg = SREG_DS,
-					 .length = 2, .rep = true};
 	u8 *ram = NULL;
 	unsigned i;
 
@@ -831,75 +824,78 @@ static void moves_strings_to_ports(void **state)
 	ram = fake_gmem_at(e.vm, 0x4000, 0x2000);
 	for (i = 0; i < 0x2000; i++)
 		ram[i] = (u8)(i * 13 + 1);
-	/* byte by byte without the bulk hook */
 	e.regs.gpr[GPR_RSI] = 0x4ffe;
 	e.regs.gpr[GPR_RCX] = 4;
-	assert_int_equal(emulate_port_string(&e.em, &io), EMULATE_DONE);
+	assert_int_equal(RUN_PORT(0x402, false, 1, 0xf3, 0x6e), EMULATE_DONE);
 	assert_int_equal(e.count, 4);
 	for (i = 0; i < 4; i++)
 		assert_event(i, 'o', 0x402, 1, ram[0xffe + i]);
 	assert_int_equal(e.regs.rip, CODE + 2);
 	assert_int_equal(e.regs.gpr[GPR_RSI], 0x5002);
-	/* in bulk: up to the page's end, then on */
-	e.em.ops = &bulk_ops;
+	/* so many in one call, then on */
 	e.count = 0;
 	e.regs.gpr[GPR_RSI] = 0x4f80;
-	e.regs.gpr[GPR_RCX] = 300;
-	assert_int_equal(emulate_port_string(&e.em, &io), EMULATE_AGAIN);
-	assert_int_equal(e.regs.gpr[GPR_RCX], 300 - 4 * EMULATE_MAX_ITERATIONS);
-	assert_event(0, 'b', 0x402, 1, 128);
-	assert_event(1, 'b', 0x402, 1, 128);
-	assert_int_equal(emulate_port_string(&e.em, &io), EMULATE_DONE);
-	assert_int_equal(e.bulk_len, 300);
-	assert_memory_equal(e.bulk, ram + 0xf80, 300);
-	/* words across the page's end: bulk, one by hand, bulk */
-	e.count = e.bulk_len = 0;
-	io.size = 4;
+	e.regs.gpr[GPR_RCX] = EMULATE_MAX_ITERATIONS + 36;
+	assert_int_equal(RUN_PORT(0x402, false, 1, 0xf3, 0x6e), EMULATE_AGAIN);
+	assert_int_equal(e.regs.gpr[GPR_RCX], 36);
+	assert_int_equal(RUN_PORT(0x402, false, 1, 0xf3, 0x6e), EMULATE_DONE);
+	assert_int_equal(e.count, EMULATE_MAX_ITERATIONS + 36);
+	for (i = 0; i < EMULATE_MAX_ITERATIONS + 36; i++)
+		assert_event(i, 'o', 0x402, 1, ram[0xf80 + i]);
+	/* four bytes across the page's end */
+	e.count = 0;
 	e.regs.gpr[GPR_RSI] = 0x4ff6;
 	e.regs.gpr[GPR_RCX] = 5;
-	assert_int_equal(emulate_port_string(&e.em, &io), EMULATE_DONE);
-	assert_int_equal(e.count, 3);
-	assert_event(0, 'b', 0x402, 4, 2);
-	assert_event(1, 'o', 0x402, 4, get32(ram + 0xffe));
-	assert_event(2, 'b', 0x402, 4, 2);
-	/* downwards and from a device the slow way */
+	assert_int_equal(RUN_PORT(0x402, false, 4, 0xf3, 0x6f), EMULATE_DONE);
+	assert_int_equal(e.count, 5);
+	assert_event(2, 'o', 0x402, 4, get32(ram + 0xffe));
+	/* downwards, and from a device */
 	e.count = 0;
 	e.regs.rflags |= RFLAGS_DF;
 	e.regs.gpr[GPR_RCX] = 2;
 	e.regs.gpr[GPR_RSI] = 0x4010;
-	assert_int_equal(emulate_port_string(&e.em, &io), EMULATE_DONE);
+	assert_int_equal(RUN_PORT(0x402, false, 4, 0xf3, 0x6f), EMULATE_DONE);
 	assert_event(1, 'o', 0x402, 4, get32(ram + 0xc));
 	e.count = 0;
 	e.regs.rflags &= ~RFLAGS_DF;
 	e.regs.gpr[GPR_RCX] = 2;
 	e.regs.gpr[GPR_RSI] = DEVICE;
-	assert_int_equal(emulate_port_string(&e.em, &io), EMULATE_DONE);
+	assert_int_equal(RUN_PORT(0x402, false, 4, 0xf3, 0x6f), EMULATE_DONE);
 	assert_int_equal(e.count, 4);
 	assert_int_equal(e.events[1].kind, 'o');
-	/* a fault in the middle: what is before it went out, page by page */
+	/* a fault in the middle: what is before it went out */
 	e.count = 0;
 	e.regs.gpr[GPR_RCX] = 4;
 	e.regs.gpr[GPR_RSI] = UNMAPPED - 8;
-	assert_int_equal(emulate_port_string(&e.em, &io), EMULATE_FAULT);
+	assert_int_equal(RUN_PORT(0x402, false, 4, 0xf3, 0x6f), EMULATE_FAULT);
 	assert_int_equal(e.em.fault.cr2, UNMAPPED);
 	assert_int_equal(e.regs.gpr[GPR_RCX], 2);
-	assert_event(0, 'b', 0x402, 4, 2);
-	io.size = 8;
-	assert_int_equal(emulate_port_string(&e.em, &io), EMULATE_UNSUPPORTED);
+	assert_int_equal(e.count, 2);
+	/* another instruction than the exit told of */
+	assert_int_equal(RUN_PORT(0x402, false, 1, 0xf3, 0x6f), EMULATE_UNSUPPORTED);
+	assert_int_equal(RUN_PORT(0x402, true, 4, 0xf3, 0x6f), EMULATE_UNSUPPORTED);
+	assert_int_equal(RUN_PORT(0x402, false, 4, 0xf3, 0xab), EMULATE_UNSUPPORTED);
+	assert_int_equal(RUN_PORT(0x402, false, 4, 0x0f, 0x0b), EMULATE_UNSUPPORTED);
+	assert_int_equal(e.count, 2);
+	/* there is no port instruction of eight bytes: REX.W changes nothing */
+	e.regs.gpr[GPR_RSI] = 0x4000;
+	assert_int_equal(RUN_PORT(0x402, false, 4, 0xf3, 0x48, 0x6f), EMULATE_DONE);
+	assert_event(3, 'o', 0x402, 4, get32(ram + 4));
+	/* the instruction itself cannot be fetched */
+	e.regs.rip = UNMAPPED;
+	e.count = 0;
+	assert_fault(emulate_port_string(&e.em, 0x402, false, 4), VECTOR_PF, true, PF_FETCH);
 }
 
-static void keeps_limits_in_bulk(void **state)
+static void keeps_limits_in_strings(void **state)
 {
-	struct emulate_port_string io = {.port = 0xe9, .size = 1, .addrsize = 2, .seg = SREG_GS,
-					 .length = 2, .rep = true};
 	(void)state;
 	reset(16);
-	e.em.ops = &bulk_ops;
 	e.sregs.seg[SREG_GS].base = 0x10000;
 	e.sregs.seg[SREG_GS].limit = 0x1003;
 	e.regs.gpr[GPR_RSI] = 0x1000;
 	e.regs.gpr[GPR_RCX] = 6;
-	assert_int_equal(emulate_port_string(&e.em, &io), EMULATE_FAULT);
+	assert_int_equal(RUN_PORT(0xe9, false, 1, 0xf3, 0x65, 0x6e), EMULATE_FAULT);
 	assert_int_equal(e.em.fault.vector, VECTOR_GP);
 	assert_false(e.em.fault.has_error);
 	assert_int_equal(e.regs.gpr[GPR_RCX], 2);
@@ -910,44 +906,39 @@ static void keeps_limits_in_bulk(void **state)
 	e.regs.gpr[GPR_RSI] = 0xfffe;
 	e.regs.gpr[GPR_RCX] = 4;
 	*fake_gmem_at(e.vm, 0x10800, 1) = 0x42;
-	assert_int_equal(emulate_port_string(&e.em, &io), EMULATE_DONE);
+	assert_int_equal(RUN_PORT(0xe9, false, 1, 0xf3, 0x65, 0x6e), EMULATE_DONE);
 	assert_int_equal(e.regs.gpr[GPR_RSI], 2);
 	assert_event(0, 'o', 0xe9, 1, 0);
-	assert_event(2, 'b', 0xe9, 1, 2);
-	assert_int_equal(e.bulk[e.bulk_len - 2], 0x42);
+	assert_event(2, 'o', 0xe9, 1, 0x42);
 	/* wrap of ESI in 64-bit mode, where no limit stands in the way: from RAM 3803 to 804 */
 	reset(64);
-	e.em.ops = &bulk_ops;
 	e.sregs.seg[SREG_GS].base = 0x804;
 	e.regs.gpr[GPR_RSI] = 0xfffffffe;
 	e.regs.gpr[GPR_RCX] = 4;
 	memset(fake_gmem_at(e.vm, 0x3802, 4), 0x33, 4);
 	memset(fake_gmem_at(e.vm, 0x804, 4), 0x44, 4);
-	io.addrsize = 4;
-	assert_int_equal(emulate_port_string(&e.em, &io), EMULATE_DONE);
+	assert_int_equal(RUN_PORT(0xe9, false, 1, 0xf3, 0x65, 0x67, 0x6e), EMULATE_DONE);
 	assert_int_equal(e.regs.gpr[GPR_RSI], 2);
 	assert_event(1, 'o', 0xe9, 1, 0x33);
-	assert_event(2, 'b', 0xe9, 1, 2);
-	assert_memory_equal(e.bulk, "\x44\x44", 2);
+	assert_event(2, 'o', 0xe9, 1, 0x44);
+	assert_event(3, 'o', 0xe9, 1, 0x44);
 }
 
 static void moves_ports_to_strings(void **state)
 {
-	struct emulate_port_string io = {.port = 0x1f0, .size = 2, .addrsize = 8, .seg = SREG_FS,
-					 .length = 3, .in = true, .rep = true};
 	(void)state;
 	reset(64);
 	e.sregs.seg[SREG_FS].base = 0x1000000; /* INS always uses ES */
 	e.regs.gpr[GPR_RDI] = 0x4000;
 	e.regs.gpr[GPR_RCX] = 2;
-	assert_int_equal(emulate_port_string(&e.em, &io), EMULATE_DONE);
+	assert_int_equal(RUN_PORT(0x1f0, true, 2, 0xf3, 0x64, 0x66, 0x6d), EMULATE_DONE);
 	assert_memory_equal(fake_gmem_at(e.vm, 0x4000, 5), "\x02\x03\x03\x04\0", 5);
-	assert_int_equal(e.regs.rip, CODE + 3);
+	assert_int_equal(e.regs.rip, CODE + 4);
 	/* a destination that faults: the port is not read */
 	e.count = 0;
 	e.regs.gpr[GPR_RCX] = 1;
 	e.regs.gpr[GPR_RDI] = UNMAPPED;
-	assert_fault(emulate_port_string(&e.em, &io), VECTOR_PF, true, PF_WRITE);
+	assert_fault(RUN_PORT(0x1f0, true, 2, 0xf3, 0x66, 0x6d), VECTOR_PF, true, PF_WRITE);
 	/* the way of memory accesses does not lead to ports */
 	e.regs.gpr[GPR_RDI] = DEVICE;
 	assert_int_equal(RUN(0x6c), EMULATE_UNSUPPORTED);
@@ -1057,7 +1048,7 @@ int main(void)
 		cmocka_unit_test(stops_strings_at_faults),
 		cmocka_unit_test(steps_one_iteration_with_tf),
 		cmocka_unit_test(moves_strings_to_ports),
-		cmocka_unit_test(keeps_limits_in_bulk),
+		cmocka_unit_test(keeps_limits_in_strings),
 		cmocka_unit_test(moves_ports_to_strings),
 		cmocka_unit_test(fetches_the_instruction),
 		cmocka_unit_test(fetches_up_to_the_code_limit),
