@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* SOURCES: vmm/region.c vmm/mem.c arch/virt.c tests/unit/fake_virt.c tests/unit/fake_host.c */
+/*
+ * Regions by KVM's rules (KVM_SET_USER_MEMORY_REGION): alignment, overlap,
+ * wrap, deleting; nested tables and window always show the same; and a failure
+ * of any allocation leaves everything as it was.
+ */
+#include "vmm/region.h"
+
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "arch/lib/errno.h"
+#include "tests/unit/fake_host.h"
+#include "tests/unit/fake_virt.h"
+#include "vmm/mem.h"
+#include "vmm/vm.h"
+
+static struct vm vm;
+static struct mem_object *mem;
+
+static int setup(void **state)
+{
+	(void)state;
+	fake_host_init(MIB(64));
+	fake_virt_init();
+	memset(&vm, 0, sizeof(vm));
+	assert_int_equal(space_create(&vm.space), 0);
+	assert_int_equal(virt->vm_create(&vm.virt), 0);
+	fake_host.frames_piece = MIB(2);
+	assert_int_equal(mem_create(MIB(8), &mem), 0);
+	assert_int_equal(mem->extent_count, 4);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	while (vm.regions.count)
+		assert_int_equal(vm_set_memory_region(&vm, vm.regions.region[0].slot, 0, GPA(0), 0,
+						      NULL, 0), 0);
+	assert_int_equal(fake_host_maps(&vm.space), 0);
+	assert_int_equal(vm.virt->count, 0);
+	assert_int_equal(mem->users, 1);
+	mem_put(mem);
+	virt->vm_destroy(vm.virt);
+	space_destroy(&vm.space);
+	assert_int_equal(fake_host.pages_out, 0);
+	assert_int_equal(fake_host.frames_out, 0);
+	return 0;
+}
+
+static int set(unsigned slot, unsigned flags, u64 gpa, u64 size, u64 offset)
+{
+	return vm_set_memory_region(&vm, slot, flags, GPA(gpa), size, mem, offset);
+}
+
+/* All pages of all regions are mapped to their frames, on both sides, and nothing else is. */
+static void check(void)
+{
+	u64 in_regions = 0, nested = 0;
+
+	for (unsigned i = 0; i < vm.regions.count; i++) {
+		const struct region *r = &vm.regions.region[i];
+
+		if (i)
+			assert_true(r[-1].gpa + r[-1].size <= r->gpa);
+		in_regions += r->size;
+		for (u64 done = 0; done < r->size; done += PAGE_SIZE) {
+			const struct fake_virt_map *m = fake_virt_find(vm.virt, r->gpa + done);
+			hpa_t hpa;
+
+			mem_piece(r->mem, r->offset + done, PAGE_SIZE, &hpa);
+			assert_non_null(m);
+			assert_int_equal(m->hpa + (r->gpa + done - m->gpa), hpa.v);
+			assert_int_equal(m->rights, r->flags & REGION_READ_ONLY
+							    ? MAP_READ | MAP_EXEC
+							    : MAP_READ | MAP_WRITE | MAP_EXEC);
+			assert_ptr_equal(fake_host_at(&vm.space, WINDOW_BASE + r->gpa + done, true),
+					 fake_host_ram(hpa.v));
+		}
+	}
+	for (unsigned i = 0; i < vm.virt->count; i++)
+		nested += vm.virt->map[i].size;
+	assert_int_equal(nested, in_regions);
+	assert_int_equal(fake_host_maps(&vm.space), vm.virt->count);
+	assert_int_equal(mem->users, 1 + vm.regions.count);
+}
+
+static void shows_an_object(void **state)
+{
+	(void)state;
+	assert_int_equal(set(0, 0, 0, MIB(8), 0), 0);
+	check();
+	assert_int_equal(vm.virt->count, 4); /* piece by piece */
+	assert_int_equal(set(0, 0, 0, 0, 0), 0);
+	check();
+	/* from the middle of one piece to that of another, sorted whatever the order */
+	assert_int_equal(set(7, 0, GIB(4), MIB(3), MIB(1)), 0);
+	assert_int_equal(set(3, REGION_READ_ONLY, 0xe0000, 0x20000, 0xe0000), 0);
+	assert_int_equal(set(5, 0, MIB(1), MIB(2), MIB(6)), 0);
+	check();
+	assert_int_equal(vm.regions.region[0].slot, 3);
+	assert_int_equal(vm.regions.region[1].slot, 5);
+	assert_int_equal(vm.regions.region[2].slot, 7);
+	assert_int_equal(set(5, 0, 0, 0, 0), 0);
+	check();
+	assert_int_equal(vm.regions.count, 2);
+}
+
+static void two_regions_may_show_one_object(void **state)
+{
+	(void)state;
+	assert_int_equal(set(0, 0, 0, MIB(2), 0), 0);
+	assert_int_equal(set(1, REGION_READ_ONLY, 0xffe00000, MIB(2), 0), 0);
+	check();
+	assert_ptr_equal(fake_host_at(&vm.space, WINDOW_BASE, true),
+			 fake_host_at(&vm.space, WINDOW_BASE + 0xffe00000, true));
+}
+
+static void refused(int error, unsigned slot, u64 gpa, u64 size, u64 offset)
+{
+	struct region_table before = vm.regions;
+
+	assert_int_equal(set(slot, 0, gpa, size, offset), error);
+	assert_memory_equal(&vm.regions, &before, sizeof(before));
+	check();
+}
+
+static void alignment_and_bounds(void **state)
+{
+	(void)state;
+	for (unsigned bit = 0; bit < 12; bit++) {
+		refused(-EINVAL, 0, BIT(bit), MIB(1), 0);
+		refused(-EINVAL, 0, 0, MIB(1) + BIT(bit), 0);
+		refused(-EINVAL, 0, 0, MIB(1), BIT(bit));
+	}
+	refused(-EINVAL, 0, 0, MIB(8) + PAGE_SIZE, 0);	  /* beyond the object */
+	refused(-EINVAL, 0, 0, MIB(4), MIB(4) + PAGE_SIZE);
+	refused(-EINVAL, 0, 0, PAGE_SIZE, MIB(8));
+	refused(-EINVAL, 0, 0, PAGE_SIZE, ~(PAGE_SIZE - 1)); /* offset wraps */
+	refused(-EINVAL, 0, 0, ~(PAGE_SIZE - 1), 0);
+	refused(-EINVAL, 0, ~(PAGE_SIZE - 1), 2 * PAGE_SIZE, 0); /* address wraps */
+	refused(-EINVAL, 0, ~(PAGE_SIZE - 1), PAGE_SIZE, 0);	 /* beyond the window */
+	refused(-EINVAL, 0, WINDOW_SIZE - PAGE_SIZE, 2 * PAGE_SIZE, 0);
+	assert_int_equal(vm_set_memory_region(&vm, 0, 0, GPA(0), PAGE_SIZE, NULL, 0), -EINVAL);
+	assert_int_equal(set(0, 0, WINDOW_SIZE - PAGE_SIZE, PAGE_SIZE, MIB(8) - PAGE_SIZE), 0);
+	check();
+}
+
+static void overlap(void **state)
+{
+	(void)state;
+	assert_int_equal(set(0, 0, MIB(4), MIB(2), 0), 0);
+	refused(-EEXIST, 1, MIB(4), MIB(2), 0);
+	refused(-EEXIST, 1, MIB(4) - PAGE_SIZE, 2 * PAGE_SIZE, 0);
+	refused(-EEXIST, 1, MIB(6) - PAGE_SIZE, 2 * PAGE_SIZE, 0);
+	refused(-EEXIST, 1, MIB(5), PAGE_SIZE, 0);
+	refused(-EEXIST, 1, MIB(3), MIB(4), 0);
+	refused(-EINVAL, 0, MIB(16), MIB(2), 0); /* the slot is taken: delete it first */
+	/* neighbours touch */
+	assert_int_equal(set(1, 0, MIB(2), MIB(2), 0), 0);
+	assert_int_equal(set(2, 0, MIB(6), MIB(2), 0), 0);
+	check();
+}
+
+static void deleting(void **state)
+{
+	(void)state;
+	refused(-ENOENT, 0, 0, 0, 0);
+	assert_int_equal(set(4, 0, 0, MIB(2), 0), 0);
+	refused(-ENOENT, 0, 0, 0, 0);
+	/* address, flags and object do not matter */
+	assert_int_equal(vm_set_memory_region(&vm, 4, ~0u, GPA(12345), 0, NULL, 9), 0);
+	check();
+	refused(-ENOENT, 4, 0, 0, 0);
+	/* read-only is changed by deleting and setting again; contents stay */
+	assert_int_equal(set(4, 0, 0, MIB(2), 0), 0);
+	memset(fake_host_at(&vm.space, WINDOW_BASE, true), 0x77, 16);
+	assert_int_equal(set(4, 0, 0, 0, 0), 0);
+	assert_int_equal(set(4, REGION_READ_ONLY, 0, MIB(2), 0), 0);
+	check();
+	assert_int_equal(*(u8 *)fake_host_at(&vm.space, WINDOW_BASE + 15, false), 0x77);
+	memset(fake_host_at(&vm.space, WINDOW_BASE, true), 0, 16);
+}
+
+static void table_can_be_full(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < REGIONS_MAX; i++)
+		assert_int_equal(set(i, 0, (REGIONS_MAX - i) * MIB(1), PAGE_SIZE, i * PAGE_SIZE), 0);
+	check();
+	refused(-ENOSPC, REGIONS_MAX, MIB(64), PAGE_SIZE, 0);
+	assert_int_equal(set(5, 0, 0, 0, 0), 0);
+	assert_int_equal(set(REGIONS_MAX, 0, MIB(64), PAGE_SIZE, 0), 0);
+	check();
+}
+
+static void each_allocation_failing(void **state)
+{
+	unsigned n = 0;
+	int error;
+
+	(void)state;
+	assert_int_equal(set(0, 0, 0, MIB(1), 0), 0);
+	do {
+		struct region_table before = vm.regions;
+
+		fake_host.fail_at = ++n;
+		error = set(1, 0, MIB(16), MIB(8), 0);
+		fake_host.fail_at = 0;
+		if (error) {
+			assert_int_equal(error, -ENOMEM);
+			assert_memory_equal(&vm.regions, &before, sizeof(before));
+		}
+		check();
+	} while (error);
+	assert_int_equal(n, 2 * 4 + 1); /* each piece on both sides */
+}
+
+static void find(void **state)
+{
+	static const struct {
+		u64 gpa;
+		int slot;
+	} rows[] = {
+		{0, 0}, {MIB(1) - 1, 0}, {MIB(1), 1}, {MIB(2) - 1, 1}, {MIB(2), -1},
+		{MIB(4) - 1, -1}, {MIB(4), 2}, {MIB(5) - 1, 2}, {MIB(5), -1}, {~0ull, -1},
+	};
+
+	(void)state;
+	assert_null(region_find(&vm.regions, GPA(0)));
+	assert_int_equal(set(1, 0, MIB(1), MIB(1), 0), 0);
+	assert_int_equal(set(0, 0, 0, MIB(1), 0), 0);
+	assert_int_equal(set(2, 0, MIB(4), MIB(1), 0), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct region *r = region_find(&vm.regions, GPA(rows[i].gpa));
+
+		assert_int_equal(r ? (int)r->slot : -1, rows[i].slot);
+	}
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(shows_an_object),
+		TEST(two_regions_may_show_one_object),
+		TEST(alignment_and_bounds),
+		TEST(overlap),
+		TEST(deleting),
+		TEST(table_can_be_full),
+		TEST(each_allocation_failing),
+		TEST(find),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
