@@ -19,7 +19,6 @@
  * daylight saving is kept as a bit only; the calendar is Gregorian.
  */
 #include "arch/lib/bits.h"
-#include "arch/lib/string.h"
 #include "vmm/vdev.h"
 
 #define RTC_LINE  8
@@ -109,36 +108,34 @@ static u64 periodic_clocks(const struct vrtc *rtc)
 	return rate < 3 ? BIT(rate + 6) : BIT(rate - 1);
 }
 
-static u8 encode(const struct vrtc *rtc, unsigned value)
+/* Stores a number in the clock's format: BCD or binary, hours as 24 or twice 12. */
+static void put(struct vrtc *rtc, unsigned reg, u64 value)
 {
-	return (u8)(rtc->ram[REG_B] & B_BINARY ? value : value / 10 << 4 | value % 10);
+	u8 b = rtc->ram[REG_B], pm = 0;
+
+	if (reg == HOURS && !(b & B_24H)) {
+		pm = value >= 12 ? PM : 0;
+		value = (value + 11) % 12 + 1;
+	}
+	rtc->ram[reg] = pm | (u8)(b & B_BINARY ? value : value / 10 << 4 | value % 10);
 }
 
-/* -1 for a byte that is no number of the clock's format. */
-static int decode(const struct vrtc *rtc, u8 byte)
+/* The inverse; -1 for a byte that is no number of that format. */
+static int get(const struct vrtc *rtc, unsigned reg)
 {
-	if (rtc->ram[REG_B] & B_BINARY)
+	u8 b = rtc->ram[REG_B], byte = rtc->ram[reg], pm;
+	bool twice_12 = (reg == HOURS || reg == HOURS_ALARM) && !(b & B_24H);
+
+	pm = twice_12 ? byte & PM : 0;
+	byte ^= pm;
+	if (!(b & B_BINARY)) {
+		if ((byte & 15) > 9 || byte >> 4 > 9)
+			return -1;
+		byte = (byte >> 4) * 10 + (byte & 15);
+	}
+	if (!twice_12)
 		return byte;
-	return (byte & 15) < 10 && byte >> 4 < 10 ? (byte >> 4) * 10 + (byte & 15) : -1;
-}
-
-static u8 encode_hour(const struct vrtc *rtc, unsigned hour)
-{
-	if (rtc->ram[REG_B] & B_24H)
-		return encode(rtc, hour);
-	return encode(rtc, (hour + 11) % 12 + 1) | (hour >= 12 ? PM : 0);
-}
-
-static int decode_hour(const struct vrtc *rtc, u8 byte)
-{
-	int hour;
-
-	if (rtc->ram[REG_B] & B_24H)
-		return decode(rtc, byte);
-	hour = decode(rtc, byte & ~PM);
-	if (hour < 1 || hour > 12)
-		return -1;
-	return hour % 12 + (byte & PM ? 12 : 0);
+	return byte >= 1 && byte <= 12 ? byte % 12 + (pm ? 12 : 0) : -1;
 }
 
 static int days_of_month(int year, int month)
@@ -149,11 +146,10 @@ static int days_of_month(int year, int month)
 	return days[month - 1] + (month == 2 && leap);
 }
 
-/* A byte of time or date as a number: the nearest one within its range. */
+/* A byte of time or date: the nearest number within its range. */
 static int number(const struct vrtc *rtc, unsigned reg, int low, int high)
 {
-	u8 byte = rtc->ram[reg];
-	int value = reg == HOURS ? decode_hour(rtc, byte) : decode(rtc, byte);
+	int value = get(rtc, reg);
 
 	return MIN(MAX(value, low), high);
 }
@@ -166,7 +162,6 @@ static int second_of_day(const struct vrtc *rtc)
 
 static void count_days(struct vrtc *rtc, u64 days)
 {
-	u8 *ram = rtc->ram;
 	int year = number(rtc, CENTURY, 0, 99) * 100 + number(rtc, YEAR, 0, 99);
 	int month = number(rtc, MONTH, 1, 12), day = number(rtc, MONTHDAY, 1, 31);
 	int weekday = number(rtc, WEEKDAY, 1, 7);
@@ -180,11 +175,11 @@ static void count_days(struct vrtc *rtc, u64 days)
 		year += month == 1;
 	}
 	/* The weekday is a counter of its own, right or wrong as it was set. */
-	ram[WEEKDAY] = encode(rtc, (unsigned)((weekday - 1 + days) % 7 + 1));
-	ram[MONTHDAY] = encode(rtc, (unsigned)day);
-	ram[MONTH] = encode(rtc, (unsigned)month);
-	ram[YEAR] = encode(rtc, (unsigned)year % 100);
-	ram[CENTURY] = encode(rtc, (unsigned)year / 100 % 100);
+	put(rtc, WEEKDAY, (weekday - 1 + days) % 7 + 1);
+	put(rtc, MONTHDAY, day);
+	put(rtc, MONTH, month);
+	put(rtc, YEAR, year % 100);
+	put(rtc, CENTURY, year / 100 % 100);
 }
 
 /* Moves the time of day on. */
@@ -192,9 +187,9 @@ static void count_seconds(struct vrtc *rtc, u64 seconds)
 {
 	u64 count = (u64)second_of_day(rtc) + seconds;
 
-	rtc->ram[SECONDS] = encode(rtc, (unsigned)(count % 60));
-	rtc->ram[MINUTES] = encode(rtc, (unsigned)(count / 60 % 60));
-	rtc->ram[HOURS] = encode_hour(rtc, (unsigned)(count / 3600 % 24));
+	put(rtc, SECONDS, count % 60);
+	put(rtc, MINUTES, count / 60 % 60);
+	put(rtc, HOURS, count / 3600 % 24);
 	if (count >= DAY)
 		count_days(rtc, count / DAY);
 }
@@ -202,18 +197,11 @@ static void count_seconds(struct vrtc *rtc, u64 seconds)
 /* One alarm byte: a number, ALARM_ANY or ALARM_NEVER. */
 static int alarm_part(const struct vrtc *rtc, unsigned reg, int limit)
 {
-	u8 byte = rtc->ram[reg];
-	int value;
+	int value = get(rtc, reg);
 
-	if ((byte & DONT_CARE) == DONT_CARE)
+	if ((rtc->ram[reg] & DONT_CARE) == DONT_CARE)
 		return ALARM_ANY;
-	value = reg == HOURS_ALARM ? decode_hour(rtc, byte) : decode(rtc, byte);
 	return value >= 0 && value < limit ? value : ALARM_NEVER;
-}
-
-static bool part_matches(int alarm, int value)
-{
-	return alarm == ALARM_ANY || alarm == value;
 }
 
 /* Seconds from the time of day to the next alarm, 1 to a day; 0 for never. */
@@ -226,11 +214,11 @@ static u64 seconds_to_alarm(const struct vrtc *rtc)
 		return 0;
 	/* To the next hour, minute or second until it matches: at most 24 + 60 + 60 steps. */
 	for (;;) {
-		if (!part_matches(h, at / 3600 % 24))
+		if (h != ALARM_ANY && h != at / 3600 % 24)
 			at += 3600 - at % 3600;
-		else if (!part_matches(m, at / 60 % 60))
+		else if (m != ALARM_ANY && m != at / 60 % 60)
 			at += 60 - at % 60;
-		else if (!part_matches(s, at % 60))
+		else if (s != ALARM_ANY && s != at % 60)
 			at++;
 		else
 			return (u64)(at - now);
@@ -374,25 +362,25 @@ static void vrtc_reset(struct vdev *dev)
 	update_irq(dev);
 }
 
-static void put_bytes(u8 *at, u64 value, u64 most, unsigned count)
+/* A value that is too large shows as the largest. */
+static void put_bytes(u8 *at, u64 value, unsigned count)
 {
-	value = MIN(value, most);
+	value = MIN(value, size_mask(count));
 	for (unsigned i = 0; i < count; i++)
 		at[i] = (u8)(value >> 8 * i);
 }
 
 /* What firmware would have left: sizes of RAM in KiB or 64 KiB, FPU present. */
-static void fill_ram(struct vrtc *rtc, const struct vm *vm)
+static void fill_ram(u8 *ram, const struct vm *vm)
 {
-	u64 low = vm_ram_below_4g(vm);
-	u8 *ram = rtc->ram;
+	u64 low = vm_ram_below_4g(vm), kib = (MAX(low, MIB(1)) - MIB(1)) >> 10;
 
 	ram[EQUIPMENT] = BIT(1);
-	put_bytes(ram + BASE_MEMORY, 640, 640, 2);
-	put_bytes(ram + EXTENDED_MEMORY, low > MIB(1) ? (low - MIB(1)) >> 10 : 0, 0xffff, 2);
-	memcpy(ram + EXTENDED_ACTUAL, ram + EXTENDED_MEMORY, 2);
-	put_bytes(ram + ABOVE_16M, low > MIB(16) ? (low - MIB(16)) >> 16 : 0, 0xffff, 2);
-	put_bytes(ram + ABOVE_4G, vm_ram_above_4g(vm) >> 16, 0xffffff, 3);
+	put_bytes(ram + BASE_MEMORY, 640, 2);
+	put_bytes(ram + EXTENDED_MEMORY, kib, 2);
+	put_bytes(ram + EXTENDED_ACTUAL, kib, 2);
+	put_bytes(ram + ABOVE_16M, (MAX(low, MIB(16)) - MIB(16)) >> 16, 2);
+	put_bytes(ram + ABOVE_4G, vm_ram_above_4g(vm) >> 16, 3);
 }
 
 static int vrtc_create(struct vdev *dev)
@@ -402,7 +390,7 @@ static int vrtc_create(struct vdev *dev)
 
 	rtc->hz = vm_clock_hz(dev->vm);
 	vtimer_init(&rtc->timer, dev->vm, refresh, dev);
-	fill_ram(rtc, dev->vm);
+	fill_ram(ram, dev->vm);
 	ram[REG_A] = FIELD_PREP(A_DV, A_DV_RUN) | 6;
 	ram[REG_B] = B_24H;
 	ram[REG_D] = D_VRT;
