@@ -99,23 +99,29 @@ static unsigned capacity(const struct uart *u)
 	return u->reg[FCR] & FCR_ENABLE ? FIFO_DEPTH : 1;
 }
 
-static unsigned trigger_level(const struct uart *u)
+/* What is full loses the byte if it is a FIFO, or the one that it held if a register. */
+static bool put(const struct uart *u, struct fifo *f, u8 byte)
 {
-	static const u8 levels[] = {1, 4, 8, 14};
+	bool fits = f->count < capacity(u);
 
-	return u->reg[FCR] & FCR_ENABLE ? levels[FIELD_GET(FCR_TRIGGER, u->reg[FCR])] : 1;
+	if (fits)
+		f->data[f->count++] = byte;
+	else if (!(u->reg[FCR] & FCR_ENABLE))
+		f->data[0] = byte;
+	return fits;
 }
 
 /* The highest pending and enabled interrupt, in the data sheet's order. */
 static u8 interrupt_id(const struct uart *u)
 {
+	static const u8 trigger[] = {1, 4, 8, 14}; /* without FIFOs the field is 0 */
 	u8 ier = u->reg[IER];
 
 	if ((ier & IER_LINE) && u->overrun)
 		return IIR_LINE;
 	if ((ier & IER_RX) && u->timeout_pending)
 		return IIR_TIMEOUT;
-	if ((ier & IER_RX) && u->rx.count >= trigger_level(u))
+	if ((ier & IER_RX) && u->rx.count >= trigger[FIELD_GET(FCR_TRIGGER, u->reg[FCR])])
 		return IIR_RX;
 	if ((ier & IER_THRE) && u->thre_pending)
 		return IIR_THRE;
@@ -187,38 +193,23 @@ static void fill_rx(struct vdev *dev)
 	update_line(dev);
 }
 
-/*
- * A byte by loopback. An overrun keeps the FIFO and loses the new byte, but
- * without FIFOs the old one is lost.
- */
-static void receive(struct vdev *dev, u8 byte)
-{
-	struct uart *u = dev->state;
-
-	if (u->rx.count < capacity(u)) {
-		u->rx.data[u->rx.count++] = byte;
-	} else {
-		u->overrun = LSR_OE;
-		if (!(u->reg[FCR] & FCR_ENABLE))
-			u->rx.data[0] = byte;
-	}
-	restart_timeout(dev);
-}
-
 /* Sends what the transmitter holds; when it gets empty, THRE asks for more. */
 static void transmit(struct vdev *dev)
 {
 	struct uart *u = dev->state;
+	bool loop = u->reg[MCR] & MCR_LOOP;
 
 	if (u->tx.count == 0)
 		return;
 	while (u->tx.count > 0) {
-		if (u->reg[MCR] & MCR_LOOP)
-			receive(dev, u->tx.data[0]);
-		else if (!console_put(dev->vm, dev->args.index, u->tx.data[0]))
+		if (!loop && !console_put(dev->vm, dev->args.index, u->tx.data[0]))
 			break;
+		if (loop && !put(u, &u->rx, u->tx.data[0]))
+			u->overrun = LSR_OE;
 		fifo_pop(&u->tx);
 	}
+	if (loop)
+		restart_timeout(dev);
 	if (u->tx.count == 0)
 		u->thre_pending = 1;
 	update_line(dev);
@@ -296,10 +287,7 @@ static void write_thr(struct vdev *dev, u8 value)
 
 	u->thre_pending = 0;
 	update_line(dev);
-	if (u->tx.count < capacity(u))
-		u->tx.data[u->tx.count++] = value;
-	else if (!(u->reg[FCR] & FCR_ENABLE))
-		u->tx.data[0] = value;
+	put(u, &u->tx, value);
 	transmit(dev);
 }
 
