@@ -15,7 +15,6 @@
 /* What an opcode says beyond its operation. */
 #define BYTE   BIT(0) /* the operand size is one byte */
 #define TO_REG BIT(1) /* the register is the destination */
-#define NO_REG BIT(2) /* ModRM.reg extends the opcode */
 #define IMM    BIT(3) /* immediate of the operand size, four bytes at most */
 #define IMM8   BIT(4) /* immediate of one byte, sign-extended */
 #define MOFFS  BIT(5) /* no ModRM: an absolute offset and the accumulator */
@@ -25,11 +24,13 @@
 #define MEM32  BIT(9) /* or four at most, whatever the operand size */
 
 struct pattern {
-	u8 op; /* enum insn_op, or GROUP(n) */
+	u8 op; /* enum insn_op, GROUP(n) or PREFIX(n) */
 	u16 flags;
 };
 
 #define GROUP(n) (0x80 | (n))
+#define PREFIX(n) (0x40 | (n)) /* a segment's number, or one of these */
+enum { PREFIX_OPSIZE = SREG_COUNT, PREFIX_ADDRSIZE, PREFIX_LOCK, PREFIX_REP, PREFIX_REX };
 enum { GROUP_ALU, GROUP_TEST, GROUP_INC, GROUP_BT, GROUP_MOV, GROUPS };
 
 /* `add` is the table's index of the byte form that stores to memory. */
@@ -43,38 +44,31 @@ enum { GROUP_ALU, GROUP_TEST, GROUP_INC, GROUP_BT, GROUP_MOV, GROUPS };
 static const struct pattern one_byte[256] = {
 	ALU(INSN_ADD, 0x00), ALU(INSN_OR, 0x08), ALU(INSN_ADC, 0x10), ALU(INSN_SBB, 0x18),
 	ALU(INSN_AND, 0x20), ALU(INSN_SUB, 0x28), ALU(INSN_XOR, 0x30), ALU(INSN_CMP, 0x38),
+	[0x26] = {PREFIX(SREG_ES), 0}, [0x2e] = {PREFIX(SREG_CS), 0},
+	[0x36] = {PREFIX(SREG_SS), 0}, [0x3e] = {PREFIX(SREG_DS), 0},
+	[0x64] = {PREFIX(SREG_FS), 0}, [0x65] = {PREFIX(SREG_GS), 0},
+	[0x66] = {PREFIX(PREFIX_OPSIZE), 0}, [0x67] = {PREFIX(PREFIX_ADDRSIZE), 0},
+	[0xf0] = {PREFIX(PREFIX_LOCK), 0},
+	[0xf2] = {PREFIX(PREFIX_REP), 0}, [0xf3] = {PREFIX(PREFIX_REP), 0},
 	[0x63] = {INSN_MOVSX, TO_REG | MEM32}, /* MOVSXD; ARPL outside 64-bit mode */
 	PAIR(0x6c, INSN_INS, STRING | MEM32), /* ports are 32 bits wide, even with REX.W */
 	PAIR(0x6e, INSN_OUTS, STRING | MEM32),
-	PAIR(0x80, GROUP(GROUP_ALU), IMM),
-	[0x83] = {GROUP(GROUP_ALU), IMM8},
-	PAIR(0x84, INSN_TEST, 0),
-	PAIR(0x86, INSN_XCHG, 0),
-	PAIR(0x88, INSN_MOV, 0),
-	PAIR(0x8a, INSN_MOV, TO_REG),
-	PAIR(0xa0, INSN_MOV, MOFFS | TO_REG),
-	PAIR(0xa2, INSN_MOV, MOFFS),
-	PAIR(0xa4, INSN_MOVS, STRING),
-	PAIR(0xaa, INSN_STOS, STRING),
-	PAIR(0xac, INSN_LODS, STRING),
-	PAIR(0xc6, GROUP(GROUP_MOV), IMM),
-	PAIR(0xf6, GROUP(GROUP_TEST), 0),
-	PAIR(0xfe, GROUP(GROUP_INC), 0),
+	PAIR(0x80, GROUP(GROUP_ALU), IMM), [0x83] = {GROUP(GROUP_ALU), IMM8},
+	PAIR(0x84, INSN_TEST, 0), PAIR(0x86, INSN_XCHG, 0),
+	PAIR(0x88, INSN_MOV, 0), PAIR(0x8a, INSN_MOV, TO_REG),
+	PAIR(0xa0, INSN_MOV, MOFFS | TO_REG), PAIR(0xa2, INSN_MOV, MOFFS),
+	PAIR(0xa4, INSN_MOVS, STRING), PAIR(0xaa, INSN_STOS, STRING),
+	PAIR(0xac, INSN_LODS, STRING), PAIR(0xc6, GROUP(GROUP_MOV), IMM),
+	PAIR(0xf6, GROUP(GROUP_TEST), 0), PAIR(0xfe, GROUP(GROUP_INC), 0),
 };
 
 /* Behind 0F. */
 static const struct pattern two_byte[256] = {
-	[0xa3] = {INSN_BT, 0},
-	[0xab] = {INSN_BTS, 0},
-	PAIR(0xb0, INSN_CMPXCHG, 0),
-	[0xb3] = {INSN_BTR, 0},
-	[0xb6] = {INSN_MOVZX, TO_REG | MEM8},
-	[0xb7] = {INSN_MOVZX, TO_REG | MEM16},
-	[0xba] = {GROUP(GROUP_BT), IMM8},
-	[0xbb] = {INSN_BTC, 0},
-	[0xbe] = {INSN_MOVSX, TO_REG | MEM8},
-	[0xbf] = {INSN_MOVSX, TO_REG | MEM16},
-	PAIR(0xc0, INSN_XADD, 0),
+	[0xa3] = {INSN_BT, 0}, [0xab] = {INSN_BTS, 0},
+	[0xb3] = {INSN_BTR, 0}, [0xbb] = {INSN_BTC, 0}, [0xba] = {GROUP(GROUP_BT), IMM8},
+	PAIR(0xb0, INSN_CMPXCHG, 0), PAIR(0xc0, INSN_XADD, 0),
+	[0xb6] = {INSN_MOVZX, TO_REG | MEM8}, [0xb7] = {INSN_MOVZX, TO_REG | MEM16},
+	[0xbe] = {INSN_MOVSX, TO_REG | MEM8}, [0xbf] = {INSN_MOVSX, TO_REG | MEM16},
 };
 
 static const struct pattern groups[GROUPS][8] = {
@@ -90,9 +84,6 @@ static const struct pattern groups[GROUPS][8] = {
 #define LOCKABLE                                                                                  \
 	(BITS(INSN_XOR, INSN_ADD) | BITS(INSN_CMPXCHG, INSN_XCHG) | BITS(INSN_NEG, INSN_INC) |    \
 	 BITS(INSN_BTC, INSN_BTS))
-
-#define PREFIX_NONE SREG_COUNT
-enum { PREFIX_OPSIZE = PREFIX_NONE + 1, PREFIX_ADDRSIZE, PREFIX_LOCK, PREFIX_REP, PREFIX_REX };
 
 #define REX_W BIT(3)
 #define REX_R BIT(2)
@@ -115,14 +106,13 @@ struct cursor {
 static u64 next(struct cursor *c, unsigned size)
 {
 	u64 value = 0;
-	unsigned i;
 
 	if (size > c->len - c->pos) {
 		c->overrun = true;
 		c->pos = c->len;
 		return 0;
 	}
-	for (i = 0; i < size; i++)
+	for (unsigned i = 0; i < size; i++)
 		value |= (u64)c->bytes[c->pos++] << (8 * i);
 	if (size < 8 && (value & BIT(8 * size - 1)))
 		value |= ~size_mask(size);
@@ -134,35 +124,18 @@ static u8 next_byte(struct cursor *c)
 	return (u8)next(c, 1);
 }
 
-/* A segment's number, a PREFIX_ value, or PREFIX_NONE for an opcode. */
-static unsigned prefix_kind(const struct cursor *c, u8 byte)
-{
-	switch (byte) {
-	case 0x26: return SREG_ES;
-	case 0x2e: return SREG_CS;
-	case 0x36: return SREG_SS;
-	case 0x3e: return SREG_DS;
-	case 0x64: return SREG_FS;
-	case 0x65: return SREG_GS;
-	case 0x66: return PREFIX_OPSIZE;
-	case 0x67: return PREFIX_ADDRSIZE;
-	case 0xf0: return PREFIX_LOCK;
-	case 0xf2: case 0xf3: return PREFIX_REP;
-	default: return c->mode == 64 && (byte & 0xf0) == 0x40 ? PREFIX_REX : PREFIX_NONE;
-	}
-}
-
 /* Takes all prefixes; returns the first opcode byte. */
 static u8 take_prefixes(struct cursor *c, struct insn *insn)
 {
 	for (;;) {
 		u8 byte = next_byte(c);
-		unsigned kind = prefix_kind(c, byte);
+		bool rex = c->mode == 64 && (byte & 0xf0) == 0x40;
+		unsigned kind = rex ? PREFIX_REX : one_byte[byte].op ^ PREFIX(0);
 
-		if (kind == PREFIX_NONE || c->overrun)
+		if (kind > PREFIX_REX || c->overrun)
 			return byte;
 		/* REX counts only where it stands right before the opcode. */
-		c->rex = kind == PREFIX_REX ? byte : 0;
+		c->rex = rex ? byte : 0;
 		/* 64-bit mode does not even see ES, CS, SS and DS overrides. */
 		if (kind < SREG_COUNT && (c->mode != 64 || kind >= SREG_FS))
 			c->seg = (u8)kind;
@@ -175,23 +148,17 @@ static u8 take_prefixes(struct cursor *c, struct insn *insn)
 
 static void set_sizes(const struct cursor *c, const struct pattern *p, struct insn *insn)
 {
-	bool wide = c->mode != 16;
+	u64 most = FIELD_GET(MEM8 | MEM16 | MEM32, p->flags);
 
+	insn->opsize = c->rex & REX_W ? 8 : (c->mode != 16) != c->opsize_prefix ? 4 : 2;
 	if (p->flags & BYTE)
 		insn->opsize = 1;
-	else if (c->rex & REX_W)
-		insn->opsize = 8;
-	else
-		insn->opsize = wide != c->opsize_prefix ? 4 : 2;
-	insn->memsize = insn->opsize;
-	if (p->flags & (MEM8 | MEM16 | MEM32))
-		insn->memsize = (u8)MIN(insn->opsize, FIELD_GET(MEM8 | MEM16 | MEM32, p->flags));
+	insn->memsize = most ? (u8)MIN(insn->opsize, most) : insn->opsize;
 	if (p->flags & STRING)
 		insn->opsize = insn->memsize;
+	insn->addrsize = (c->mode != 16) != c->addrsize_prefix ? 4 : 2;
 	if (c->mode == 64)
 		insn->addrsize = c->addrsize_prefix ? 4 : 8;
-	else
-		insn->addrsize = wide != c->addrsize_prefix ? 4 : 2;
 }
 
 /* A 16-bit address: SDM volume 2, "16-Bit Addressing Forms with the ModR/M Byte". */
@@ -252,35 +219,35 @@ static void set_register(const struct cursor *c, u8 modrm, struct insn *insn)
 	}
 }
 
+/* Without ModRM: a string operation's, or the accumulator and an absolute offset. */
+static void take_implied(struct cursor *c, const struct pattern *p, struct insn *insn)
+{
+	if (p->flags & STRING) {
+		insn->form = INSN_STRING;
+		return;
+	}
+	insn->form = p->flags & TO_REG ? INSN_REG_MEM : INSN_MEM_REG;
+	insn->reg = GPR_RAX;
+	insn->disp = next(c, insn->addrsize) & size_mask(insn->addrsize);
+}
+
 /* Sets form, register and address; adds what a group knows to the pattern. */
 static bool take_operands(struct cursor *c, struct pattern *p, struct insn *insn)
 {
-	u8 modrm;
+	u8 modrm = next_byte(c);
 
-	if (p->flags & (STRING | MOFFS)) {
-		insn->form = p->flags & STRING ? INSN_STRING : p->flags & TO_REG ? INSN_REG_MEM
-										 : INSN_MEM_REG;
-		if (p->flags & MOFFS) {
-			insn->reg = GPR_RAX;
-			insn->disp = next(c, insn->addrsize) & size_mask(insn->addrsize);
-		}
-		return true;
-	}
-	modrm = next_byte(c);
 	if (p->op & GROUP(0)) {
-		const struct pattern *member = &groups[p->op & ~GROUP(0)][FIELD_GET(BITS(5, 3), modrm)];
+		struct pattern member = groups[p->op & ~GROUP(0)][modrm >> 3 & 7];
 
-		p->op = member->op;
-		p->flags |= member->flags | NO_REG;
+		p->op = member.op;
+		p->flags |= member.flags;
+		insn->form = p->flags & (IMM | IMM8) ? INSN_MEM_IMM : INSN_MEM;
+	} else {
+		set_register(c, modrm, insn);
+		insn->form = p->flags & TO_REG ? INSN_REG_MEM : INSN_MEM_REG;
 	}
 	if (p->op == INSN_NONE || modrm >> 6 == 3)
 		return false;
-	if (!(p->flags & NO_REG)) {
-		set_register(c, modrm, insn);
-		insn->form = p->flags & TO_REG ? INSN_REG_MEM : INSN_MEM_REG;
-	} else {
-		insn->form = p->flags & (IMM | IMM8) ? INSN_MEM_IMM : INSN_MEM;
-	}
 	if (insn->addrsize == 2)
 		take_address16(c, modrm, insn);
 	else
@@ -301,14 +268,15 @@ int decode_insn(const u8 *bytes, size_t len, unsigned mode, struct insn *insn)
 	insn->scale = 1;
 	insn->seg = SREG_DS;
 	opcode = take_prefixes(&c, insn);
-	p = one_byte[opcode];
-	if (opcode == 0x0f)
-		p = two_byte[next_byte(&c)];
+	p = opcode == 0x0f ? two_byte[next_byte(&c)] : one_byte[opcode];
 	/* Outside 64-bit mode 63h is ARPL. */
 	known = p.op != INSN_NONE && (opcode != 0x63 || mode == 64);
 	if (known) {
 		set_sizes(&c, &p, insn);
-		known = take_operands(&c, &p, insn);
+		if (p.flags & (STRING | MOFFS))
+			take_implied(&c, &p, insn);
+		else
+			known = take_operands(&c, &p, insn);
 	}
 	if (known && (p.flags & (IMM | IMM8)))
 		insn->imm = next(&c, p.flags & IMM8 ? 1 : MIN(insn->opsize, 4));
