@@ -15,13 +15,15 @@
 #define TAG_ALIGN   8u
 #define MMAP_HEADER 16u
 #define MMAP_ENTRY  24u
+#define COLORS      24u /* in a framebuffer's tag, behind the header */
+#define RSDP_OLD    20u
+#define RSDP_NEW    36u
 
 enum {
 	TAG_END = 0,
 	TAG_CMDLINE = 1,
 	TAG_LOADER = 2,
 	TAG_MODULE = 3,
-	TAG_MEMINFO = 4,
 	TAG_MMAP = 6,
 	TAG_FRAMEBUFFER = 8,
 	TAG_EFI32 = 11,
@@ -30,7 +32,6 @@ enum {
 	TAG_RSDP_NEW = 15,
 	TAG_EFI_MMAP = 17,
 	TAG_EFI_SERVICES = 18,
-	TAG_LOAD_BASE = 21,
 };
 
 const char *const mb2_note_text[MB2_NOTES] = {
@@ -45,8 +46,9 @@ const char *const mb2_note_text[MB2_NOTES] = {
 
 /* One tag: data follows the header, len bytes of it are there. */
 struct tag {
-	const u8 *data;
+	u32 type;
 	u32 len;
+	const u8 *data;
 };
 
 static u64 fetch(const struct tag *tag, u32 offset, unsigned size)
@@ -67,37 +69,30 @@ static const char *copy_text(struct boot_info *out, const struct tag *tag, u32 o
 {
 	const char *from = (const char *)tag->data + offset;
 	size_t len = strnlen(from, tag->len - offset);
-	size_t room = BOOT_TEXT_SIZE - out->text_used;
+	size_t room = MIN(BOOT_TEXT_SIZE - out->text_used, BOOT_LINE_MAX);
 	char *to = out->text + out->text_used;
 
-	if (room == 0) {
+	*cut = len >= room;
+	if (*cut)
 		note(out, MB2_NOTE_TEXT_CUT);
-		*cut = true;
+	if (room == 0)
 		return "";
-	}
-	*cut = len >= MIN(room, BOOT_LINE_MAX);
-	if (*cut) {
-		note(out, MB2_NOTE_TEXT_CUT);
-		len = MIN(room, BOOT_LINE_MAX) - 1;
-	}
+	len = MIN(len, room - 1);
 	memcpy(to, from, len);
 	to[len] = '\0';
 	out->text_used += len + 1;
 	return to;
 }
 
-static void read_cmdline(struct boot_info *out, const struct tag *tag)
+static void read_text(struct boot_info *out, const struct tag *tag)
 {
 	bool cut;
+	const char *text = copy_text(out, tag, 0, &cut);
 
-	out->cmdline = copy_text(out, tag, 0, &cut);
-}
-
-static void read_loader(struct boot_info *out, const struct tag *tag)
-{
-	bool cut;
-
-	out->loader = copy_text(out, tag, 0, &cut);
+	if (tag->type == TAG_CMDLINE)
+		out->cmdline = text;
+	else
+		out->loader = text;
 }
 
 static void read_module(struct boot_info *out, const struct tag *tag)
@@ -119,12 +114,6 @@ static void read_module(struct boot_info *out, const struct tag *tag)
 		module->bad = true;
 		note(out, MB2_NOTE_BAD_MODULE);
 	}
-}
-
-static void read_meminfo(struct boot_info *out, const struct tag *tag)
-{
-	out->mem_lower_kib = fetch(tag, 0, 4);
-	out->mem_upper_kib = fetch(tag, 4, 4);
 }
 
 /* Inserts by base; of too many the highest goes. */
@@ -163,11 +152,14 @@ static void read_mmap(struct boot_info *out, const struct tag *tag)
 	}
 }
 
+static struct boot_color fetch_color(const struct tag *tag, u32 offset)
+{
+	return (struct boot_color){fetch(tag, offset, 1), fetch(tag, offset + 1, 1)};
+}
+
 static void read_framebuffer(struct boot_info *out, const struct tag *tag)
 {
 	struct boot_framebuffer *fb = &out->framebuffer;
-	struct boot_color *colors[] = {&fb->red, &fb->green, &fb->blue};
-	const u32 color_info = 24;
 
 	fb->addr = HPA(fetch(tag, 0, 8));
 	fb->pitch = fetch(tag, 8, 4);
@@ -175,34 +167,22 @@ static void read_framebuffer(struct boot_info *out, const struct tag *tag)
 	fb->height = fetch(tag, 16, 4);
 	fb->bpp = fetch(tag, 20, 1);
 	fb->type = fetch(tag, 21, 1);
-	fb->present = true;
-	if (fb->type != BOOT_FRAMEBUFFER_RGB)
-		return;
-	if (tag->len < color_info + 2 * ARRAY_SIZE(colors)) {
-		fb->present = false;
+	fb->present = fb->type != BOOT_FRAMEBUFFER_RGB || tag->len >= COLORS + 6;
+	if (!fb->present) {
 		note(out, MB2_NOTE_SHORT_TAG);
-		return;
+	} else if (fb->type == BOOT_FRAMEBUFFER_RGB) {
+		fb->red = fetch_color(tag, COLORS);
+		fb->green = fetch_color(tag, COLORS + 2);
+		fb->blue = fetch_color(tag, COLORS + 4);
 	}
-	for (unsigned i = 0; i < ARRAY_SIZE(colors); i++) {
-		colors[i]->position = fetch(tag, color_info + 2 * i, 1);
-		colors[i]->size = fetch(tag, color_info + 2 * i + 1, 1);
-	}
 }
 
-static void copy_rsdp(struct boot_rsdp *rsdp, const struct tag *tag, u32 size)
+static void read_rsdp(struct boot_info *out, const struct tag *tag)
 {
-	memcpy(rsdp->data, tag->data, size);
-	rsdp->size = size;
-}
+	struct boot_rsdp *rsdp = tag->type == TAG_RSDP_OLD ? &out->rsdp_old : &out->rsdp_new;
 
-static void read_rsdp_old(struct boot_info *out, const struct tag *tag)
-{
-	copy_rsdp(&out->rsdp_old, tag, 20);
-}
-
-static void read_rsdp_new(struct boot_info *out, const struct tag *tag)
-{
-	copy_rsdp(&out->rsdp_new, tag, 36);
+	rsdp->size = tag->type == TAG_RSDP_OLD ? RSDP_OLD : RSDP_NEW;
+	memcpy(rsdp->data, tag->data, rsdp->size);
 }
 
 static void read_efi(struct boot_info *out, const struct tag *tag)
@@ -211,44 +191,32 @@ static void read_efi(struct boot_info *out, const struct tag *tag)
 	out->efi = true;
 }
 
-static void read_load_base(struct boot_info *out, const struct tag *tag)
-{
-	out->has_load_base = true;
-	out->load_base = fetch(tag, 0, 4);
-}
-
 /* The tags that are read, with the least that must follow their header. */
 static const struct {
 	u32 type;
 	u32 min_len;
 	void (*read)(struct boot_info *out, const struct tag *tag);
 } readers[] = {
-	{TAG_CMDLINE, 0, read_cmdline},
-	{TAG_LOADER, 0, read_loader},
+	{TAG_CMDLINE, 0, read_text},
+	{TAG_LOADER, 0, read_text},
 	{TAG_MODULE, 8, read_module},
-	{TAG_MEMINFO, 8, read_meminfo},
 	{TAG_MMAP, MMAP_HEADER - TAG_HEADER, read_mmap},
 	{TAG_FRAMEBUFFER, 22, read_framebuffer},
 	{TAG_EFI32, 0, read_efi},
 	{TAG_EFI64, 0, read_efi},
-	{TAG_RSDP_OLD, 20, read_rsdp_old},
-	{TAG_RSDP_NEW, 36, read_rsdp_new},
+	{TAG_RSDP_OLD, RSDP_OLD, read_rsdp},
+	{TAG_RSDP_NEW, RSDP_NEW, read_rsdp},
 	{TAG_EFI_MMAP, 0, read_efi},
 	{TAG_EFI_SERVICES, 0, read_efi},
-	{TAG_LOAD_BASE, 4, read_load_base},
 };
 
-static void read_tag(struct boot_info *out, u32 type, const struct tag *tag)
+static void read_tag(struct boot_info *out, const struct tag *tag)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(readers); i++) {
-		if (readers[i].type != type)
-			continue;
-		if (tag->len < readers[i].min_len)
+	for (unsigned i = 0; i < ARRAY_SIZE(readers); i++)
+		if (readers[i].type == tag->type && tag->len < readers[i].min_len)
 			note(out, MB2_NOTE_SHORT_TAG);
-		else
+		else if (readers[i].type == tag->type)
 			readers[i].read(out, tag);
-		return;
-	}
 }
 
 int mb2_parse(const void *mbi, size_t available, struct boot_info *out)
@@ -274,8 +242,7 @@ int mb2_parse(const void *mbi, size_t available, struct boot_info *out)
 		}
 		if (header[0] == TAG_END)
 			return 0;
-		read_tag(out, header[0],
-			 &(struct tag){tag + TAG_HEADER, header[1] - TAG_HEADER});
+		read_tag(out, &(struct tag){header[0], header[1] - TAG_HEADER, tag + TAG_HEADER});
 		at += ALIGN_UP(header[1], TAG_ALIGN);
 	}
 	note(out, MB2_NOTE_NO_END);

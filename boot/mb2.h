@@ -88,14 +88,11 @@ struct boot_info {
 	unsigned modules_left_out; /* beyond BOOT_MODULES_MAX */
 	struct boot_memory memory[BOOT_MEMORY_MAX]; /* ascending by base */
 	unsigned memory_count;
-	u32 mem_lower_kib, mem_upper_kib; /* 0 where not given */
 	struct boot_framebuffer framebuffer;
 	struct boot_rsdp rsdp_old; /* ACPI 1.0, 20 bytes */
 	struct boot_rsdp rsdp_new; /* ACPI 2.0 and later, 36 bytes */
-	bool has_load_base;
-	u32 load_base; /* where the loader put Trivet's image */
-	bool efi;      /* the firmware is UEFI */
-	u32 notes;     /* BIT(enum mb2_note) */
+	bool efi;  /* the firmware is UEFI */
+	u32 notes; /* BIT(enum mb2_note) */
 	u32 text_used;
 	char text[BOOT_TEXT_SIZE];
 };
