@@ -28,12 +28,13 @@ struct format {
 	u8 index_bits;
 	u8 max_leaf; /* the highest level whose PS bit makes a page */
 	u64 root;    /* address bits of CR3 */
+	u64 address; /* and of an entry */
 };
 
 /* max_leaf 2 of the two-level format counts with CR4.PSE only. */
-static const struct format two_level = {2, 4, 10, 2, BITS(31, 12)};
-static const struct format pae = {3, 8, 9, 2, BITS(31, 5)};
-static const struct format four_level = {4, 8, 9, 3, BITS(51, 12)};
+static const struct format two_level = {2, 4, 10, 2, BITS(31, 12), BITS(31, 12)};
+static const struct format pae = {3, 8, 9, 2, BITS(31, 5), BITS(51, 12)};
+static const struct format four_level = {4, 8, 9, 3, BITS(51, 12), BITS(51, 12)};
 
 struct walk {
 	struct vm *vm;
@@ -74,14 +75,13 @@ static u64 fetch_entry(struct walk *w, unsigned level, u64 table, u64 gva)
 static u64 reserved_bits(const struct walk *w, unsigned level, bool leaf)
 {
 	const struct gwalk_ctx *ctx = w->ctx;
-	u64 too_high = BITS(51, 0) & ~(BIT(ctx->maxphyaddr) - 1), mask;
+	u64 mask = BITS(51, 0) & ~(BIT(ctx->maxphyaddr) - 1);
 
 	if (w->format == &two_level) /* a 4 MiB page has address bits 39:32 in 20:13 */
 		return leaf && level == 2 ? BITS(21, 13) &
 			~(BITS(20, 13) & (BIT(ctx->maxphyaddr - 19) - 1)) : 0;
 	if (is_pdpte(w, level))
-		return BITS(63, 52) | too_high | BITS(8, 5) | BITS(2, 1);
-	mask = too_high;
+		return mask | BITS(63, 52) | BITS(8, 5) | BITS(2, 1);
 	if (w->format == &pae)
 		mask |= BITS(62, 52);
 	if (!(ctx->efer & EFER_NXE))
@@ -93,33 +93,28 @@ static u64 reserved_bits(const struct walk *w, unsigned level, bool leaf)
 	return mask;
 }
 
-/* Goes down to the entry that maps gva. Returns 0, or the error code's P and RSVD bits. */
-static int descend(struct walk *w, u64 gva, u32 *error)
+/* Goes down to the entry that maps gva; false with the error code's P and RSVD bits. */
+static bool descend(struct walk *w, u64 gva, u32 *error)
 {
 	const struct format *format = w->format;
 	bool pse = format != &two_level || (w->ctx->cr4 & CR4_PSE);
 	u64 table = w->ctx->cr3 & format->root;
-	unsigned level;
 
 	w->rights = ENTRY_W | ENTRY_U;
-	for (level = format->levels;; level--) {
-		u64 entry = fetch_entry(w, level, table, gva);
-		bool leaf = level == 1 ||
-			    (level <= format->max_leaf && pse && (entry & ENTRY_PS));
+	for (w->leaf = format->levels;; w->leaf--) {
+		u64 entry = fetch_entry(w, w->leaf, table, gva);
+		bool leaf = w->leaf == 1 ||
+			    (w->leaf <= format->max_leaf && pse && (entry & ENTRY_PS));
 
-		*error = 0;
-		if (!(entry & ENTRY_P))
-			return -EFAULT;
-		*error = PF_PRESENT | PF_RSVD;
-		if (entry & reserved_bits(w, level, leaf))
-			return -EFAULT;
-		w->entry[level] = entry;
-		if (!is_pdpte(w, level))
+		*error = entry & ENTRY_P ? PF_PRESENT | PF_RSVD : 0;
+		if (!(entry & ENTRY_P) || (entry & reserved_bits(w, w->leaf, leaf)))
+			return false;
+		w->entry[w->leaf] = entry;
+		if (!is_pdpte(w, w->leaf))
 			w->rights = (w->rights & (entry | ENTRY_NX)) | (entry & ENTRY_NX);
-		w->leaf = level;
 		if (leaf)
-			return 0;
-		table = entry & (format->entry_size == 4 ? BITS(31, 12) : BITS(51, 12));
+			return true;
+		table = entry & format->address;
 	}
 }
 
@@ -131,22 +126,16 @@ static bool is_user(const struct gwalk_ctx *ctx)
 /* SDM volume 3, "Determination of Access Rights". */
 static bool is_allowed(const struct gwalk_ctx *ctx, u64 rights, unsigned access)
 {
-	bool executable = !(rights & ENTRY_NX) || !(ctx->efer & EFER_NXE);
+	bool user = is_user(ctx), kernel_to_user = !user && (rights & ENTRY_U);
 
-	if (is_user(ctx)) {
-		if (!(rights & ENTRY_U))
-			return false;
-	} else if (rights & ENTRY_U) {
-		if (access & GWALK_FETCH)
-			return executable && !(ctx->cr4 & CR4_SMEP);
-		if ((ctx->cr4 & CR4_SMAP) && (ctx->implicit_supervisor || !ctx->ac))
-			return false;
-	}
+	if (user && !(rights & ENTRY_U))
+		return false;
 	if (access & GWALK_FETCH)
-		return executable;
-	if (access & GWALK_WRITE)
-		return (rights & ENTRY_W) || (!is_user(ctx) && !(ctx->cr0 & CR0_WP));
-	return true;
+		return !((rights & ENTRY_NX) && (ctx->efer & EFER_NXE)) &&
+		       !(kernel_to_user && (ctx->cr4 & CR4_SMEP));
+	if (kernel_to_user && (ctx->cr4 & CR4_SMAP) && (ctx->implicit_supervisor || !ctx->ac))
+		return false;
+	return !(access & GWALK_WRITE) || (rights & ENTRY_W) || (!user && !(ctx->cr0 & CR0_WP));
 }
 
 /*
@@ -156,15 +145,12 @@ static bool is_allowed(const struct gwalk_ctx *ctx, u64 rights, unsigned access)
  */
 static void mark_used(struct walk *w, unsigned access)
 {
-	unsigned level;
-
-	for (level = w->format->levels; level >= w->leaf; level--) {
+	for (unsigned level = w->format->levels; level >= w->leaf; level--) {
 		u64 want = ENTRY_A | (level == w->leaf && (access & GWALK_WRITE) ? ENTRY_D : 0);
 		u8 byte = (u8)(w->entry[level] | want);
 
-		if (is_pdpte(w, level) || !(want & ~w->entry[level]))
-			continue;
-		(void)guest_write(w->vm, GPA(w->where[level]), &byte, 1);
+		if (!is_pdpte(w, level) && (want & ~w->entry[level]))
+			(void)guest_write(w->vm, GPA(w->where[level]), &byte, 1);
 	}
 }
 
@@ -172,7 +158,7 @@ static gpa_t leaf_address(const struct walk *w, u64 gva)
 {
 	u64 entry = w->entry[w->leaf];
 	u64 offset = BIT(level_shift(w->format, w->leaf)) - 1;
-	u64 base = entry & (w->format->entry_size == 4 ? BITS(31, 12) : BITS(51, 12)) & ~offset;
+	u64 base = entry & w->format->address & ~offset;
 
 	if (w->format == &two_level && w->leaf == 2)
 		base |= FIELD_GET(BITS(20, 13), entry) << 32;
@@ -183,20 +169,17 @@ static gpa_t leaf_address(const struct walk *w, u64 gva)
 static u32 access_bits(const struct gwalk_ctx *ctx, unsigned access)
 {
 	bool nx = (ctx->cr4 & CR4_PAE) && (ctx->efer & EFER_NXE);
-	u32 bits = is_user(ctx) ? PF_USER : 0;
+	bool fetches_show = nx || (ctx->cr4 & CR4_SMEP);
 
-	if (access & GWALK_WRITE)
-		bits |= PF_WRITE;
-	if ((access & GWALK_FETCH) && (nx || (ctx->cr4 & CR4_SMEP)))
-		bits |= PF_FETCH;
-	return bits;
+	return (is_user(ctx) ? PF_USER : 0) | (access & GWALK_WRITE ? PF_WRITE : 0) |
+	       ((access & GWALK_FETCH) && fetches_show ? PF_FETCH : 0);
 }
 
 int gwalk_translate(struct vm *vm, const struct gwalk_ctx *ctx, gva_t gva, unsigned access,
 		    gpa_t *gpa, u32 *error)
 {
 	struct walk w = {.vm = vm, .ctx = ctx, .format = &two_level};
-	bool long_mode = ctx->efer & EFER_LMA;
+	bool long_mode = ctx->efer & EFER_LMA, good;
 	u64 address = long_mode ? gva.v : (u32)gva.v;
 
 	if (!(ctx->cr0 & CR0_PG)) {
@@ -205,17 +188,17 @@ int gwalk_translate(struct vm *vm, const struct gwalk_ctx *ctx, gva_t gva, unsig
 	}
 	if (ctx->cr4 & CR4_PAE)
 		w.format = long_mode ? &four_level : &pae;
-	if (descend(&w, address, error)) {
+	good = descend(&w, address, error);
+	if (good && !(access & GWALK_PEEK)) {
+		*error = PF_PRESENT;
+		good = is_allowed(ctx, w.rights, access);
+	}
+	if (!good) {
 		*error |= access_bits(ctx, access);
 		return -EFAULT;
 	}
-	if (!(access & GWALK_PEEK)) {
-		if (!is_allowed(ctx, w.rights, access)) {
-			*error = PF_PRESENT | access_bits(ctx, access);
-			return -EFAULT;
-		}
+	if (!(access & GWALK_PEEK))
 		mark_used(&w, access);
-	}
 	*gpa = leaf_address(&w, address);
 	return 0;
 }
