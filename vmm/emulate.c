@@ -248,12 +248,7 @@ static u64 bit_test(enum insn_op op, u64 a, u64 bit, u64 *flags)
 
 	/* ZF stays; OF, SF, AF and PF are undefined and stay as well. */
 	*flags = (*flags & ~RFLAGS_CF) | (a & mask ? RFLAGS_CF : 0);
-	switch (op) {
-	case INSN_BTS: return a | mask;
-	case INSN_BTR: return a & ~mask;
-	case INSN_BTC: return a ^ mask;
-	default: return a;
-	}
+	return op == INSN_BTS ? a | mask : op == INSN_BTR ? a & ~mask : op == INSN_BTC ? a ^ mask : a;
 }
 
 /* The value that `op` puts into its destination `a`, and the flags; *flags holds the old ones. */
