@@ -10,6 +10,7 @@ seen, 1 not (or a fault), 124 time over. Without --expect the terminal is connec
 
 import argparse
 import os
+import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -82,6 +83,7 @@ def interactive(config):
 def main(arguments):
     options = parse(arguments)
     config = make_config(options)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         if options.write_iso:
             write_image(os.path.abspath(options.write_iso), config.image, config.hv,

@@ -5,8 +5,10 @@ Bochs emulates VMX with EPT. It runs strict (an unknown MSR raises #GP), opens n
 (its serial line is a pty), and counts time in instructions, so that runs repeat.
 """
 
+import ctypes
 import os
 import re
+import signal
 import subprocess
 import time
 
@@ -88,7 +90,7 @@ class Bochs:
                 self.process = subprocess.Popen(
                     [program, "-q", "-f", rc, "-rc", commands], stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL, stderr=output, env=environment, cwd=folder,
-                    start_new_session=True)
+                    start_new_session=True, preexec_fn=die_with_parent)
         except OSError as error:
             raise RigError("cannot start %s: %s (run tests/rig/setup.sh)" % (program, error))
         self.raw_until = time.time() + 5
@@ -125,6 +127,11 @@ def scan_log(path):
         return ["the Bochs log is missing"]
     bad = [line.strip() for line in lines if TROUBLE.search(line) and not ENDINGS.search(line)]
     return ["Bochs log: %s" % line for line in bad[:5]]
+
+
+def die_with_parent():
+    """In the child: a rig that is killed leaves no emulator behind (prctl PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def end(process):

@@ -13,7 +13,7 @@ import subprocess
 import time
 
 from rig import console
-from rig.bochs import end
+from rig.bochs import die_with_parent, end
 from rig.iso import RigError
 
 OVMF = "/usr/share/ovmf/OVMF.fd"
@@ -49,7 +49,7 @@ class Qemu:
             self.process = subprocess.Popen(
                 [program] + arguments(config, iso, self.qmp_path, nested_vmx()), stdin=theirs,
                 stdout=theirs, stderr=open(os.path.join(folder, "qemu.err"), "wb"),
-                start_new_session=True)
+                start_new_session=True, preexec_fn=die_with_parent)
         except OSError as error:
             raise RigError("cannot start %s: %s (run tests/rig/setup.sh)" % (program, error))
         finally:

@@ -3,6 +3,7 @@
 byte and every word must pass, and `make install` and the set-up must do what they say."""
 
 import concurrent.futures
+import glob
 import os
 import pty
 import re
@@ -179,6 +180,31 @@ def test_emulator_dies_with_the_run():
     with session.Session(selftest("hang")) as run:
         process = run.machine.process
     assert process.poll() is not None
+
+
+def test_emulator_dies_with_a_killed_rig(tmp_path):
+    run = subprocess.Popen(["tests/boot.py", "--emulator", "bochs", "--image", built("tests/selftest.elf"),
+                            "--hv", "do=hang", "--expect", "never", "--keep", str(tmp_path)],
+                           stderr=subprocess.DEVNULL)
+    deadline = time.time() + 30
+    while not (tmp_path / "bochs.log").exists() and time.time() < deadline:
+        time.sleep(0.1)
+    assert emulators(tmp_path)
+    run.kill()
+    run.wait()
+    while emulators(tmp_path) and time.time() < deadline:
+        time.sleep(0.1)
+    assert not emulators(tmp_path)
+
+
+def emulators(folder):
+    wanted, found = b"%s/bochsrc" % bytes(folder), []
+    for path in glob.glob("/proc/[0-9]*/cmdline"):
+        try:
+            found += [path] if wanted in open(path, "rb").read() else []
+        except OSError:
+            pass
+    return found
 
 
 def test_interactive_restores_the_terminal():

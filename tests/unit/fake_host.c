@@ -47,6 +47,7 @@ static u64 frame_count, module_end;
 static u8 *ram, *modules;
 static struct pcpu pcpu;
 static struct sigaction old_segv;
+static void (*on_wait)(void);
 
 /* interrupts_wait is all that may fault. */
 static void on_segv(int number, siginfo_t *info, void *context)
@@ -57,11 +58,19 @@ static void on_segv(int number, siginfo_t *info, void *context)
 	if (!info->si_addr && !memcmp((void *)*rip, wait, sizeof(wait))) {
 		*rip += sizeof(wait);
 		fake_host.waits++;
-		if (fake_host.on_wait)
-			fake_host.on_wait();
+		if (on_wait)
+			on_wait();
 		return;
 	}
 	sigaction(number, &old_segv, NULL);
+}
+
+void fake_host_on_wait(void (*interrupt)(void))
+{
+	struct sigaction action = {.sa_sigaction = on_segv, .sa_flags = SA_SIGINFO | SA_NODEFER};
+
+	assert_int_equal(sigaction(SIGSEGV, &action, &old_segv), 0);
+	on_wait = interrupt;
 }
 
 static void *reserve(u64 size)
@@ -75,11 +84,8 @@ static void *reserve(u64 size)
 
 static void once(void)
 {
-	struct sigaction action = {.sa_sigaction = on_segv, .sa_flags = SA_SIGINFO | SA_NODEFER};
-
 	ram = reserve(FAKE_FRAMES_MAX);
 	modules = reserve(MODULES_MAX);
-	assert_int_equal(sigaction(SIGSEGV, &action, &old_segv), 0);
 	pcpu.self = &pcpu;
 	assert_int_equal(syscall(SYS_arch_prctl, SET_GS, &pcpu), 0);
 }

@@ -29,7 +29,6 @@ struct fake_host {
 
 	u64 timer_deadline; /* last apic_timer_arm */
 	unsigned timer_arms, waits, serves;
-	void (*on_wait)(void); /* what the interrupt does */
 
 	char log[FAKE_LOG_SIZE]; /* lines "E text\n", by the level's first letter */
 	unsigned log_lines;
@@ -38,6 +37,9 @@ extern struct fake_host fake_host;
 
 /* A fresh machine with this many bytes of frames. */
 void fake_host_init(u64 frames);
+/* From now to the end of this test interrupts_wait counts as a wait, which `interrupt` (or
+ * NULL) ends. To be called in the test itself: cmocka sets signal handlers for each function. */
+void fake_host_on_wait(void (*interrupt)(void));
 /* Counts a place where the host may refuse; true: it does. For other fakes too. */
 bool fake_host_refuses(void);
 /* Takes [hpa, hpa + size) out of the frames, as firmware does. */

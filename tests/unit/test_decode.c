@@ -20,7 +20,7 @@
 #include "arch/lib/bits.h"
 #include "arch/lib/errno.h"
 #include "vmm/decode.h"
-#include "vmm/vcpu_state.h"
+#include "arch/vcpu_state.h"
 
 static int decode(const char *hex, unsigned mode, struct insn *insn)
 {
