@@ -248,7 +248,9 @@ static u64 bit_test(enum insn_op op, u64 a, u64 bit, u64 *flags)
 
 	/* ZF stays; OF, SF, AF and PF are undefined and stay as well. */
 	*flags = (*flags & ~RFLAGS_CF) | (a & mask ? RFLAGS_CF : 0);
-	return op == INSN_BTS ? a | mask : op == INSN_BTR ? a & ~mask : op == INSN_BTC ? a ^ mask : a;
+	if (op == INSN_BTC)
+		return a ^ mask;
+	return op == INSN_BTS ? a | mask : op == INSN_BTR ? a & ~mask : a;
 }
 
 /* The value that `op` puts into its destination `a`, and the flags; *flags holds the old ones. */
