@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* SOURCES: vmm/run.c vmm/exit.c vmm/exit_io.c vmm/exit_memory.c vmm/emulator.c vmm/emulate.c vmm/decode.c vmm/gwalk.c vmm/inject.c vmm/cr.c vmm/msr.c vmm/cpuid.c vmm/vcpu.c vmm/vm.c vmm/bus.c vmm/vdev.c vmm/vdev_life.c vmm/vtimer.c vmm/pcpu.c vmm/region.c vmm/mem.c vmm/gmem.c vmm/console.c arch/virt.c arch/lib/format.c tests/unit/fake_virt.c tests/unit/fake_host.c */
+/*
+ * A VM's life, its requests and devices, and the run loop with a scripted
+ * guest: timers, interrupts, HLT and idling, and how it comes back.
+ */
+#include "vmm/vcpu.h"
+
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "arch/cpu.h"
+#include "arch/lib/errno.h"
+#include "arch/tsc.h"
+#include "tests/unit/fake_host.h"
+#include "tests/unit/fake_virt.h"
+#include "vmm/mem.h"
+#include "vmm/once.h"
+#include "vmm/vdev_life.h"
+#include "vmm/vm.h"
+#include "vmm/vtimer.h"
+
+static struct vm *vm;
+static struct fake_vcpu *cpu;
+static unsigned resets, fired, ticks_left;
+static struct vdev *intc;
+
+/* An interrupt controller with one line, and a timer that pulls it. */
+struct chip {
+	struct vtimer timer;
+	bool pending;
+};
+
+static u8 chip_ack(struct vdev *dev)
+{
+	struct chip *chip = dev->state;
+
+	chip->pending = false;
+	vm_extint_changed(dev->vm, false);
+	return 0x20;
+}
+
+static void chip_line(struct vdev *dev, unsigned line, bool level)
+{
+	struct chip *chip = dev->state;
+
+	assert_int_equal(line, 3);
+	chip->pending = level;
+	vm_extint_changed(dev->vm, level);
+}
+
+static void chip_tick(void *arg)
+{
+	struct vdev *dev = arg;
+
+	fired++;
+	vm_irq_line(dev->vm, 3, true);
+	if (ticks_left && --ticks_left)
+		vtimer_arm(&((struct chip *)dev->state)->timer, 0);
+}
+
+static struct irq_sink sink = {.set = chip_line};
+
+static int chip_create(struct vdev *dev)
+{
+	struct chip *chip = dev->state;
+	struct extint_source source = {dev, chip_ack};
+
+	vtimer_init(&chip->timer, dev->vm, chip_tick, dev);
+	sink.dev = dev;
+	vm_add_irq_sink(dev->vm, &sink);
+	vm_set_extint_source(dev->vm, &source);
+	intc = dev;
+	return 0;
+}
+
+static void chip_reset(struct vdev *dev)
+{
+	resets = resets * 10 + 1 + dev->args.index;
+}
+
+static int chip_fails(struct vdev *dev)
+{
+	(void)dev;
+	return -EEXIST;
+}
+
+DEFINE_VDEV(chip_type, .name = "chip", .state_size = sizeof(struct chip), .create = chip_create,
+	    .reset = chip_reset);
+DEFINE_VDEV(bad_type, .name = "bad", .state_size = 3 * PAGE_SIZE, .create = chip_fails,
+	    .reset = chip_reset);
+
+static int setup(void **state)
+{
+	static const struct console_backend none;
+
+	(void)state;
+	fake_host_init(MIB(16));
+	fake_virt_init();
+	console_set_backend(&none);
+	assert_int_equal(vm_create("web", &vm), 0);
+	assert_int_equal(mem_create(MIB(1), &vm->ram), 0);
+	assert_int_equal(vm_set_memory_region(vm, 0, 0, GPA(0), MIB(1), vm->ram, 0), 0);
+	assert_int_equal(vdev_create(vm, "chip", (struct vdev_args){.index = 0}), 0);
+	assert_int_equal(vcpu_create(vm, 0, &vm->vcpu), 0);
+	vcpu_load(vm->vcpu);
+	vcpu_reset(vm->vcpu);
+	cpu = fake_vcpu_of(vm->vcpu->virt);
+	resets = fired = ticks_left = 0;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	vcpu_put(vm->vcpu);
+	vm_destroy(vm);
+	assert_int_equal(fake_host.pages_out, 0);
+	assert_int_equal(fake_host.frames_out, 0);
+	assert_int_equal(fake_host.unscrubbed, 0);
+	assert_int_equal(fake_host.spaces, 0);
+	assert_int_equal(fake_virt_vms, 0);
+	assert_int_equal(fake_virt_vcpus, 0);
+	return 0;
+}
+
+/* ---- the VM */
+
+static void creation_fails_without_a_trace(void **state)
+{
+	struct vm *another;
+	unsigned n = 0;
+	s64 pages = fake_host.pages_out;
+	int error;
+
+	(void)state;
+	do {
+		fake_host.fail_at = ++n;
+		error = vm_create("lab", &another);
+		if (error) {
+			assert_int_equal(error, -ENOMEM);
+			assert_int_equal(fake_host.pages_out, pages);
+			assert_int_equal(fake_host.spaces, 1);
+			assert_int_equal(fake_virt_vms, 1);
+		}
+	} while (error);
+	assert_int_equal(n, 4); /* its pages, its space, its nested tables */
+	fake_host.fail_at = 0;
+	assert_string_equal(another->name, "lab");
+	vm_destroy(another);
+	for (n = 1; n <= 2; n++) {
+		struct vcpu *vcpu;
+
+		fake_host.fail_at = n;
+		assert_int_equal(vcpu_create(vm, 1, &vcpu), -ENOMEM);
+		assert_int_equal(fake_host.pages_out, pages);
+	}
+}
+
+static void destruction_scrubs(void **state)
+{
+	(void)state;
+	memset(fake_host_at(&vm->space, WINDOW_BASE, true), 0x41, MIB(1));
+	vtimer_arm(&((struct chip *)intc->state)->timer, 100);
+	/* teardown sees scrubbed frames, and no timer may outlive its VM */
+	vcpu_put(vm->vcpu);
+	vm_destroy(vm);
+	assert_int_equal(fake_host.unscrubbed, 0);
+	assert_int_equal(fake_host.frames_out, 0);
+	assert_int_equal(vm_create("next", &vm), 0);
+	assert_true(vtimer_next(vm->timers) == VTIMER_NEVER);
+	assert_int_equal(vcpu_create(vm, 0, &vm->vcpu), 0);
+	vcpu_load(vm->vcpu);
+}
+
+static void the_first_reason_counts(void **state)
+{
+	(void)state;
+	vm_request_exit(vm, 42);
+	assert_int_equal(vm->exit_code, 42);
+	assert_string_equal(vm->end_reason, "exit code 42");
+	vm_end(vm, "halted");
+	assert_string_equal(vm->end_reason, "exit code 42");
+	vm_kill(vm, "%s", "something else");
+	assert_string_equal(vm->end_reason, "exit code 42");
+	assert_int_equal(vm->requests, VM_REQUEST_END);
+	assert_int_equal(cpu->dumps, 1);
+}
+
+static void a_reason_is_cut_not_overrun(void **state)
+{
+	char text[300];
+
+	(void)state;
+	memset(text, 'a', sizeof(text));
+	text[299] = 0;
+	vm_end(vm, "%s", text);
+	assert_int_equal(strlen(vm->end_reason), sizeof(vm->end_reason) - 1);
+}
+
+static void resets_are_told_ever_less(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 100000; i++) {
+		vm_request_reset(vm, "port CF9h");
+		vm_request_reset(vm, "again"); /* already on its way */
+		assert_int_equal(vm->requests, VM_REQUEST_RESET);
+		vm->requests = 0;
+	}
+	assert_int_equal(vm->resets, 100000);
+	assert_in_range(fake_host.log_lines, 8, 32);
+	assert_false(fake_host_logged("again"));
+}
+
+static void clock_of_a_vm(void **state)
+{
+	u64 a = vm_now(vm), b;
+
+	(void)state;
+	b = vm_now(vm);
+	assert_true(b >= a);
+	assert_int_equal(vm_clock_hz(vm), tsc_hz);
+	assert_int_equal(vm_clock_to_tsc(vm, 5), vm->clock_start + 5);
+	assert_true(vm_clock_to_tsc(vm, ~0ull) == VTIMER_NEVER);
+	/* the guest's TSC and the VM's clock are one */
+	assert_int_equal(cpu->reg[VREG_TSC_OFFSET], 0 - vm->clock_start);
+	vm->boot_epoch = 7;
+	assert_int_equal(vm_boot_epoch(vm), 7);
+	vm->ram_below_4g = 3;
+	vm->ram_above_4g = 4;
+	assert_int_equal(vm_ram_below_4g(vm), 3);
+	assert_int_equal(vm_ram_above_4g(vm), 4);
+}
+
+static void devices_by_name(void **state)
+{
+	s64 pages = fake_host.pages_out;
+
+	(void)state;
+	assert_int_equal(vdev_create(vm, "none", (struct vdev_args){0}), -ENOENT);
+	assert_int_equal(vdev_create(vm, "chi", (struct vdev_args){0}), -ENOENT);
+	assert_int_equal(vdev_create(vm, "chip2", (struct vdev_args){0}), -ENOENT);
+	fake_host.fail_at = 1;
+	assert_int_equal(vdev_create(vm, "bad", (struct vdev_args){0}), -ENOMEM);
+	assert_int_equal(fake_host.pages_out, pages);
+	assert_int_equal(vdev_create(vm, "bad", (struct vdev_args){.index = 1}), -EEXIST);
+	assert_int_equal(fake_host.pages_out, pages + 4); /* stays with the VM */
+	resets = 0;
+	vdev_reset_all(vm);
+	assert_int_equal(resets, 12); /* in the order of creation */
+	assert_int_equal(vm->device_lock.next, vm->device_lock.owner);
+}
+
+static void once_remembers_a_bounded_number(void **state)
+{
+	struct once once = {0};
+	unsigned told = 0;
+
+	(void)state;
+	for (unsigned turn = 0; turn < 2; turn++)
+		for (u64 key = 0; key < 2 * ONCE_KEYS; key++)
+			told += once_first(&once, key * key);
+	assert_int_equal(told, ONCE_KEYS);
+	assert_int_equal(once.count, 4 * ONCE_KEYS);
+}
+
+/* ---- the run loop */
+
+static void reset_state(struct fake_vcpu *v)
+{
+	(void)v;
+	vm_request_reset(vm, "a test");
+}
+
+static void open_interrupts(struct fake_vcpu *v)
+{
+	v->reg[VREG_RFLAGS] |= RFLAGS_IF;
+}
+
+static void pull_line(struct fake_vcpu *v)
+{
+	(void)v;
+	vm_irq_line(vm, 3, true);
+}
+
+static void arm_timer(struct fake_vcpu *v)
+{
+	(void)v;
+	vtimer_arm(&((struct chip *)intc->state)->timer, vm_now(vm));
+}
+
+#define HALT {.exit = {.reason = EXIT_HLT, .insn_len = 1}}
+#define RUN(fn) {.guest = fn, .exit = {.reason = EXIT_HOST}}
+
+static enum vcpu_stop play(const struct fake_run *script, unsigned count)
+{
+	enum vcpu_stop stop;
+
+	cpu->script = script;
+	cpu->script_left = count;
+	stop = vcpu_run(vm->vcpu);
+	assert_int_equal(cpu->script_left, 0);
+	assert_int_equal(vm->device_lock.next, vm->device_lock.owner);
+	return stop;
+}
+
+static void runs_until_a_reset_is_wanted(void **state)
+{
+	static const struct fake_run script[] = {RUN(NULL), RUN(NULL), RUN(reset_state)};
+
+	(void)state;
+	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_RESET);
+	assert_int_equal(cpu->runs, 3);
+	assert_int_equal(vm->vcpu->exits[EXIT_HOST], 3);
+}
+
+static void end_goes_before_reset(void **state)
+{
+	(void)state;
+	vm_request_reset(vm, "a test");
+	vm_end(vm, "done");
+	assert_int_equal(play(NULL, 0), VCPU_ENDED);
+	assert_int_equal(cpu->runs, 0);
+}
+
+static void halted_without_interrupts_is_the_end(void **state)
+{
+	static const struct fake_run script[] = {HALT};
+
+	(void)state;
+	assert_int_equal(play(script, 1), VCPU_ENDED);
+	assert_string_equal(vm->end_reason, "halted");
+	assert_int_equal(fake_host.waits, 0);
+}
+
+static void interrupt_is_delivered(void **state)
+{
+	static const struct fake_run script[] = {
+		RUN(pull_line), /* IF is 0: a window */
+		RUN(open_interrupts),
+		{.guest = reset_state, .exit = {.reason = EXIT_INTR_WINDOW}},
+	};
+
+	(void)state;
+	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_RESET);
+	assert_int_equal(cpu->events, 1);
+	assert_int_equal(cpu->event[0].type, EVENT_INTERRUPT);
+	assert_int_equal(cpu->event[0].vector, 0x20);
+}
+
+static void line_up_while_idle(void)
+{
+	if (fake_host.waits == 3)
+		vm_irq_line(vm, 3, true);
+}
+
+static void idles_until_an_interrupt(void **state)
+{
+	static const struct fake_run script[] = {
+		{.guest = open_interrupts, .exit = {.reason = EXIT_HLT, .insn_len = 1}},
+		RUN(reset_state),
+	};
+
+	(void)state;
+	fake_host_on_wait(line_up_while_idle);
+	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_RESET);
+	assert_int_equal(fake_host.waits, 3);
+	assert_int_equal(fake_host.timer_arms, 3);
+	assert_int_equal(cpu->event[0].vector, 0x20);
+	assert_false(vm->vcpu->halted);
+	assert_true(vm->vcpu->idle_ticks > 0);
+}
+
+static void timers_fire_between_runs(void **state)
+{
+	static const struct fake_run script[] = {
+		RUN(arm_timer), RUN(open_interrupts), RUN(reset_state)};
+
+	(void)state;
+	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_RESET);
+	assert_int_equal(fired, 1);
+	assert_int_equal(cpu->events, 1);
+}
+
+/* A timer that is always due again does not keep the guest from running. */
+static void a_storm_of_timers_is_bounded(void **state)
+{
+	static const struct fake_run script[] = {RUN(arm_timer), RUN(NULL), RUN(reset_state)};
+
+	(void)state;
+	ticks_left = 1000000;
+	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_RESET);
+	assert_in_range(fired, 2, 100);
+	assert_int_equal(cpu->runs, 3);
+}
+
+static void deadline_is_the_next_thing_due(void **state)
+{
+	static const struct fake_run script[] = {RUN(reset_state)};
+	static const struct console_backend slow = {.poll_ticks = 1ull << 60};
+	u64 deadline = vm_now(vm) + (1ull << 50);
+
+	(void)state;
+	console_set_backend(&slow);
+	vtimer_arm(&((struct chip *)intc->state)->timer, deadline);
+	assert_int_equal(play(script, 1), VCPU_RESET);
+	assert_int_equal(cpu->deadline, vm->clock_start + deadline);
+	assert_true(fake_host.serves > 0);
+}
+
+static void undelivered_event_goes_in_at_the_next_entry(void **state)
+{
+	static const struct fake_run script[] = {
+		{.exit = {.reason = EXIT_HOST},
+		 .undelivered = {.type = EVENT_EXCEPTION, .vector = 14, .has_error = true,
+				 .error = 6}},
+		RUN(reset_state),
+	};
+
+	(void)state;
+	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_RESET);
+	assert_int_equal(cpu->events, 1);
+	assert_int_equal(cpu->event[0].vector, 14);
+	assert_int_equal(cpu->event[0].error, 6);
+}
+
+static void console_is_due(struct fake_vcpu *v)
+{
+	(void)v;
+	console_write_log("x\n", 2);
+}
+
+static void silent_guest_gets_one_hint(void **state)
+{
+	static const struct fake_run script[] = {RUN(console_is_due), RUN(console_is_due),
+						 RUN(console_is_due), RUN(reset_state)};
+
+	(void)state;
+	console_start();
+	console_write_log("x\n", 2);
+	vm->clock_start = rdtsc() - 9 * tsc_hz;
+	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_RESET);
+	assert_false(fake_host_logged("nothing on its serial port"));
+	vm->requests = 0;
+	vm->clock_start = rdtsc() - 11 * tsc_hz;
+	vm->console.written = 1;
+	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_RESET);
+	assert_false(fake_host_logged("nothing on its serial port"));
+	vm->requests = 0;
+	vm->console.written = 0;
+	fake_host.log_lines = 0;
+	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_RESET);
+	assert_true(fake_host_logged("nothing on its serial port for 10 s"));
+	assert_int_equal(fake_host.log_lines, 2); /* the reset is the other one */
+}
+
+static void reset_gives_power_up_state(void **state)
+{
+	(void)state;
+	vm->vcpu->halted = true;
+	vm->vcpu->cr8 = 9;
+	vm->vcpu->exception.type = EVENT_EXCEPTION;
+	vm->vcpu->repeat.type = EVENT_NMI;
+	vm->vcpu->msrs.mtrr_def_type = 0xc00;
+	vcpu_reset(vm->vcpu);
+	assert_false(vm->vcpu->halted);
+	assert_int_equal(vm->vcpu->cr8, 0);
+	assert_int_equal(vm->vcpu->exception.type, EVENT_NONE);
+	assert_int_equal(vm->vcpu->repeat.type, EVENT_NONE);
+	assert_int_equal(vm->vcpu->msrs.mtrr_def_type, 0);
+	assert_int_equal(cpu->reg[VREG_RIP], 0xfff0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(creation_fails_without_a_trace),
+		TEST(destruction_scrubs),
+		TEST(the_first_reason_counts),
+		TEST(a_reason_is_cut_not_overrun),
+		TEST(resets_are_told_ever_less),
+		TEST(clock_of_a_vm),
+		TEST(devices_by_name),
+		TEST(once_remembers_a_bounded_number),
+		TEST(runs_until_a_reset_is_wanted),
+		TEST(end_goes_before_reset),
+		TEST(halted_without_interrupts_is_the_end),
+		TEST(interrupt_is_delivered),
+		TEST(idles_until_an_interrupt),
+		TEST(timers_fire_between_runs),
+		TEST(a_storm_of_timers_is_bounded),
+		TEST(deadline_is_the_next_thing_due),
+		TEST(undelivered_event_goes_in_at_the_next_entry),
+		TEST(silent_guest_gets_one_hint),
+		TEST(reset_gives_power_up_state),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
