@@ -16,7 +16,6 @@
 #include "vmm/vtimer.h"
 
 #define SCRUB_STEP MIB(2)
-#define RAM_LEAST  MIB(1)
 
 /* Slots of the regions. */
 enum { SLOT_LOW, SLOT_ROM, SLOT_BIOS, SLOT_1M, SLOT_4G };
@@ -157,8 +156,11 @@ static int build(struct vm *vm, const struct machine_config *config)
 	error = identify(vm);
 	if (!error)
 		error = create_devices(vm, config->debug_exit);
-	if (!error)
-		error = vcpu_create(vm, 0, &vm->vcpu);
+	if (error)
+		return error;
+	error = vcpu_create(vm, 0, &vm->vcpu);
+	if (error)
+		log_error("[%s] no memory for its vCPU", vm->name);
 	return error;
 }
 
@@ -167,8 +169,10 @@ int machine_create(const struct machine_config *config, struct vm **out)
 	struct vm *vm;
 	int error;
 
-	if (config->module_count > VM_MODULES_MAX)
+	if (config->module_count > VM_MODULES_MAX) {
+		log_error("[%s] has more than %u modules", config->vm, VM_MODULES_MAX);
 		return -E2BIG;
+	}
 	error = vm_create(config->vm, &vm);
 	if (error) {
 		log_error("[%s] no memory for another VM", config->vm);

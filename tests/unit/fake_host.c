@@ -202,6 +202,8 @@ void frames_free(hpa_t hpa, u64 size)
 
 	change(hpa.v, size, FRAME_USED, FRAME_FREE);
 	fake_host.frames_out -= size;
+	if (frame_count > MIB(64) / PAGE_SIZE)
+		return; /* too long to look through */
 	for (u64 i = 0; i < size; i += PAGE_SIZE)
 		if (memcmp((u8 *)fake_host_ram(hpa.v) + i, zero, PAGE_SIZE))
 			fake_host.unscrubbed++;

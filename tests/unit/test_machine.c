@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* SOURCES: vmm/machine.c vmm/load.c vmm/load_flat.c vmm/load_linux.c vmm/load_multiboot.c vmm/load_pvh.c vmm/elf.c vmm/run.c vmm/exit.c vmm/exit_io.c vmm/exit_memory.c vmm/emulator.c vmm/emulate.c vmm/decode.c vmm/gwalk.c vmm/inject.c vmm/cr.c vmm/msr.c vmm/cpuid.c vmm/vcpu.c vmm/vm.c vmm/bus.c vmm/vdev.c vmm/vdev_life.c vmm/vtimer.c vmm/pcpu.c vmm/region.c vmm/mem.c vmm/gmem.c vmm/console.c drivers/vcf9.c drivers/vdebugcon.c drivers/vdebugexit.c drivers/vi8042.c drivers/vpic.c drivers/vpit.c drivers/vport92.c drivers/vrtc.c drivers/vuart.c arch/virt.c arch/lib/format.c tests/unit/fake_virt.c tests/unit/fake_host.c */
+/*
+ * The whole machine on the host: built from modules with each allocation
+ * failing in turn, memory as the map draws it, a flat guest started, reset from
+ * its pristine module and ended, with the real devices.
+ */
+#include "vmm/machine.h"
+
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "arch/cpu.h"
+#include "arch/lib/errno.h"
+#include "tests/unit/fake_host.h"
+#include "tests/unit/fake_virt.h"
+#include "vmm/abi.h"
+#include "vmm/guestmap.h"
+#include "vmm/mem.h"
+#include "vmm/vcpu.h"
+
+static const char image[600] = "a boot sector, and some more";
+static struct vm_module modules[2];
+static hpa_t hpa[2];
+static struct machine_config config;
+static struct vm *vm;
+
+static int setup(void **state)
+{
+	static const struct console_backend none;
+
+	(void)state;
+	fake_host_init(MIB(64));
+	fake_virt_init();
+	console_set_backend(&none);
+	modules[0] = (struct vm_module){
+		.number = 1, .size = sizeof(image), .kind = MODULE_FLAT, .cmdline = ""};
+	hpa[0] = fake_host_module(image, sizeof(image));
+	config = (struct machine_config){
+		.vm = "web",
+		.name = "guest",
+		.mem = MIB(4),
+		.modules = modules,
+		.module_hpa = hpa,
+		.module_count = 1,
+		.epoch = 1700000000,
+	};
+	return 0;
+}
+
+static void all_given_back(void)
+{
+	assert_int_equal(fake_host.pages_out, 0);
+	assert_int_equal(fake_host.frames_out, 0);
+	assert_int_equal(fake_host.mapped_out, 0);
+	assert_int_equal(fake_host.unscrubbed, 0);
+	assert_int_equal(fake_host.spaces, 0);
+	assert_int_equal(fake_virt_vms, 0);
+	assert_int_equal(fake_virt_vcpus, 0);
+	assert_null(fake_host.entered);
+}
+
+static void gone(void)
+{
+	vm_destroy(vm);
+	all_given_back();
+}
+
+static u8 *at(u64 gpa)
+{
+	return fake_host_at(&vm->space, WINDOW_BASE + gpa, false);
+}
+
+static void refused(int error, const char *message)
+{
+	vm = NULL;
+	fake_host.log[0] = 0;
+	assert_int_equal(machine_create(&config, &vm), error);
+	assert_null(vm);
+	if (!strstr(fake_host.log, message) || !fake_host_logged("E [web] "))
+		fail_msg("'%s' lacks '%s'", fake_host.log, message);
+	all_given_back();
+}
+
+static void each_allocation_failing(void **state)
+{
+	unsigned n = 0, failures = 0;
+
+	config.debug_exit = true;
+	do {
+		int error;
+
+		setup(state);
+		fake_host.fail_at = ++n;
+		error = machine_create(&config, &vm);
+		if (error == 0) {
+			gone(); /* the last one, or a large piece made up for by smaller ones */
+			continue;
+		}
+		failures++;
+		assert_int_equal(error, -ENOMEM);
+		if (!fake_host_logged("E [web] "))
+			fail_msg("allocation %u failed without a message", n);
+		all_given_back();
+	} while (fake_host.fail_at == 0);
+	assert_true(failures > 20);
+}
+
+static void memory_as_the_map_draws_it(void **state)
+{
+	static const struct {
+		u64 first, last;
+		unsigned rights; /* 0: nothing there */
+	} rows[] = {
+		{0, 0x9ffff, MAP_READ | MAP_WRITE | MAP_EXEC},
+		{0xa0000, 0xbffff, 0},
+		{0xc0000, 0xfffff, MAP_READ | MAP_EXEC},
+		{0x100000, MIB(4) - 1, MAP_READ | MAP_WRITE | MAP_EXEC},
+		{MIB(4), MIB(5), 0},
+		{GUEST_LAPIC_BASE, GUEST_LAPIC_BASE, 0},
+		{GIB(4), GIB(4), 0},
+	};
+
+	(void)state;
+	assert_int_equal(machine_create(&config, &vm), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
+		for (u64 gpa = rows[i].first; gpa <= rows[i].last; gpa += PAGE_SIZE) {
+			const struct fake_virt_map *m = fake_virt_find(vm->virt, gpa);
+
+			assert_int_equal(m ? m->rights : 0, rows[i].rights);
+			assert_true(!m || m->type == MEMTYPE_RAM);
+		}
+	assert_int_equal(vm->ram_below_4g, MIB(4));
+	assert_int_equal(vm->ram_above_4g, 0);
+	assert_string_equal(vm->name, "web");
+	assert_string_equal(vm->guest_name, "guest");
+	assert_int_equal(vm_boot_epoch(vm), 1700000000);
+	assert_true(fake_host_logged("4 MiB, 1 vCPU"));
+	gone();
+}
+
+static void memory_above_the_hole(void **state)
+{
+	(void)state;
+	fake_host_init(GIB(5));
+	hpa[0] = fake_host_module(image, sizeof(image));
+	config.mem = GIB(3) + MIB(512);
+	assert_int_equal(machine_create(&config, &vm), 0);
+	assert_int_equal(vm->ram_below_4g, GUEST_RAM_LOW_MAX);
+	assert_int_equal(vm->ram_above_4g, MIB(512));
+	assert_null(fake_virt_find(vm->virt, GUEST_RAM_LOW_MAX));
+	assert_non_null(fake_virt_find(vm->virt, GUEST_RAM_LOW_MAX - 1));
+	assert_null(fake_virt_find(vm->virt, GUEST_RAM_4G - 1));
+	assert_non_null(fake_virt_find(vm->virt, GUEST_RAM_4G));
+	assert_non_null(fake_virt_find(vm->virt, GUEST_RAM_4G + MIB(512) - 1));
+	assert_null(fake_virt_find(vm->virt, GUEST_RAM_4G + MIB(512)));
+	/* without its regions, whose scrubbing would touch three and a half GiB */
+	while (vm->regions.count)
+		vm_set_memory_region(vm, vm->regions.region[0].slot, 0, GPA(0), 0, NULL, 0);
+	gone();
+}
+
+static void all_memory_leaves_a_reserve(void **state)
+{
+	(void)state;
+	config.mem = 0;
+	assert_int_equal(machine_create(&config, &vm), 0);
+	assert_in_range(vm->ram_below_4g, MIB(48), MIB(60));
+	assert_true(IS_ALIGNED(vm->ram_below_4g, MIB(2)));
+	assert_true(frames_available() >= MIB(4));
+	gone();
+	fake_host_init(MIB(4));
+	hpa[0] = fake_host_module(image, sizeof(image));
+	refused(-EINVAL, "mem=");
+}
+
+static void too_much_memory(void **state)
+{
+	(void)state;
+	config.mem = MIB(65);
+	refused(-ENOMEM, "no room for 65 MiB of memory: 58 MiB are free");
+}
+
+static void bad_modules(void **state)
+{
+	(void)state;
+	modules[0].kind = MODULE_DISK;
+	refused(-ENOEXEC, "");
+	modules[0].kind = MODULE_AUTO; /* nobody knows these bytes */
+	refused(-ENOEXEC, "module 1");
+	config.module_count = 0;
+	refused(-ENOEXEC, "");
+	config.module_count = VM_MODULES_MAX + 1;
+	refused(-E2BIG, "modules");
+}
+
+static void bytes_behind_a_module_are_cleared(void **state)
+{
+	const u8 *page = fake_host_ram(hpa[0].v);
+
+	(void)state;
+	assert_int_equal(page[sizeof(image)], 0x5a);
+	assert_int_equal(machine_create(&config, &vm), 0);
+	assert_memory_equal(page, image, sizeof(image));
+	for (unsigned i = sizeof(image); i < PAGE_SIZE; i++)
+		assert_int_equal(page[i], 0);
+	assert_int_equal(page[PAGE_SIZE], 0x5a); /* not ours */
+	/* the guest may not write its modules, and sees none of them in its RAM map */
+	assert_non_null(fake_host_at(&vm->space, MODULE_WINDOW_BASE + hpa[0].v, false));
+	assert_null(fake_host_at(&vm->space, MODULE_WINDOW_BASE + hpa[0].v, true));
+	gone();
+}
+
+static unsigned starts;
+
+/* What a guest finds; then it makes a mess of it. */
+static void first_look(struct fake_vcpu *v)
+{
+	starts++;
+	assert_int_equal(v->seg[SREG_CS].base + v->reg[VREG_RIP], 0x7c00);
+	assert_int_equal((u8)v->base.gpr[GPR_RDX], 0x80);
+	assert_int_equal(v->reg[VREG_CR0] & (CR0_PE | CR0_PG), 0);
+	assert_memory_equal(at(0x7c00), image, sizeof(image));
+	assert_int_equal(*at(0x7c00 + sizeof(image)), 0);
+	assert_int_equal(*at(0xc0000), 0xff);
+	assert_int_equal(*at(0xdffff), 0xff);
+	assert_int_equal(*at(0xe0000), 0);
+	assert_int_equal(*at(0xfffff), 0);
+	assert_int_equal(*at(MIB(4) - 1), 0);
+	memset(at(0), 0x66, 0x8000);
+	*at(MIB(4) - 1) = 0x77;
+	v->reg[VREG_CR0] |= CR0_PE;
+	v->base.gpr[GPR_RAX] = 6;
+}
+
+#define OUT(number) {.reason = EXIT_IO, .insn_len = 1, .io = {.port = (number), .size = 1}}
+
+static void guest_starts_resets_and_ends(void **state)
+{
+	static const struct fake_run script[] = {
+		{.guest = first_look, .exit = OUT(0xcf9)},
+		{.guest = first_look, .exit = {.reason = EXIT_SHUTDOWN}},
+		{.guest = first_look, .exit = OUT(ABI_PORT_DEBUG_E9)},
+		{.exit = OUT(ABI_PORT_DEBUG_EXIT)},
+	};
+	struct fake_vcpu *cpu;
+
+	(void)state;
+	config.debug_exit = true;
+	starts = 0;
+	assert_int_equal(machine_create(&config, &vm), 0);
+	cpu = fake_vcpu_of(vm->vcpu->virt);
+	cpu->script = script;
+	cpu->script_left = ARRAY_SIZE(script);
+	machine_run(vm);
+	assert_int_equal(starts, 3);
+	assert_int_equal(cpu->script_left, 0);
+	assert_false(cpu->loaded);
+	assert_null(fake_host.entered);
+	assert_int_equal(vm->resets, 2);
+	assert_int_equal(vm->exit_code, 6);
+	assert_true(fake_host_logged("[web] exit code 6"));
+	assert_true(fake_host_logged("exits io 3"));
+	assert_true(fake_host_logged("exits shutdown 1"));
+	gone();
+}
+
+static void debug_exit_only_where_asked_for(void **state)
+{
+	static const struct fake_run script[] = {
+		{.exit = OUT(ABI_PORT_DEBUG_EXIT)},
+		{.exit = {.reason = EXIT_HLT, .insn_len = 1}},
+	};
+	struct fake_vcpu *cpu;
+
+	(void)state;
+	assert_int_equal(machine_create(&config, &vm), 0);
+	cpu = fake_vcpu_of(vm->vcpu->virt);
+	cpu->script = script;
+	cpu->script_left = ARRAY_SIZE(script);
+	machine_run(vm);
+	assert_true(fake_host_logged("I [web] halted"));
+	assert_int_equal(vm->unknown_ports.count, 1);
+	gone();
+}
+
+/* An image can go bad between starts as little as it can be loaded wrong. */
+static void guest_that_does_not_load_ends_the_vm(void **state)
+{
+	(void)state;
+	assert_int_equal(machine_create(&config, &vm), 0);
+	vm->modules[0].size = MIB(1); /* as if the table were damaged */
+	machine_run(vm);
+	assert_true(fake_host_logged("module 1"));
+	assert_int_equal(fake_vcpu_of(vm->vcpu->virt)->runs, 0);
+	assert_null(fake_host.entered);
+	gone();
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, setup)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(each_allocation_failing),
+		TEST(memory_as_the_map_draws_it),
+		TEST(memory_above_the_hole),
+		TEST(all_memory_leaves_a_reserve),
+		TEST(too_much_memory),
+		TEST(bad_modules),
+		TEST(bytes_behind_a_module_are_cleared),
+		TEST(guest_starts_resets_and_ends),
+		TEST(debug_exit_only_where_asked_for),
+		TEST(guest_that_does_not_load_ends_the_vm),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
