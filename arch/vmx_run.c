@@ -37,20 +37,17 @@ static void flush_stale(struct vmx_vcpu *v)
 	}
 }
 
-/* False when the deadline has come already. */
-static bool arm_deadline(u64 deadline)
+/* One that has come already ends the entry at once, but behind the event that is
+ * injected: without an entry the next event would take its place. */
+static void arm_deadline(u64 deadline)
 {
-	u64 now = rdtsc(), ticks;
+	u64 now = rdtsc(), ticks = deadline > now ? deadline - now : 0;
 
-	if (deadline <= now)
-		return false;
-	if (!vmx_uses(VMX_PIN, PIN_PREEMPTION_TIMER)) {
+	ticks >>= vmx_caps.preemption_shift;
+	if (vmx_uses(VMX_PIN, PIN_PREEMPTION_TIMER))
+		vmwrite32(PREEMPTION_TIMER, MIN(ticks, 0xffffffffull));
+	else
 		apic_timer_arm(deadline);
-		return true;
-	}
-	ticks = (deadline - now) >> vmx_caps.preemption_shift;
-	vmwrite32(PREEMPTION_TIMER, MIN(ticks, 0xffffffffull));
-	return true;
 }
 
 static void entry_refused(struct vcpu_exit *exit, int how)
@@ -78,10 +75,7 @@ void vmx_run(struct virt_vcpu *vcpu, u64 deadline, struct vcpu_exit *exit)
 	int failed;
 
 	exit->insn_len = 0;
-	if (!arm_deadline(deadline)) {
-		exit->reason = EXIT_DEADLINE;
-		return;
-	}
+	arm_deadline(deadline);
 	flush_stale(v);
 	vmx_state_write_back(v);
 	failed = vmx_entry(v, v->launched);
