@@ -3,6 +3,7 @@
  * Formatted output into a buffer, and the way back for numbers. An unknown
  * conversion is printed as it stands: the compiler checks formats anyway.
  */
+#include "arch/lib/bits.h"
 #include "arch/lib/errno.h"
 #include "arch/lib/string.h"
 
@@ -13,11 +14,9 @@ struct output {
 };
 
 struct conversion {
-	bool left;
-	bool zero;
+	bool left, zero, wide; /* wide: the argument has 64 bits */
 	int width;
-	int precision; /* -1: none given */
-	int length;    /* -2 hh, -1 h, 0, 1 l, 2 ll or z */
+	int precision; /* of %s; negative: none given */
 };
 
 static void put(struct output *out, char c)
@@ -27,106 +26,73 @@ static void put(struct output *out, char c)
 	out->len++;
 }
 
-static void pad(struct output *out, char c, int count)
+static void put_text(struct output *out, const struct conversion *conv, const char *s, size_t len)
 {
-	while (count-- > 0)
-		put(out, c);
+	int blank = conv->width - (int)len;
+
+	for (; blank > 0 && !conv->left; blank--)
+		put(out, ' ');
+	while (len--)
+		put(out, *s++);
+	for (; blank > 0; blank--)
+		put(out, ' ');
 }
 
-static void put_text(struct output *out, const struct conversion *conv, const char *s)
+static void put_number(struct output *out, const struct conversion *conv, u64 value,
+		       const char *digits, unsigned base, bool negative)
 {
-	size_t max = conv->precision < 0 ? SIZE_MAX : (size_t)conv->precision;
-	size_t len;
-
-	if (!s)
-		s = "(null)";
-	len = strnlen(s, max);
-	if (!conv->left)
-		pad(out, ' ', conv->width - (int)len);
-	for (size_t i = 0; i < len; i++)
-		put(out, s[i]);
-	if (conv->left)
-		pad(out, ' ', conv->width - (int)len);
-}
-
-static void put_number(struct output *out, const struct conversion *conv, u64 value, unsigned base,
-		       const char *digits, const char *prefix)
-{
-	char text[20];
-	int len = 0, blank;
+	char text[32], *end = text + sizeof(text), *at = end;
 
 	do {
-		text[len++] = digits[value % base];
+		*--at = digits[value % base];
 		value /= base;
 	} while (value);
-	blank = conv->width - len - (int)strlen(prefix);
-	if (!conv->left && !conv->zero)
-		pad(out, ' ', blank);
-	for (; *prefix; prefix++)
-		put(out, *prefix);
-	if (!conv->left && conv->zero)
-		pad(out, '0', blank);
-	while (len)
-		put(out, text[--len]);
-	if (conv->left)
-		pad(out, ' ', blank);
-}
-
-static u64 fetch(va_list *ap, int length, bool is_signed)
-{
-	u64 value;
-
-	if (length > 0)
-		return va_arg(*ap, u64);
-	value = va_arg(*ap, unsigned);
-	if (length == -1)
-		return is_signed ? (u64)(s64)(s16)value : (u16)value;
-	if (length == -2)
-		return is_signed ? (u64)(s64)(s8)value : (u8)value;
-	return is_signed ? (u64)(s64)(s32)value : (u32)value;
+	if (conv->zero && !conv->left)
+		while (end - at < MIN(conv->width, (int)sizeof(text)) - negative)
+			*--at = '0';
+	if (negative)
+		*--at = '-';
+	put_text(out, conv, at, (size_t)(end - at));
 }
 
 static void convert(struct output *out, const struct conversion *conv, char type, va_list *ap)
 {
-	char one[2] = {0};
+	const char *text, *digits = type == 'X' ? "0123456789ABCDEF" : "0123456789abcdef";
 	s64 number;
+	u64 value;
+	char one;
 
 	switch (type) {
 	case 'c':
-		one[0] = (char)va_arg(*ap, int);
-		if (one[0] == '\0')
-			put(out, '\0');
-		else
-			put_text(out, conv, one);
-		break;
+		one = (char)va_arg(*ap, int);
+		put_text(out, conv, &one, 1);
+		return;
 	case 's':
-		put_text(out, conv, va_arg(*ap, const char *));
-		break;
+		text = va_arg(*ap, const char *);
+		text = text ? text : "(null)";
+		put_text(out, conv, text, strnlen(text, (size_t)(s64)conv->precision));
+		return;
 	case 'd':
 	case 'i':
-		number = (s64)fetch(ap, conv->length, true);
-		put_number(out, conv, number < 0 ? 0 - (u64)number : (u64)number, 10, "0123456789",
-			   number < 0 ? "-" : "");
-		break;
+		number = conv->wide ? va_arg(*ap, s64) : va_arg(*ap, int);
+		value = number < 0 ? 0 - (u64)number : (u64)number;
+		put_number(out, conv, value, digits, 10, number < 0);
+		return;
 	case 'u':
-		put_number(out, conv, fetch(ap, conv->length, false), 10, "0123456789", "");
-		break;
 	case 'x':
-		put_number(out, conv, fetch(ap, conv->length, false), 16, "0123456789abcdef", "");
-		break;
 	case 'X':
-		put_number(out, conv, fetch(ap, conv->length, false), 16, "0123456789ABCDEF", "");
-		break;
+		value = conv->wide ? va_arg(*ap, u64) : va_arg(*ap, unsigned);
+		put_number(out, conv, value, digits, type == 'u' ? 10 : 16, false);
+		return;
 	case 'p':
-		put_number(out, conv, (uintptr_t)va_arg(*ap, void *), 16, "0123456789abcdef", "0x");
-		break;
-	case '%':
-		put(out, '%');
-		break;
-	default:
-		put(out, '%');
-		put(out, type);
+		put(out, '0');
+		put(out, 'x');
+		put_number(out, conv, va_arg(*ap, uintptr_t), digits, 16, false);
+		return;
 	}
+	put(out, '%');
+	if (type != '%')
+		put(out, type);
 }
 
 static const char *parse_amount(const char *fmt, int *amount, va_list *ap)
@@ -155,16 +121,10 @@ static const char *parse_conversion(const char *fmt, struct conversion *conv, va
 	}
 	if (*fmt == '.')
 		fmt = parse_amount(fmt + 1, &conv->precision, ap);
-	for (;; fmt++) {
-		if (*fmt == 'h')
-			conv->length--;
-		else if (*fmt == 'l')
-			conv->length++;
-		else if (*fmt == 'z')
-			conv->length = 2;
-		else
-			return fmt;
-	}
+	/* What is shorter than an int comes as one. */
+	for (; *fmt == 'h' || *fmt == 'l' || *fmt == 'z'; fmt++)
+		conv->wide |= *fmt != 'h';
+	return fmt;
 }
 
 int str_vformat(char *buf, size_t size, const char *fmt, va_list ap)
@@ -202,17 +162,18 @@ int str_format(char *buf, size_t size, const char *fmt, ...)
 	return len;
 }
 
-static int digit_value(char c)
+static unsigned digit_value(char c)
 {
 	if (c >= '0' && c <= '9')
-		return c - '0';
+		return (unsigned)(c - '0');
 	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : 16;
+	return c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 16;
 }
 
 int str_to_u64(const char *s, size_t len, u64 *value)
 {
 	u64 base = 10, sum = 0;
+	int error = 0;
 
 	if (len > 2 && s[0] == '0' && (s[1] | 0x20) == 'x') {
 		base = 16;
@@ -221,14 +182,16 @@ int str_to_u64(const char *s, size_t len, u64 *value)
 	}
 	if (len == 0)
 		return -EINVAL;
-	for (size_t i = 0; i < len; i++)
-		if ((u64)digit_value(s[i]) >= base)
-			return -EINVAL;
 	for (size_t i = 0; i < len; i++) {
+		u64 digit = digit_value(s[i]);
+
+		if (digit >= base)
+			return -EINVAL;
 		if (__builtin_mul_overflow(sum, base, &sum) ||
-		    __builtin_add_overflow(sum, (u64)digit_value(s[i]), &sum))
-			return -ERANGE;
+		    __builtin_add_overflow(sum, digit, &sum))
+			error = -ERANGE;
 	}
-	*value = sum;
-	return 0;
+	if (!error)
+		*value = sum;
+	return error;
 }
