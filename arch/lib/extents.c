@@ -33,27 +33,24 @@ static void delete (struct extents *set, unsigned i)
 
 int extents_add(struct extents *set, u64 start, u64 size)
 {
-	u64 end = start + size;
+	struct extent new = {start, start + size};
 	unsigned i = find(set, start);
-	bool joins_left = i > 0 && set->at[i - 1].end == start;
-	bool joins_right = i < set->count && set->at[i].start == end;
 
 	if (size == 0)
 		return 0;
-	if (i < set->count && set->at[i].start < end)
+	if (i < set->count && set->at[i].start < new.end)
 		return -EEXIST;
-	if (joins_left && joins_right) {
-		set->at[i - 1].end = set->at[i].end;
+	if (i < set->count && set->at[i].start == new.end) {
+		new.end = set->at[i].end;
 		delete (set, i);
-	} else if (joins_left) {
-		set->at[i - 1].end = end;
-	} else if (joins_right) {
-		set->at[i].start = start;
-	} else if (set->count == EXTENTS_MAX) {
-		return -ENOSPC;
-	} else {
-		insert(set, i, start, end);
 	}
+	if (i > 0 && set->at[i - 1].end == start) {
+		new.start = set->at[--i].start;
+		delete (set, i);
+	}
+	if (set->count == EXTENTS_MAX)
+		return -ENOSPC;
+	insert(set, i, new.start, new.end);
 	set->total += size;
 	return 0;
 }
@@ -63,27 +60,18 @@ int extents_remove(struct extents *set, u64 start, u64 size)
 	u64 end = start + size;
 	unsigned i = find(set, start);
 
-	if (i < set->count && set->at[i].start < start && set->at[i].end > end) {
-		if (set->count == EXTENTS_MAX)
-			return -ENOSPC;
-		insert(set, i + 1, end, set->at[i].end);
-		set->at[i].end = start;
-		set->total -= size;
-		return 0;
-	}
 	while (i < set->count && set->at[i].start < end) {
-		struct extent *e = &set->at[i];
-		u64 from = MAX(e->start, start), to = MIN(e->end, end);
+		const struct extent e = set->at[i];
 
-		set->total -= to - from;
-		if (from == e->start && to == e->end) {
-			delete (set, i);
-		} else if (from == e->start) {
-			e->start = to;
-		} else {
-			e->end = from;
-			i++;
-		}
+		/* Only one that holds the whole range leaves two pieces. */
+		if (e.start < start && e.end > end && set->count == EXTENTS_MAX)
+			return -ENOSPC;
+		set->total -= MIN(e.end, end) - MAX(e.start, start);
+		delete (set, i);
+		if (e.start < start)
+			insert(set, i++, e.start, start);
+		if (e.end > end)
+			insert(set, i++, end, e.end);
 	}
 	return 0;
 }
@@ -103,25 +91,21 @@ static struct extent usable(const struct extent *e, u64 align, u64 unit, u64 lim
 int extents_take(struct extents *set, u64 size, u64 align, u64 unit, u64 limit,
 		 struct extent *taken)
 {
-	u64 best_size = 0, best_range = 0;
+	u64 best_range = 0;
 	struct extent best = {0, 0};
-	int error;
 
 	for (unsigned i = 0; i < set->count; i++) {
 		struct extent part = usable(&set->at[i], align, unit, limit);
 		u64 get = MIN(part.end - part.start, ALIGN_DOWN(size, unit));
-		u64 range = set->at[i].end - set->at[i].start;
+		u64 range = set->at[i].end - set->at[i].start, most = best.end - best.start;
 
-		if (get > best_size || (get == best_size && get && range < best_range)) {
-			best_size = get;
+		if (get > most || (get == most && get && range < best_range)) {
 			best_range = range;
 			best = (struct extent){part.start, part.start + get};
 		}
 	}
-	if (best_size == 0)
+	if (best.end == best.start)
 		return -ENOSPC;
-	error = extents_remove(set, best.start, best_size);
-	if (!error)
-		*taken = best;
-	return error;
+	*taken = best;
+	return extents_remove(set, best.start, best.end - best.start);
 }
