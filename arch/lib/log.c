@@ -43,22 +43,18 @@ static void release(void)
 static void replay(const struct log_sink *sink)
 {
 	u64 start = ring_end > RING_SIZE ? ring_end - RING_SIZE : 0;
-	size_t head = start % RING_SIZE, tail = ring_end % RING_SIZE;
 
 	if (start > 0) {
 		while (ring[start % RING_SIZE] != '\n')
 			start++;
-		head = ++start % RING_SIZE;
+		start++;
 	}
-	if (start == ring_end)
-		return;
-	if (head < tail) {
-		sink->write(ring + head, tail - head);
-		return;
+	while (start < ring_end) {
+		size_t at = start % RING_SIZE, len = MIN(ring_end - start, RING_SIZE - at);
+
+		sink->write(ring + at, len);
+		start += len;
 	}
-	sink->write(ring + head, RING_SIZE - head);
-	if (tail)
-		sink->write(ring, tail);
 }
 
 void log_add_sink(struct log_sink *sink)
