@@ -30,9 +30,9 @@
 #define PORT_B_SPEAKER BIT(1)
 
 #define HPET_SIZE	0x400
-#define HPET_CAPABILITY 0x00
-#define HPET_CONFIG	0x10
-#define HPET_COUNTER	0xf0
+#define HPET_PERIOD	(0x04 / 4)
+#define HPET_CONFIG	(0x10 / 4)
+#define HPET_COUNTER	(0xf0 / 4)
 #define HPET_ENABLE	BIT(0)
 #define HPET_PERIOD_MAX 100000000u /* femtoseconds */
 
@@ -42,7 +42,8 @@
 u64 tsc_hz = FASTEST_HZ;
 
 static u16 pm_port;
-static volatile u8 *hpet;
+static volatile u32 *hpet;
+static const char *measured_by;
 
 static u64 pm_timer_read(void)
 {
@@ -51,10 +52,9 @@ static u64 pm_timer_read(void)
 
 static u64 hpet_read(void)
 {
-	return *(volatile u32 *)(hpet + HPET_COUNTER);
+	return hpet[HPET_COUNTER];
 }
 
-/* Channel 2 counts down from FFFFh, once: 54 ms, longer than a measurement. */
 static u64 pit_read(void)
 {
 	u8 low;
@@ -62,14 +62,6 @@ static u64 pit_read(void)
 	outb(PIT_COMMAND, 2 << 6); /* latch channel 2 */
 	low = inb(PIT_CHANNEL2);
 	return 0xffff - (low | (u64)inb(PIT_CHANNEL2) << 8);
-}
-
-static void pit_start(void)
-{
-	outb(PORT_B, (u8)((inb(PORT_B) & ~PORT_B_SPEAKER) | PORT_B_GATE2));
-	outb(PIT_COMMAND, 2 << 6 | 3 << 4); /* channel 2, low then high byte, mode 0 */
-	outb(PIT_CHANNEL2, 0xff);
-	outb(PIT_CHANNEL2, 0xff);
 }
 
 struct point {
@@ -154,15 +146,12 @@ u64 tsc_stated(const struct cpuid_regs *leaf15, const struct cpuid_regs *leaf16)
 
 static u64 stated_hz(const char **by)
 {
-	struct cpuid_regs none = {0}, leaf15 = none, leaf16 = none;
+	const struct cpuid_regs none = {0};
 	u32 max = cpuid(0, 0).eax;
-	u64 hz;
+	struct cpuid_regs leaf15 = max >= 0x15 ? cpuid(0x15, 0) : none;
+	struct cpuid_regs leaf16 = max >= 0x16 ? cpuid(0x16, 0) : none;
+	u64 hz = tsc_stated(&leaf15, &leaf16);
 
-	if (max >= 0x15)
-		leaf15 = cpuid(0x15, 0);
-	if (max >= 0x16)
-		leaf16 = cpuid(0x16, 0);
-	hz = tsc_stated(&leaf15, &leaf16);
 	*by = "CPUID leaf 15h";
 	if (!hz && (cpuid(1, 0).ecx & BIT(31)) &&
 	    cpuid(LEAF_HYPERVISOR, 0).eax >= LEAF_HYPERVISOR_TIME) {
@@ -172,71 +161,56 @@ static u64 stated_hz(const char **by)
 	return hz;
 }
 
-static u64 measure_pm_timer(const struct tsc_sources *sources)
+static u64 measure(const char *name, u64 hz, u64 mask, u64 (*read)(void))
 {
-	struct tsc_clock clock = {PM_TIMER_HZ, BITS(23, 0), pm_timer_read};
+	const struct tsc_clock clock = {hz, mask, read};
 
-	if (!sources->pm_timer)
-		return 0;
-	pm_port = sources->pm_timer;
-	if (sources->pm_timer_32bit)
-		clock.mask = BITS(31, 0);
+	measured_by = name;
 	return tsc_measure(&clock, rdtsc_ordered);
 }
 
-static u64 measure_hpet(const struct tsc_sources *sources)
+static u64 measure_pm_timer(const struct tsc_sources *sources)
 {
-	struct tsc_clock clock = {0, BITS(31, 0), hpet_read};
+	pm_port = sources->pm_timer;
+	return pm_port ? measure("ACPI PM timer", PM_TIMER_HZ,
+				 BITS(sources->pm_timer_32bit ? 31 : 23, 0), pm_timer_read)
+		       : 0;
+}
+
+static u64 measure_hpet(hpa_t at)
+{
 	u32 period, config;
 	u64 hz = 0;
 
-	hpet = sources->hpet.v ? phys_map(sources->hpet, HPET_SIZE, PHYS_UNCACHED) : NULL;
+	hpet = at.v ? phys_map(at, HPET_SIZE, PHYS_UNCACHED) : NULL;
 	if (!hpet)
 		return 0;
-	period = *(volatile u32 *)(hpet + HPET_CAPABILITY + 4);
+	period = hpet[HPET_PERIOD];
 	if (period && period <= HPET_PERIOD_MAX) {
-		clock.hz = 1000000000000000ull / period;
-		config = *(volatile u32 *)(hpet + HPET_CONFIG);
-		*(volatile u32 *)(hpet + HPET_CONFIG) = config | HPET_ENABLE;
-		hz = tsc_measure(&clock, rdtsc_ordered);
-		*(volatile u32 *)(hpet + HPET_CONFIG) = config;
+		config = hpet[HPET_CONFIG];
+		hpet[HPET_CONFIG] = config | HPET_ENABLE;
+		hz = measure("HPET", 1000000000000000ull / period, BITS(31, 0), hpet_read);
+		hpet[HPET_CONFIG] = config;
 	}
 	phys_unmap((void *)hpet, HPET_SIZE);
 	return hz;
 }
 
-static u64 measure_pit(const struct tsc_sources *sources)
+/* Channel 2 counts down from FFFFh, once: 54 ms, longer than a measurement. */
+static u64 measure_pit(void)
 {
-	static const struct tsc_clock clock = {PIT_HZ, BITS(15, 0), pit_read};
-
-	(void)sources;
-	pit_start();
-	return tsc_measure(&clock, rdtsc_ordered);
-}
-
-static u64 measured_hz(const struct tsc_sources *sources, const char **by)
-{
-	static const struct {
-		const char *name;
-		u64 (*measure)(const struct tsc_sources *sources);
-	} ways[] = {
-		{"ACPI PM timer", measure_pm_timer},
-		{"HPET", measure_hpet},
-		{"8254", measure_pit},
-	};
-	u64 hz = 0;
-
-	for (unsigned i = 0; i < ARRAY_SIZE(ways) && !hz; i++) {
-		hz = ways[i].measure(sources);
-		*by = ways[i].name;
-	}
-	return hz;
+	outb(PORT_B, (u8)((inb(PORT_B) & ~PORT_B_SPEAKER) | PORT_B_GATE2));
+	outb(PIT_COMMAND, 2 << 6 | 3 << 4); /* channel 2, low then high byte, mode 0 */
+	outb(PIT_CHANNEL2, 0xff);
+	outb(PIT_CHANNEL2, 0xff);
+	return measure("8254", PIT_HZ, BITS(15, 0), pit_read);
 }
 
 int tsc_init(const struct tsc_sources *sources)
 {
-	const char *measured_by, *stated_by;
-	u64 measured = measured_hz(sources, &measured_by), stated = stated_hz(&stated_by);
+	u64 measured = measure_pm_timer(sources) ?: measure_hpet(sources->hpet) ?: measure_pit();
+	const char *stated_by;
+	u64 stated = stated_hz(&stated_by);
 
 	if (cpuid(0x80000000, 0).eax < 0x80000007 || !(cpuid(0x80000007, 0).edx & BIT(8)))
 		log_warn("tsc: not invariant: it may change its rate or stop in deep sleep");
