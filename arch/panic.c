@@ -26,23 +26,15 @@ static _Noreturn void halt(void)
 		__asm__ volatile("cli; hlt");
 }
 
-/* True for the first panic only; stops everybody else. */
-static bool begin(void)
+/* Returns in the first panic only, with everybody else stopped. */
+static void begin(void)
 {
 	interrupts_off();
 	if (__atomic_exchange_n(&panicking, 1, __ATOMIC_ACQ_REL))
-		return false;
+		halt();
 	if (panic_stop_others)
 		panic_stop_others();
 	log_break_lock();
-	return true;
-}
-
-static _Noreturn void end(void)
-{
-	if (panic_flush)
-		panic_flush();
-	halt();
 }
 
 /* Writes "function+0x12" or the bare address into text. */
@@ -75,19 +67,22 @@ static void log_callers(u64 rbp)
 	}
 }
 
-static void log_control_registers(void)
+/* The last lines, then the end. */
+static _Noreturn void end(u64 rbp)
 {
 	log_error("  cr0 %016lx cr2 %016lx cr3 %016lx cr4 %016lx", read_cr0(), read_cr2(),
 		  read_cr3(), read_cr4());
+	log_callers(rbp);
+	if (panic_flush)
+		panic_flush();
+	halt();
 }
 
-_Noreturn void panic_trap(const struct trap_frame *frame)
+_Noreturn void panic_trap(const struct trap_frame *f)
 {
-	const struct trap_frame *f = frame;
 	char text[80], detail[40] = "";
 
-	if (!begin())
-		halt();
+	begin();
 	if (f->vector == VECTOR_PF)
 		str_format(detail, sizeof(detail), ", address 0x%lx", read_cr2());
 	log_error("panic: %s in %s%s, error code 0x%lx", trap_name(f->vector),
@@ -97,9 +92,7 @@ _Noreturn void panic_trap(const struct trap_frame *frame)
 	log_error("  r8  %016lx r9  %016lx r10 %016lx r11 %016lx", f->r8, f->r9, f->r10, f->r11);
 	log_error("  r12 %016lx r13 %016lx r14 %016lx r15 %016lx", f->r12, f->r13, f->r14, f->r15);
 	log_error("  rip %016lx cs %04lx rflags %08lx ss %04lx", f->rip, f->cs, f->rflags, f->ss);
-	log_control_registers();
-	log_callers(f->rbp);
-	end();
+	end(f->rbp);
 }
 
 _Noreturn void panic(const char *fmt, ...)
@@ -107,14 +100,11 @@ _Noreturn void panic(const char *fmt, ...)
 	char text[160], where[80];
 	va_list ap;
 
-	if (!begin())
-		halt();
+	begin();
 	va_start(ap, fmt);
 	str_vformat(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	log_error("panic: %s, in %s", text,
 		  place(where, sizeof(where), (u64)__builtin_return_address(0) - 1));
-	log_control_registers();
-	log_callers((u64)__builtin_frame_address(0));
-	end();
+	end((u64)__builtin_frame_address(0));
 }
