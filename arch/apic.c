@@ -14,26 +14,12 @@
 #include "arch/trap.h"
 #include "arch/tsc.h"
 
-enum {
-	APIC_ID = 0x020,
-	APIC_VERSION = 0x030,
-	APIC_TPR = 0x080,
-	APIC_EOI = 0x0b0,
-	APIC_DFR = 0x0e0,
-	APIC_SVR = 0x0f0,
-	APIC_ESR = 0x280,
-	APIC_LVT_CMCI = 0x2f0,
-	APIC_ICR = 0x300,
-	APIC_ICR_HIGH = 0x310,
-	APIC_LVT_TIMER = 0x320,
-	APIC_LVT_THERMAL = 0x330,
-	APIC_LVT_PERFORMANCE = 0x340,
-	APIC_LVT_LINT0 = 0x350,
-	APIC_LVT_ERROR = 0x370,
-	APIC_TIMER_INITIAL = 0x380,
-	APIC_TIMER_CURRENT = 0x390,
-	APIC_TIMER_DIVIDE = 0x3e0,
-};
+enum { APIC_ID = 0x020, APIC_VERSION = 0x030, APIC_TPR = 0x080, APIC_EOI = 0x0b0,
+       APIC_DFR = 0x0e0, APIC_SVR = 0x0f0, APIC_ESR = 0x280, APIC_ICR = 0x300,
+       APIC_ICR_HIGH = 0x310 };
+enum { APIC_LVT_CMCI = 0x2f0, APIC_LVT_TIMER = 0x320, APIC_LVT_THERMAL = 0x330,
+       APIC_LVT_PERFORMANCE = 0x340, APIC_LVT_LINT0 = 0x350, APIC_LVT_ERROR = 0x370 };
+enum { APIC_TIMER_INITIAL = 0x380, APIC_TIMER_CURRENT = 0x390, APIC_TIMER_DIVIDE = 0x3e0 };
 
 #define BASE_X2APIC  BIT(10)
 #define BASE_ENABLE  BIT(11)
@@ -45,25 +31,21 @@ enum {
 #define LVT_MASKED	 BIT(16)
 #define LVT_TSC_DEADLINE BIT(18)
 
-#define ICR_FIXED	  FIELD_PREP(BITS(10, 8), 0)
-#define ICR_NMI		  FIELD_PREP(BITS(10, 8), 4)
-#define ICR_INIT	  FIELD_PREP(BITS(10, 8), 5)
-#define ICR_STARTUP	  FIELD_PREP(BITS(10, 8), 6)
-#define ICR_PENDING	  BIT(12)
-#define ICR_ASSERT	  BIT(14)
-#define ICR_HIGH_ID	  BITS(31, 24)
-#define ICR_X2APIC_ID	  BITS(63, 32)
-#define ICR_PATIENCE_US	  100000
+#define ICR_PENDING	BIT(12)
+#define ICR_ASSERT	BIT(14)
+#define ICR_HIGH_ID	BITS(31, 24)
+#define ICR_PATIENCE_US 100000
 
 #define CPUID1_EDX_APIC		BIT(9)
 #define CPUID1_ECX_X2APIC	BIT(21)
 #define CPUID1_ECX_TSC_DEADLINE BIT(24)
 
+#define XAPIC_ID_MAX   254 /* 255 is everybody */
 #define DIVIDE_BY_16   3
 #define CALIBRATION_US 5000
 
 static bool x2apic;
-static volatile u8 *xapic; /* the register page, at the same address on all CPUs */
+static volatile u32 *xapic; /* the register page, at the same address on all CPUs */
 static bool deadline_mode;
 static u64 timer_hz; /* 0 until the one-shot timer has been measured */
 
@@ -71,7 +53,7 @@ static u32 apic_read(u32 reg)
 {
 	if (x2apic)
 		return (u32)rdmsr(MSR_X2APIC_BASE + (reg >> 4));
-	return *(volatile u32 *)(xapic + reg);
+	return xapic[reg / 4];
 }
 
 static void apic_write(u32 reg, u32 value)
@@ -79,19 +61,7 @@ static void apic_write(u32 reg, u32 value)
 	if (x2apic)
 		wrmsr(MSR_X2APIC_BASE + (reg >> 4), value);
 	else
-		*(volatile u32 *)(xapic + reg) = value;
-}
-
-static void end_interrupt(u8 vector)
-{
-	(void)vector;
-	apic_eoi();
-}
-
-/* A spurious interrupt is not in service, so it gets no EOI. */
-static void ignore_interrupt(u8 vector)
-{
-	(void)vector;
+		xapic[reg / 4] = value;
 }
 
 int apic_init(u32 id_max)
@@ -102,16 +72,14 @@ int apic_init(u32 id_max)
 		return -ENODEV;
 	base = rdmsr(MSR_APIC_BASE);
 	x2apic = (base & BASE_ENABLE) && (base & BASE_X2APIC);
-	if (!x2apic && id_max > APIC_ID_XAPIC_MAX)
+	if (!x2apic && id_max > XAPIC_ID_MAX)
 		x2apic = (cpuid(1, 0).ecx & CPUID1_ECX_X2APIC) != 0;
-	if (!x2apic) {
+	if (!x2apic)
 		xapic = phys_map(HPA(base & BASE_ADDRESS), PAGE_SIZE, PHYS_UNCACHED);
-		if (!xapic)
-			return -ENODEV;
-	}
-	irq_register(APIC_VECTOR_TIMER, end_interrupt);
-	irq_register(APIC_VECTOR_KICK, end_interrupt);
-	irq_register(APIC_VECTOR_SPURIOUS, ignore_interrupt);
+	if (!x2apic && !xapic)
+		return -ENODEV;
+	irq_register(APIC_VECTOR_TIMER, apic_eoi);
+	irq_register(APIC_VECTOR_KICK, apic_eoi);
 	apic_cpu_init();
 	return 0;
 }
@@ -154,11 +122,6 @@ void apic_cpu_init(void)
 	timer_setup();
 }
 
-bool apic_is_x2apic(void)
-{
-	return x2apic;
-}
-
 u32 apic_id(void)
 {
 	u32 id = apic_read(APIC_ID);
@@ -172,56 +135,27 @@ void apic_eoi(void)
 }
 
 /* Waits until the last interrupt command is out; x2APIC has no such state. */
-static int icr_wait(void)
+static void icr_wait(void)
 {
 	u64 start = rdtsc(), patience = muldiv64(ICR_PATIENCE_US, tsc_hz, 1000000);
 
-	while (apic_read(APIC_ICR) & ICR_PENDING) {
-		if (rdtsc() - start > patience)
-			return -EIO;
+	while ((apic_read(APIC_ICR) & ICR_PENDING) && rdtsc() - start < patience)
 		cpu_relax();
-	}
-	return 0;
 }
 
-static int send(u32 id, u64 command)
+void apic_send(u32 id, u32 command)
 {
-	int error;
-
 	if (x2apic) {
 		/* Unlike xAPIC's, these writes do not wait for earlier stores: "MSR
 		 * Access in x2APIC Mode". */
 		__asm__ volatile("mfence; lfence" ::: "memory");
-		wrmsr(MSR_X2APIC_BASE + (APIC_ICR >> 4),
-		      command | FIELD_PREP(ICR_X2APIC_ID, id));
-		return 0;
+		wrmsr(MSR_X2APIC_BASE + (APIC_ICR >> 4), (u64)id << 32 | ICR_ASSERT | command);
+		return;
 	}
-	error = icr_wait();
-	if (error)
-		return error;
+	icr_wait();
 	apic_write(APIC_ICR_HIGH, (u32)FIELD_PREP(ICR_HIGH_ID, id));
-	apic_write(APIC_ICR, (u32)command);
-	return icr_wait();
-}
-
-int apic_send_fixed(u32 id, u8 vector)
-{
-	return send(id, ICR_FIXED | ICR_ASSERT | vector);
-}
-
-int apic_send_nmi(u32 id)
-{
-	return send(id, ICR_NMI | ICR_ASSERT);
-}
-
-int apic_send_init(u32 id)
-{
-	return send(id, ICR_INIT | ICR_ASSERT);
-}
-
-int apic_send_startup(u32 id, hpa_t page)
-{
-	return send(id, ICR_STARTUP | ICR_ASSERT | (page.v >> PAGE_SHIFT & 0xff));
+	apic_write(APIC_ICR, (u32)ICR_ASSERT | command);
+	icr_wait();
 }
 
 void apic_timer_init(bool use_deadline)
@@ -258,12 +192,4 @@ void apic_timer_arm(u64 deadline)
 	if (deadline > now)
 		ticks = muldiv64(deadline - now, timer_hz, tsc_hz);
 	apic_write(APIC_TIMER_INITIAL, (u32)MIN(ticks, 0xfffffffe) + 1);
-}
-
-void apic_timer_stop(void)
-{
-	if (deadline_mode)
-		wrmsr(MSR_TSC_DEADLINE, 0);
-	else
-		apic_write(APIC_TIMER_INITIAL, 0);
 }

@@ -17,9 +17,6 @@ enum {
 	APIC_VECTOR_SPURIOUS = 0xff,
 };
 
-/* The widest id that xAPIC can address; 255 is everybody. */
-#define APIC_ID_XAPIC_MAX 254
-
 /*
  * Finds and enables the boot CPU's APIC and registers its vectors. id_max is
  * the largest APIC id of the machine: beyond what xAPIC can address the boot
@@ -32,20 +29,23 @@ int apic_init(u32 id_max);
  * sources but LINT1 (the machine's NMI) masked. */
 void apic_cpu_init(void);
 
-bool apic_is_x2apic(void);
-
 /* The id of the CPU that calls. */
 u32 apic_id(void);
 
 void apic_eoi(void);
 
-/* Interrupts for another CPU by its APIC id. They return when the interrupt
- * was sent; -EIO when the APIC stays busy. Any CPU, interrupts off. */
-int apic_send_fixed(u32 id, u8 vector);
-int apic_send_nmi(u32 id);
-int apic_send_init(u32 id);
-/* page: where the CPU starts in real mode, below 1 MiB. */
-int apic_send_startup(u32 id, hpa_t page);
+/* Interrupt commands: APIC_SEND_FIXED + vector; APIC_SEND_STARTUP + number of the page below
+ * 1 MiB where the CPU starts in real mode. */
+enum {
+	APIC_SEND_FIXED = 0 << 8,
+	APIC_SEND_NMI = 4 << 8,
+	APIC_SEND_INIT = 5 << 8,
+	APIC_SEND_STARTUP = 6 << 8,
+};
+
+/* Sends an interrupt to another CPU by its APIC id, and returns when it is sent or the APIC
+ * stays busy for a tenth of a second. Any CPU, interrupts off. */
+void apic_send(u32 id, u32 command);
 
 /*
  * Chooses how the timer works, on all CPUs: by TSC deadline where the CPU has
@@ -60,6 +60,5 @@ void apic_timer_init(bool use_deadline);
  * raises it at once. Replaces the one armed before.
  */
 void apic_timer_arm(u64 deadline);
-void apic_timer_stop(void);
 
 #endif

@@ -91,8 +91,3 @@ void desc_load(struct desc *desc)
 			 : "m"(gdtr), "i"(SEL_CODE), "r"(SEL_DATA), "r"(0), "r"(SEL_TSS), "m"(idtr)
 			 : "rax", "memory");
 }
-
-u64 desc_idt(void)
-{
-	return (u64)idt;
-}

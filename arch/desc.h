@@ -33,7 +33,5 @@ struct desc {
 void desc_init(struct desc *desc, const u64 ist[IST_COUNT]);
 /* Loads GDT, TSS, IDT and all segment registers on this CPU; GS base becomes 0. */
 void desc_load(struct desc *desc);
-/* Address of the IDT, for the host state of a virtualization back end. */
-u64 desc_idt(void);
 
 #endif

@@ -27,12 +27,7 @@ struct pcpu_stacks boot_stacks __attribute__((aligned(4096)));
 unsigned pcpu_count = 1;
 
 static struct own boot_own;
-static struct pcpu *pcpus[PCPU_MAX] = {&boot_own.pcpu};
-
-struct pcpu *pcpu_get(unsigned id)
-{
-	return id < pcpu_count ? pcpus[id] : NULL;
-}
+struct pcpu *pcpus[PCPU_MAX] = {&boot_own.pcpu};
 
 static void init_own(struct own *own, u32 id, u32 apic_id, const struct pcpu_stacks *stacks)
 {
@@ -44,8 +39,7 @@ static void init_own(struct own *own, u32 id, u32 apic_id, const struct pcpu_sta
 	own->pcpu.stack_top = (u64)&stacks->ist[0];
 	own->pcpu.id = id;
 	own->pcpu.apic_id = apic_id;
-	own->pcpu.gdt = &own->desc.gdt;
-	own->pcpu.tss = &own->desc.tss;
+	own->pcpu.space = boot_own.pcpu.space;
 	desc_init(&own->desc, ist);
 }
 
@@ -65,7 +59,7 @@ void pcpu_load(struct pcpu *pcpu)
 	cpu_setup();
 }
 
-/* Calls fn for main stack and interrupt stacks, which must be mapped apart. */
+/* Main stack and interrupt stacks, each by itself: the guards stay holes. */
 static int map_stacks(const struct pcpu_stacks *stacks)
 {
 	int error = stack_map(stacks->main, sizeof(stacks->main));
@@ -104,7 +98,6 @@ struct pcpu *pcpu_create(u32 apic_id)
 		return NULL;
 	}
 	init_own(own, id, apic_id, stacks_of(id));
-	own->pcpu.space = boot_own.pcpu.space;
 	pcpus[id] = &own->pcpu;
 	pcpu_count = id + 1;
 	return &own->pcpu;

@@ -16,7 +16,6 @@ struct space;
 struct pcpu_shared {
 	u32 started;  /* set by the CPU once it runs on its own stack */
 	u32 virt_on;  /* in VMX operation */
-	u32 stop;     /* panic on another CPU: halt */
 };
 
 struct pcpu {
@@ -25,13 +24,8 @@ struct pcpu {
 	u32 id; /* 0 is the boot CPU; numbered as they came up */
 	u32 apic_id;
 	struct space *space; /* loaded now */
-	void *gdt;	     /* this CPU's GDT, TSS: arch/desc.c */
-	void *tss;
 	void *virt; /* the back end's per-CPU data */
 	void *vmm;  /* vmm's per-CPU data */
-	/* The guest's CR2, which a #PF that was fixed up puts back: set by whoever runs
-	 * code that may fault while a guest's CR2 is in the register. */
-	u64 guest_cr2;
 	struct pcpu_shared shared;
 };
 
@@ -43,9 +37,9 @@ static inline struct pcpu *this_pcpu(void)
 	return pcpu;
 }
 
-/* CPUs that came up, the boot CPU included, and each of them by id. */
+/* CPUs that came up, the boot CPU included, and each of them by id below the count. */
 extern unsigned pcpu_count;
-struct pcpu *pcpu_get(unsigned id);
+extern struct pcpu *pcpus[PCPU_MAX];
 
 /* The stacks of one CPU; the guard pages are not mapped. */
 struct pcpu_stacks {

@@ -45,6 +45,7 @@ enum mail { MAIL_FREE, MAIL_CLAIMED, MAIL_POSTED };
  * may touch the rest: CLAIMED the sender, POSTED the CPU itself. */
 static struct mailbox {
 	u32 state;
+	u32 *done; /* set behind fn; may be NULL */
 	void (*fn)(void *arg);
 	void *arg;
 } __attribute__((aligned(64))) mailboxes[PCPU_MAX];
@@ -130,39 +131,41 @@ static void prepare_page(hpa_t page, u8 *bytes, const struct pcpu *pcpu)
 	memcpy(bytes + (tramp_data - tramp_start), &start, sizeof(start));
 }
 
-static bool start_one(hpa_t page, u8 *bytes, u32 id)
+static void send_init(u32 id)
+{
+	apic_send(id, APIC_SEND_INIT);
+	tsc_delay_us(INIT_DELAY_US);
+}
+
+static void start_one(hpa_t page, u8 *bytes, u32 id)
 {
 	struct pcpu *pcpu = pcpu_create(id);
 	bool up = false;
 
 	if (!pcpu) {
 		log_warn("smp: no room for the core with APIC id %u", id);
-		return false;
+		return;
 	}
 	prepare_page(page, bytes, pcpu);
 	__atomic_store_n(&sync.phase, 0, __ATOMIC_RELEASE);
-	apic_send_init(id);
-	tsc_delay_us(INIT_DELAY_US);
+	send_init(id);
 	for (unsigned i = 0; i < STARTUP_TIMES && !up; i++) {
-		apic_send_startup(id, page);
+		apic_send(id, APIC_SEND_STARTUP | (u32)(page.v >> PAGE_SHIFT));
 		tsc_delay_us(STARTUP_DELAY_US);
 		up = __atomic_load_n(&pcpu->shared.started, __ATOMIC_ACQUIRE);
 	}
 	if (up || wait_for(&pcpu->shared.started, 1)) {
 		sync_compare(id);
-		return true;
+		return;
 	}
 	log_warn("smp: the core with APIC id %u did not start; it is left out", id);
-	apic_send_init(id);
-	tsc_delay_us(INIT_DELAY_US);
+	send_init(id);
 	pcpu_cancel(pcpu);
-	return false;
 }
 
 /* An NMI is one of ours only when the others are being stopped. */
-static bool on_nmi(struct trap_frame *frame)
+static bool on_nmi(void)
 {
-	(void)frame;
 	if (!__atomic_load_n(&stopping, __ATOMIC_ACQUIRE))
 		return false;
 	for (;;)
@@ -182,35 +185,24 @@ unsigned smp_start(const u32 *apic_ids, unsigned count, unsigned limit)
 		log_warn("smp: no free page below 1 MiB, the other cores stay off");
 		return pcpu_count;
 	}
-	for (unsigned i = 0; i < count && (!limit || pcpu_count < limit); i++) {
-		if (apic_ids[i] == this_pcpu()->apic_id)
-			continue;
-		if (apic_ids[i] > APIC_ID_XAPIC_MAX && !apic_is_x2apic())
-			log_warn("smp: APIC id %u needs x2APIC mode", apic_ids[i]);
-		else
+	for (unsigned i = 0; i < count && (!limit || pcpu_count < limit); i++)
+		if (apic_ids[i] != this_pcpu()->apic_id)
 			start_one(page, bytes, apic_ids[i]);
-	}
 	phys_unmap(bytes, PAGE_SIZE);
 	return pcpu_count;
 }
 
 void smp_kick(unsigned cpu)
 {
-	const struct pcpu *pcpu = pcpu_get(cpu);
-
-	if (pcpu && pcpu != this_pcpu())
-		apic_send_fixed(pcpu->apic_id, APIC_VECTOR_KICK);
+	if (cpu < pcpu_count && cpu != this_pcpu()->id)
+		apic_send(pcpus[cpu]->apic_id, APIC_SEND_FIXED | APIC_VECTOR_KICK);
 }
 
-void smp_post(unsigned cpu, void (*fn)(void *arg), void *arg)
+static void post(unsigned cpu, void (*fn)(void *arg), void *arg, u32 *done)
 {
 	struct mailbox *box = &mailboxes[cpu];
 	u32 free = MAIL_FREE;
 
-	if (cpu == this_pcpu()->id) {
-		fn(arg);
-		return;
-	}
 	while (!__atomic_compare_exchange_n(&box->state, &free, MAIL_CLAIMED, false,
 					    __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
 		free = MAIL_FREE;
@@ -220,67 +212,60 @@ void smp_post(unsigned cpu, void (*fn)(void *arg), void *arg)
 	}
 	box->fn = fn;
 	box->arg = arg;
+	box->done = done;
 	__atomic_store_n(&box->state, MAIL_POSTED, __ATOMIC_RELEASE);
 	smp_kick(cpu);
 }
 
+void smp_post(unsigned cpu, void (*fn)(void *arg), void *arg)
+{
+	if (cpu == this_pcpu()->id)
+		fn(arg);
+	else
+		post(cpu, fn, arg, NULL);
+}
+
 bool smp_serve(void)
 {
-	struct mailbox *box = &mailboxes[this_pcpu()->id];
-	void (*fn)(void *arg);
-	void *arg;
+	struct mailbox *box = &mailboxes[this_pcpu()->id], call;
 
 	if (__atomic_load_n(&box->state, __ATOMIC_ACQUIRE) != MAIL_POSTED)
 		return false;
-	fn = box->fn;
-	arg = box->arg;
+	call = *box;
 	__atomic_store_n(&box->state, MAIL_FREE, __ATOMIC_RELEASE);
-	fn(arg);
+	call.fn(call.arg);
+	if (call.done)
+		__atomic_store_n(call.done, 1, __ATOMIC_RELEASE);
 	return true;
-}
-
-struct waited_call {
-	void (*fn)(void *arg);
-	void *arg;
-	u32 done;
-};
-
-static void run_waited(void *arg)
-{
-	struct waited_call *call = arg;
-
-	call->fn(call->arg);
-	__atomic_store_n(&call->done, 1, __ATOMIC_RELEASE);
 }
 
 void smp_call(unsigned cpu, void (*fn)(void *arg), void *arg)
 {
-	struct waited_call call = {fn, arg, 0};
+	u32 done = 0;
 
-	smp_post(cpu, run_waited, &call);
-	while (!__atomic_load_n(&call.done, __ATOMIC_ACQUIRE)) {
+	if (cpu == this_pcpu()->id) {
+		fn(arg);
+		return;
+	}
+	post(cpu, fn, arg, &done);
+	while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE))
 		if (!smp_serve())
 			cpu_relax();
-	}
 }
 
 _Noreturn void smp_idle(void)
 {
-	for (;;) {
-		/* Interrupts are off between the look and the HLT: a kick that comes in
-		 * between stays pending and ends the HLT. */
+	/* Interrupts are off between the look and the HLT: a kick that comes in between
+	 * stays pending and ends the HLT. */
+	for (;;)
 		if (!smp_serve())
 			interrupts_wait();
-	}
 }
 
 void smp_stop_others(void)
 {
 	__atomic_store_n(&stopping, 1, __ATOMIC_SEQ_CST);
-	for (unsigned i = 0; i < pcpu_count; i++) {
-		const struct pcpu *pcpu = pcpu_get(i);
-
-		if (pcpu && pcpu != this_pcpu())
-			apic_send_nmi(pcpu->apic_id);
-	}
+	for (unsigned i = 0; i < pcpu_count; i++)
+		if (i != this_pcpu()->id)
+			apic_send(pcpus[i]->apic_id, APIC_SEND_NMI);
 }

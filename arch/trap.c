@@ -8,7 +8,6 @@
 #include "arch/extable.h"
 #include "arch/lib/log.h"
 #include "arch/panic.h"
-#include "arch/percpu.h"
 
 #define EXCEPTIONS 32
 #define VECTORS	   256
@@ -23,16 +22,15 @@ static const char *const names[EXCEPTIONS] = {
 };
 
 /* Written while booting, read by all CPUs. */
-static void (*handlers[VECTORS])(u8 vector);
-static bool (*nmi_handler)(struct trap_frame *frame);
-static u64 spurious;
+static void (*handlers[VECTORS])(void);
+static bool (*nmi_handler)(void);
 
 const char *trap_name(u64 vector)
 {
 	return vector < EXCEPTIONS ? names[vector] : "interrupt";
 }
 
-void irq_register(u8 vector, void (*fn)(u8 vector))
+void irq_register(u8 vector, void (*fn)(void))
 {
 	if (vector < EXCEPTIONS || (handlers[vector] && handlers[vector] != fn))
 		panic("irq_register: vector %u is taken", vector);
@@ -42,43 +40,22 @@ void irq_register(u8 vector, void (*fn)(u8 vector))
 void irq_dispatch(u8 vector)
 {
 	if (handlers[vector])
-		handlers[vector](vector);
-	else
-		__atomic_fetch_add(&spurious, 1, __ATOMIC_RELAXED);
+		handlers[vector]();
 }
 
-u64 irq_spurious(void)
-{
-	return __atomic_load_n(&spurious, __ATOMIC_RELAXED);
-}
-
-void trap_set_nmi(bool (*fn)(struct trap_frame *frame))
+void trap_set_nmi(bool (*fn)(void))
 {
 	nmi_handler = fn;
 }
 
-static bool fix_up(struct trap_frame *frame)
-{
-	u64 to = 0;
-
-	if (frame->vector == VECTOR_GP || frame->vector == VECTOR_PF)
-		to = extable_find(frame->rip);
-	if (!to)
-		return false;
-	frame->rip = to;
-	if (frame->vector == VECTOR_PF)
-		write_cr2(this_pcpu()->guest_cr2);
-	return true;
-}
-
 void trap_dispatch(struct trap_frame *frame)
 {
-	if (frame->vector >= EXCEPTIONS) {
+	u64 fixed = frame->vector == VECTOR_GP ? extable_find(frame->rip) : 0;
+
+	if (frame->vector >= EXCEPTIONS)
 		irq_dispatch((u8)frame->vector);
-		return;
-	}
-	if (frame->vector == VECTOR_NMI && nmi_handler && nmi_handler(frame))
-		return;
-	if (!fix_up(frame))
+	else if (fixed)
+		frame->rip = fixed;
+	else if (frame->vector != VECTOR_NMI || !nmi_handler || !nmi_handler())
 		panic_trap(frame);
 }

@@ -25,14 +25,12 @@ const char *trap_name(u64 vector);
  * Calls fn for every interrupt on `vector` (32 to 255), on the CPU that got
  * it, interrupts off; fn also sends the EOI. Registering twice is a bug.
  */
-void irq_register(u8 vector, void (*fn)(u8 vector));
-/* Hands an acknowledged interrupt to its handler. One without is counted. */
+void irq_register(u8 vector, void (*fn)(void));
+/* Hands an acknowledged interrupt to its handler. One without is a spurious one. */
 void irq_dispatch(u8 vector);
-/* Interrupts that nobody had registered for. */
-u64 irq_spurious(void);
 
 /* Calls fn on every NMI that hits root mode, in place of panic. fn runs on the
  * NMI stack, may interrupt anything, and returns true if the NMI was its own. */
-void trap_set_nmi(bool (*fn)(struct trap_frame *frame));
+void trap_set_nmi(bool (*fn)(void));
 
 #endif
