@@ -108,6 +108,14 @@ static inline struct cpuid_regs cpuid(u32 leaf, u32 subleaf)
 	return r;
 }
 
+/* The first physical address beyond the CPU's width. */
+static inline u64 cpu_physical_limit(void)
+{
+	u32 bits = cpuid(0x80000000, 0).eax >= 0x80000008 ? cpuid(0x80000008, 0).eax & 0xff : 36;
+
+	return BIT(MIN(bits, 52u));
+}
+
 static inline u64 rdtsc(void)
 {
 	u32 lo, hi;

@@ -19,26 +19,14 @@ extern const u8 image_start[], image_end[];
 
 static hpa_t trampoline;
 
-static u64 physical_limit(void)
-{
-	unsigned bits = cpuid(0x80000000, 0).eax >= 0x80000008
-				? cpuid(0x80000008, 0).eax & 0xff
-				: 36;
-
-	return BIT(MIN(bits, 52u));
-}
-
 /* What no longer fits in the set of frames stays unused. */
 static void add_ram(const struct memory_range *range)
 {
-	u64 start = MAX(range->base.v, LOW_END);
-	u64 end = MIN(range->base.v + range->size, physical_limit());
+	u64 limit = cpu_physical_limit(), base = range->base.v;
+	u64 start = ALIGN_UP(MAX(base, LOW_END), PAGE_SIZE);
+	u64 end = ALIGN_DOWN(MIN(base + range->size, limit), PAGE_SIZE);
 
-	if (range->base.v + range->size < range->size || range->base.v >= physical_limit())
-		return;
-	start = ALIGN_UP(start, PAGE_SIZE);
-	end = ALIGN_DOWN(end, PAGE_SIZE);
-	if (start < end && frames_add(start, end))
+	if (base < limit && base + range->size >= base && start < end && frames_add(start, end))
 		log_warn("memory: %lu KiB at 0x%lx are a piece too many", (end - start) >> 10,
 			 start);
 }
@@ -50,15 +38,13 @@ static int keep(hpa_t base, u64 size)
 	return start < end ? frames_keep(start, end) : 0;
 }
 
-static bool contains(const struct memory_range *range, u64 page)
+/* How much of a page lies in a range; of one that wraps around, nothing. */
+static u64 common(const struct memory_range *range, u64 page)
 {
-	return range->base.v <= page && range->size >= PAGE_SIZE &&
-	       page - range->base.v <= range->size - PAGE_SIZE;
-}
+	u64 start = MAX(range->base.v, page);
+	u64 end = MIN(range->base.v + range->size, page + PAGE_SIZE);
 
-static bool touches(const struct memory_range *range, u64 page)
-{
-	return range->base.v < page + PAGE_SIZE && page < range->base.v + range->size;
+	return start < end ? end - start : 0;
 }
 
 /* The highest page that is RAM and not in use; never page 0. */
@@ -69,9 +55,9 @@ static void find_trampoline(const struct memory_range *ram, unsigned ram_count,
 		bool good = false;
 
 		for (unsigned i = 0; i < ram_count; i++)
-			good |= contains(&ram[i], page);
+			good |= common(&ram[i], page) == PAGE_SIZE;
 		for (unsigned i = 0; i < kept_count; i++)
-			good &= !touches(&kept[i], page);
+			good &= !common(&kept[i], page);
 		if (good)
 			trampoline = HPA(page);
 	}
@@ -93,9 +79,7 @@ int memory_init(const struct memory_range *ram, unsigned ram_count,
 		return -ENOMEM;
 	find_trampoline(ram, ram_count, kept, kept_count);
 	chunk = pages_init();
-	if (chunk.v == 0)
-		return -ENOMEM;
-	error = space_init(chunk);
+	error = chunk.v ? space_init(chunk) : -ENOMEM;
 	if (!error && trampoline.v)
 		error = space_init_trampoline(trampoline);
 	return error;

@@ -82,7 +82,8 @@ struct space {
 	u64 cr3;
 };
 
-enum { SPACE_WRITE = 1, SPACE_USER = 2 };
+/* As in a page-table entry. */
+enum { SPACE_WRITE = 2, SPACE_USER = 4 };
 
 /* Creates one with empty windows. 0 or -ENOMEM. */
 int space_create(struct space *space);

@@ -41,6 +41,8 @@ static unsigned find_run(const struct chunk *chunk, unsigned count)
 {
 	unsigned run = 0;
 
+	if (chunk->free < count)
+		return 0;
 	for (unsigned page = 1; page < CHUNK_PAGES; page++) {
 		if (page % 64 == 0 && chunk->used[page / 64] == ~0ull) {
 			run = 0;
@@ -104,22 +106,18 @@ void *pages_alloc(unsigned count)
 {
 	void *pages = NULL;
 	struct chunk *chunk;
-	unsigned first = 0;
+	unsigned first;
 
 	if (count == 0 || count > PAGES_RUN_MAX)
 		return NULL;
 	spin_lock(&lock);
-	for (chunk = chunks; chunk; chunk = chunk->next) {
-		if (chunk->free >= count)
-			first = find_run(chunk, count);
-		if (first)
-			break;
-	}
-	if (!chunk) {
+	chunk = chunks;
+	while (chunk && !find_run(chunk, count))
+		chunk = chunk->next;
+	if (!chunk)
 		chunk = grow();
-		/* A new chunk may have given its first free page to spare_table. */
-		first = chunk ? find_run(chunk, count) : 0;
-	}
+	/* A new chunk may have given its first free page to spare_table. */
+	first = chunk ? find_run(chunk, count) : 0;
 	if (first)
 		pages = take_run(chunk, first, count);
 	spin_unlock(&lock);

@@ -22,6 +22,7 @@
 #define PTE_PCD	  BIT(4)
 #define PTE_LARGE BIT(7)
 #define PTE_NX	  BIT(63)
+#define PTE_DATA  (PTE_P | PTE_W | PTE_NX)
 
 #define UPPER_HALF 256
 #define ROOT_SPAN  GIB(512)
@@ -67,14 +68,11 @@ static int map_image_part(const u8 *start, const u8 *end, u64 bits)
 	return pt_map(&base.pt, (u64)start, virt_to_phys(start), (u64)(end - start), bits);
 }
 
-/* Data and bss, with holes for the guard pages of the boot CPU's stacks. */
-static int map_image_data(void)
+/* Holes in the image below the boot CPU's stacks. */
+static int make_guards(void)
 {
-	const u64 bits = PTE_P | PTE_W | PTE_NX;
-	int error = map_image_part(image_data, image_end, bits);
+	int error = pt_unmap(&base.pt, (u64)boot_stacks.guard, PAGE_SIZE);
 
-	if (!error)
-		error = pt_unmap(&base.pt, (u64)boot_stacks.guard, PAGE_SIZE);
 	for (unsigned i = 0; i < ARRAY_SIZE(boot_stacks.ist) && !error; i++)
 		error = pt_unmap(&base.pt, (u64)boot_stacks.ist[i].guard, PAGE_SIZE);
 	return error;
@@ -97,26 +95,19 @@ int space_init(hpa_t first_chunk)
 
 	if (cpuid(0x80000001, 0).edx & BIT(26))
 		host_format.max_leaf = 3;
-	error = pt_create(&base.pt, &host_format);
-	base.pt.keep_from = UPPER_HALF;
-	if (!error)
-		error = keep_slot(DEVICE_BASE);
-	if (!error)
-		error = keep_slot(STACK_BASE);
-	if (!error)
-		error = map_image_part(image_start, image_rodata, PTE_P);
-	if (!error)
-		error = map_image_part(image_rodata, image_data, PTE_P | PTE_NX);
-	if (!error)
-		error = map_image_data();
-	if (!error)
-		error = pt_map(&base.pt, DIRECT_BASE + first_chunk.v, first_chunk, CHUNK_SIZE,
-			       PTE_P | PTE_W | PTE_NX);
+	error = pt_create(&base.pt, &host_format)
+		?: keep_slot(DEVICE_BASE)
+		?: keep_slot(STACK_BASE)
+		?: map_image_part(image_start, image_rodata, PTE_P)
+		?: map_image_part(image_rodata, image_data, PTE_P | PTE_NX)
+		?: map_image_part(image_data, image_end, PTE_DATA)
+		?: make_guards()
+		?: pt_map(&base.pt, DIRECT_BASE + first_chunk.v, first_chunk, CHUNK_SIZE, PTE_DATA);
 	if (error)
 		return error;
+	base.pt.keep_from = UPPER_HALF;
 	base.cr3 = virt_to_phys(base.pt.root).v;
-	this_pcpu()->space = &base;
-	write_cr3(base.cr3);
+	space_enter(&base);
 	return 0;
 }
 
@@ -130,7 +121,7 @@ bool space_map_chunk(hpa_t chunk, u64 *table)
 	if (needs_table)
 		*entry = virt_to_phys(table).v | PTE_P | PTE_W;
 	pd = phys_to_virt(HPA(*entry & PT_ADDRESS));
-	pd[chunk.v / CHUNK_SIZE % 512] = chunk.v | PTE_P | PTE_W | PTE_LARGE | PTE_NX;
+	pd[chunk.v / CHUNK_SIZE % 512] = chunk.v | PTE_DATA | PTE_LARGE;
 	return needs_table;
 }
 
@@ -152,13 +143,8 @@ void space_destroy(struct space *space)
 
 int space_map(struct space *space, u64 virt, hpa_t hpa, u64 size, unsigned flags)
 {
-	u64 bits = PTE_P | PTE_NX;
-
-	if (flags & SPACE_WRITE)
-		bits |= PTE_W;
-	if (flags & SPACE_USER)
-		bits |= PTE_US;
-	return pt_map(&space->pt, virt, hpa, size, bits);
+	_Static_assert(SPACE_WRITE == PTE_W && SPACE_USER == PTE_US, "flags are entry bits");
+	return pt_map(&space->pt, virt, hpa, size, PTE_P | PTE_NX | flags);
 }
 
 int space_unmap(struct space *space, u64 virt, u64 size)
@@ -195,8 +181,9 @@ u64 memory_trampoline_cr3(void)
 	return trampoline.cr3;
 }
 
-static void flush(u64 virt, u64 size)
+static void unmap(u64 virt, u64 size)
 {
+	pt_unmap(&base.pt, virt, size);
 	for (u64 done = 0; done < size; done += PAGE_SIZE)
 		__asm__ volatile("invlpg (%0)" ::"r"(virt + done) : "memory");
 }
@@ -210,7 +197,7 @@ int stack_map(const void *virt, u64 size)
 		void *page = pages_alloc(1);
 
 		error = page ? pt_map(&base.pt, (u64)virt + done, virt_to_phys(page), PAGE_SIZE,
-				      PTE_P | PTE_W | PTE_NX)
+				      PTE_DATA)
 			     : -ENOMEM;
 		if (error)
 			pages_free(page, 1);
@@ -229,10 +216,9 @@ void stack_unmap(const void *virt, u64 size)
 
 		if (!entry)
 			continue;
-		pt_unmap(&base.pt, (u64)virt + done, PAGE_SIZE);
+		unmap((u64)virt + done, PAGE_SIZE);
 		pages_free(phys_to_virt(HPA(entry & PT_ADDRESS)), 1);
 	}
-	flush((u64)virt, size);
 	spin_unlock(&lock);
 }
 
@@ -247,13 +233,14 @@ void *phys_map(hpa_t hpa, u64 size, enum phys_cache cache)
 	u64 virt, align = length >= MIB(2) ? MIB(2) : PAGE_SIZE;
 	void *result = NULL;
 
-	if (size == 0 || hpa.v + size < size || (hpa.v + size - 1) & ~BITS(51, 0))
+	/* Beyond the CPU's width an access would fault for the reserved bits of its entry. */
+	if (size == 0 || hpa.v + size < size || hpa.v + size > cpu_physical_limit())
 		return NULL;
 	spin_lock(&lock);
 	virt = ALIGN_UP(device_next, align) + (start & (align - 1));
 	if (length < ROOT_SPAN && virt + length <= DEVICE_BASE + ROOT_SPAN &&
 	    !pt_map(&base.pt, virt, HPA(start), length,
-		    PTE_P | PTE_W | PTE_NX | cache_bits[cache])) {
+		    PTE_DATA | cache_bits[cache])) {
 		device_next = virt + length;
 		result = (void *)(virt + hpa.v - start);
 	}
@@ -267,7 +254,6 @@ void phys_unmap(void *virt, u64 size)
 	u64 length = ALIGN_UP((u64)virt + size, PAGE_SIZE) - start;
 
 	spin_lock(&lock);
-	pt_unmap(&base.pt, start, length);
-	flush(start, length);
+	unmap(start, length);
 	spin_unlock(&lock);
 }
