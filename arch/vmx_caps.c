@@ -161,7 +161,7 @@ static int check_required(char *why, size_t size)
 					   used ? "\n" : "", cap->name);
 	}
 	if (used == 0 && FIELD_GET(VMX_BASIC_MEMORY_TYPE, vmx_caps.basic) != MEMORY_TYPE_WB)
-		used = str_format(why, size, "the CPU's VMX wants a VMCS that is not write-back memory");
+		used = str_format(why, size, "the CPU's VMX wants a VMCS in uncached memory");
 	return used ? -ENODEV : 0;
 }
 

@@ -125,7 +125,7 @@ static void unsupported(struct vcpu *vcpu, const struct session *s, gpa_t gpa)
 		inject_ud(vcpu);
 		return;
 	}
-	vm_kill(vcpu->vm, "the instruction at %llxh reaches %llxh, which is no RAM, and is not emulated",
+	vm_kill(vcpu->vm, "the instruction at %llxh, which reaches %llxh, is not emulated",
 		(unsigned long long)s->regs.rip, (unsigned long long)gpa.v);
 }
 

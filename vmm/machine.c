@@ -255,6 +255,8 @@ static void log_costs(struct vm *vm)
 		if (vcpu->exits[i])
 			log_debug("[%s] exits %s %llu", vm->name, virt_exit_name(i),
 				  (unsigned long long)vcpu->exits[i]);
+	log_debug("Trivet's own memory: %llu KiB",
+		  (unsigned long long)(pages_in_use() * PAGE_SIZE >> 10));
 	log_debug("[%s] unknown: ports %llu, MSRs %llu, addresses %llu", vm->name,
 		  (unsigned long long)vm->unknown_ports.count,
 		  (unsigned long long)vm->unknown_msrs.count,
