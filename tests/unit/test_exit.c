@@ -198,6 +198,37 @@ static void cpuid_clears_the_high_halves(void **state)
 	assert_int_equal(*gpr(GPR_RDX), 0x74657669);
 }
 
+/* All leaves on the CPU that this runs on, whichever it is. */
+static void cpuid_on_a_real_host(void **state)
+{
+	static const u32 bases[] = {0, 0x40000000, 0x40000100, 0x80000000};
+
+	(void)state;
+	cpu->reg[VREG_CR4] = CR4_OSXSAVE;
+	cpu->reg[VREG_XCR0] = vm->cpuid.xcr0_valid | 1;
+	for (unsigned i = 0; i < ARRAY_SIZE(bases) * 64 * 64; i++) {
+		u32 leaf = bases[i / 4096] + i / 64 % 64, subleaf = i % 64;
+
+		*gpr(GPR_RAX) = leaf;
+		*gpr(GPR_RCX) = subleaf;
+		handle((struct vcpu_exit){.reason = EXIT_CPUID, .insn_len = 2});
+		done(2);
+		if (leaf == 0)
+			assert_true(*gpr(GPR_RAX) <= 0xd);
+		else if (leaf == 1)
+			/* MONITOR, VMX, x2APIC; OSXSAVE and a hypervisor */
+			assert_int_equal(*gpr(GPR_RCX) & 0x88200028, 0x88000000);
+		else if (leaf == 7 && subleaf == 0)
+			assert_int_equal(*gpr(GPR_RBX) & (BIT(2) | BIT(4) | BIT(11) | BIT(14)), 0);
+		else if (leaf == 0xd && subleaf == 0)
+			assert_int_equal(*gpr(GPR_RBX), *gpr(GPR_RCX));
+		else if (leaf == 0x80000000)
+			assert_true(*gpr(GPR_RAX) <= 0x80000008);
+		for (unsigned reg = GPR_RAX; reg <= GPR_RBX; reg++)
+			assert_int_equal(*gpr(reg) >> 32, 0);
+	}
+}
+
 static void rdmsr_and_wrmsr(void **state)
 {
 	(void)state;
@@ -594,6 +625,7 @@ int main(void)
 		TEST(every_reason_has_a_handler),
 		TEST(nothing_to_do),
 		TEST(cpuid_clears_the_high_halves),
+		TEST(cpuid_on_a_real_host),
 		TEST(rdmsr_and_wrmsr),
 		TEST(xsetbv_exits),
 		TEST(control_registers_are_reached),

@@ -14,11 +14,13 @@
 
 #include "arch/cpu.h"
 #include "arch/lib/errno.h"
+#include "arch/percpu.h"
 #include "arch/tsc.h"
 #include "tests/unit/fake_host.h"
 #include "tests/unit/fake_virt.h"
 #include "vmm/mem.h"
 #include "vmm/once.h"
+#include "vmm/pcpu.h"
 #include "vmm/vdev_life.h"
 #include "vmm/vm.h"
 #include "vmm/vtimer.h"
@@ -158,6 +160,22 @@ static void creation_fails_without_a_trace(void **state)
 		assert_int_equal(vcpu_create(vm, 1, &vcpu), -ENOMEM);
 		assert_int_equal(fake_host.pages_out, pages);
 	}
+}
+
+static void timers_of_a_cpu_are_made_once(void **state)
+{
+	struct vtimer_queue *old = pcpu_timers(), *made;
+
+	(void)state;
+	assert_ptr_equal(pcpu_timers(), old);
+	this_pcpu()->vmm = NULL;
+	fake_host.fail_at = 1;
+	assert_null(pcpu_timers());
+	made = pcpu_timers();
+	assert_ptr_equal(pcpu_timers(), made);
+	assert_true(vtimer_next(made) == VTIMER_NEVER);
+	this_pcpu()->vmm = old;
+	pages_free(made, 1);
 }
 
 static void destruction_scrubs(void **state)
@@ -480,6 +498,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(creation_fails_without_a_trace),
+		TEST(timers_of_a_cpu_are_made_once),
 		TEST(destruction_scrubs),
 		TEST(the_first_reason_counts),
 		TEST(a_reason_is_cut_not_overrun),
