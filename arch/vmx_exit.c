@@ -22,7 +22,6 @@
 #define QUALIFICATION_EPT_FETCH BIT(2)
 #define QUALIFICATION_EPT_NMI	BIT(12)
 #define QUALIFICATION_DR6	(BITS(3, 0) | BIT(13) | BIT(14))
-#define DR6_BD			BIT(13)
 #define DR7_GD			BIT(13)
 #define DEBUG_BTF		BIT(1)
 
@@ -125,16 +124,17 @@ static void decode_cr(struct vcpu_exit *exit)
  * #DB exits before DR6 and DR7 change; the injected one does not change them
  * either: SDM, "Debug Exceptions" under "VM Exits" and "Event Injection".
  */
-static void complete_debug(struct vmx_vcpu *v)
+static void complete_debug(struct vmx_vcpu *v, enum vcpu_event_type type)
 {
 	u64 cause = vmread(EXIT_QUALIFICATION) & QUALIFICATION_DR6;
 	u64 dr6 = vmx_state_get(&v->base, VREG_DR6);
 	u64 shadow = vmx_state_cached(v, CACHED_INTERRUPTIBILITY);
 
-	vmx_state_set(&v->base, VREG_DR6, (dr6 & ~BITS(3, 0)) | cause);
-	if (cause & DR6_BD)
-		vmwrite(GUEST_DR7, vmread(GUEST_DR7) & ~DR7_GD);
-	/* "Checks on Guest Non-Register State" ties BS to TF in a shadow. */
+	if (type == EVENT_EXCEPTION)
+		vmx_state_set(&v->base, VREG_DR6, (dr6 & ~BITS(3, 0)) | cause);
+	vmwrite(GUEST_DR7, vmread(GUEST_DR7) & ~DR7_GD);
+	/* "Checks on Guest Non-Register State" ties BS to TF in a shadow, and the exit of
+	 * a #DB or ICEBP there does not save BS. */
 	if ((shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) &&
 	    (vmx_state_cached(v, CACHED_RFLAGS) & RFLAGS_TF) &&
 	    !(vmread64(GUEST_DEBUGCTL) & DEBUG_BTF))
@@ -157,8 +157,8 @@ static void decode_exception(struct vmx_vcpu *v, struct vcpu_exit *exit)
 	    !(v->vectoring_info & INTR_INFO_VALID))
 		reblock_nmi(v);
 	exit->reason = exit->event.vector == VECTOR_MC ? EXIT_MACHINE_CHECK : EXIT_EXCEPTION;
-	if (exit->event.vector == VECTOR_DB && exit->event.type == EVENT_EXCEPTION)
-		complete_debug(v);
+	if (exit->event.vector == VECTOR_DB)
+		complete_debug(v, exit->event.type);
 }
 
 /* MSRs that have no bitmap to pass them are served here; the rest goes on. */

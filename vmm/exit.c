@@ -78,7 +78,8 @@ static void exit_xsetbv(struct vcpu *vcpu, const struct vcpu_exit *exit)
 static void exit_hlt(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
 	vcpu_skip(vcpu, exit);
-	vcpu->halted = true;
+	/* A single step is due behind it and ends it at once. */
+	vcpu->halted = !(virt->get(vcpu->virt, VREG_RFLAGS) & RFLAGS_TF);
 }
 
 /* A triple fault restarts the machine, as the chipset of a PC does it. */

@@ -106,6 +106,33 @@ static void single_steps(void)
 	STEP("step-mmio", "mov %%eax, (%%rsi)");
 }
 
+/* A #DB pending in a shadow, and one whose own instruction exits: none is lost, and no
+ * entry is refused. "Checks on Guest Non-Register State" ties BS to TF in a shadow. */
+static void steps_in_shadows(void)
+{
+	unsigned long ss, dr7;
+
+	trap_hook[TRAP_DB] = on_debug;
+	events = steps_bs = 0;
+	__asm__ volatile("mov %%ss, %0; pushf; orl $0x100, (%%rsp); popf; mov %0, %%ss; .byte 0xf1; nop; "
+			 "pushf; andl $~0x100, (%%rsp); popf" : "=&r"(ss) : : "memory", "cc");
+	test_equal("step-icebp-behind-mov-ss", events, 5);
+	events = steps_bs = 0;
+	__asm__ volatile("pushf; orl $0x100, (%%rsp); popf; sti; nop; cli; "
+			 "pushf; andl $~0x100, (%%rsp); popf" : : : "memory", "cc");
+	test_equal("step-sti", events << 8 | steps_bs, 6 << 8 | 6);
+	events = steps_bs = 0;
+	__asm__ volatile("pushf; orl $0x100, (%%rsp); popf; hlt; "
+			 "pushf; andl $~0x100, (%%rsp); popf" : : : "memory", "cc");
+	test_equal("step-hlt", events << 8 | steps_bs, 4 << 8 | 4);
+	events = steps_bs = 0;
+	__asm__ volatile("mov %0, %%dr7; pushf; orl $0x100, (%%rsp); popf; nop; "
+			 "pushf; andl $~0x100, (%%rsp); popf; mov %%dr7, %0"
+			 : "=&r"(dr7) : "0"(0x2400ul) : "memory", "cc");
+	test_equal("step-clears-gd", dr7, 0x400);
+	test_equal("step-gd", events << 8 | steps_bs, 4 << 8 | 4);
+}
+
 static void untouched_memory(void)
 {
 	u64 fresh = 0x2000000; /* 32 MiB: nothing is loaded there */
@@ -147,6 +174,7 @@ void test_main(void)
 	shadows();
 	window();
 	single_steps();
+	steps_in_shadows();
 	untouched_memory();
 	nested_faults();
 }
