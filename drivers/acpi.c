@@ -7,7 +7,7 @@
  */
 #include "drivers/acpi.h"
 
-#include "arch/cpu.h"
+#include "arch/lib/bits.h"
 #include "arch/lib/errno.h"
 #include "arch/lib/string.h"
 #include "arch/memory.h"
@@ -22,22 +22,10 @@
 #define BIOS_SIZE    0x20000
 
 /* Offsets in the FADT. */
-enum {
-	FADT_DSDT = 40,
-	FADT_SMI_CMD = 48,
-	FADT_ACPI_ENABLE = 52,
-	FADT_PM1A_CNT = 64,
-	FADT_PM1B_CNT = 68,
-	FADT_PM_TMR = 76,
-	FADT_CENTURY = 108,
-	FADT_FLAGS = 112,
-	FADT_RESET_REG = 116,
-	FADT_RESET_VALUE = 128,
-	FADT_X_DSDT = 140,
-	FADT_X_PM1A_CNT = 172,
-	FADT_X_PM1B_CNT = 184,
-	FADT_X_PM_TMR = 208,
-};
+enum { FADT_DSDT = 40, FADT_SMI_CMD = 48, FADT_ACPI_ENABLE = 52, FADT_PM1A_CNT = 64,
+       FADT_PM1B_CNT = 68, FADT_PM_TMR = 76, FADT_CENTURY = 108, FADT_FLAGS = 112,
+       FADT_RESET_REG = 116, FADT_RESET_VALUE = 128, FADT_X_DSDT = 140, FADT_X_PM1A_CNT = 172,
+       FADT_X_PM1B_CNT = 184, FADT_X_PM_TMR = 208 };
 
 #define FADT_FLAG_TMR_VAL_EXT BIT(8)
 #define FADT_FLAG_RESET_REG   BIT(10)
@@ -49,17 +37,8 @@ enum { MADT_LOCAL_APIC = 0, MADT_LOCAL_APIC_ADDRESS = 5, MADT_LOCAL_X2APIC = 9 }
 #define MADT_ENABLED	    BIT(0)
 #define MADT_ONLINE_CAPABLE BIT(1)
 
-enum {
-	AML_ZERO = 0x00,
-	AML_ONE = 0x01,
-	AML_NAME = 0x08,
-	AML_BYTE = 0x0a,
-	AML_WORD = 0x0b,
-	AML_DWORD = 0x0c,
-	AML_PACKAGE = 0x12,
-	AML_ROOT = '\\',
-	AML_ONES = 0xff,
-};
+enum { AML_ZERO = 0x00, AML_ONE = 0x01, AML_NAME = 0x08, AML_BYTE = 0x0a, AML_DWORD = 0x0c,
+       AML_PACKAGE = 0x12, AML_ROOT = '\\', AML_ONES = 0xff };
 
 struct acpi_info acpi;
 
@@ -131,29 +110,15 @@ size_t acpi_rsdp_search(const struct acpi_memory *memory, u8 rsdp[RSDP_V2_SIZE])
 /* The data at *at as an integer constant; *at moves behind it. */
 static bool aml_constant(const struct view *aml, size_t *at, u8 *value)
 {
-	u8 op;
-	unsigned size;
+	u8 op = (u8)view_get(aml, *at, 1);
+	size_t size = op >= AML_BYTE && op <= AML_DWORD ? 1u << (op - AML_BYTE) : 0;
 
-	if (*at >= aml->len)
+	if (*at >= aml->len || size >= aml->len - *at ||
+	    (!size && op != AML_ZERO && op != AML_ONE && op != AML_ONES))
 		return false;
-	op = aml->bytes[(*at)++];
-	switch (op) {
-	case AML_ZERO:
-	case AML_ONE:
-	case AML_ONES:
-		*value = op;
-		return true;
-	case AML_BYTE:
-	case AML_WORD:
-	case AML_DWORD:
-		size = 1u << (op - AML_BYTE);
-		if (*at + size > aml->len)
-			return false;
-		*value = aml->bytes[*at];
-		*at += size;
-		return true;
-	}
-	return false;
+	*value = size ? aml->bytes[*at + 1] : op;
+	*at += 1 + size;
+	return true;
 }
 
 /* Whether a NameOp, with or without the root prefix, stands before `at`. */
@@ -196,10 +161,9 @@ static void add_cpu(struct acpi_info *info, u32 apic_id, u32 flags)
 		return;
 	}
 	/* A CPU with a small id may stand in both forms. */
-	for (unsigned i = 0; i < info->cpu_count; i++) {
+	for (unsigned i = 0; i < info->cpu_count; i++)
 		if (info->apic_ids[i] == apic_id)
 			return;
-	}
 	if (info->cpu_count == ACPI_CPU_MAX)
 		info->cpus_dropped++;
 	else
@@ -208,13 +172,14 @@ static void add_cpu(struct acpi_info *info, u32 apic_id, u32 flags)
 
 static void read_madt(struct acpi_info *info, const struct view *t)
 {
-	size_t at = 44;
-
+	if (info->have_madt)
+		return;
 	info->have_madt = true;
 	info->local_apic = HPA(view_get(t, HEADER_SIZE, 4));
-	while (at + 2 <= t->len) {
-		u8 type = t->bytes[at], size = t->bytes[at + 1];
+	for (size_t at = 44, size; at + 2 <= t->len; at += size) {
+		u8 type = t->bytes[at];
 
+		size = t->bytes[at + 1];
 		if (size < 2 || size > t->len - at)
 			return;
 		if (type == MADT_LOCAL_APIC && size >= 8 && t->bytes[at + 3] != 0xff)
@@ -223,7 +188,6 @@ static void read_madt(struct acpi_info *info, const struct view *t)
 			add_cpu(info, (u32)view_get(t, at + 4, 4), (u32)view_get(t, at + 8, 4));
 		else if (type == MADT_LOCAL_APIC_ADDRESS && size >= 12)
 			info->local_apic = HPA(view_get(t, at + 4, 8));
-		at += size;
 	}
 }
 
@@ -237,12 +201,15 @@ static u16 fadt_port(const struct view *t, size_t old, size_t generic)
 	return port <= 0xffff ? (u16)port : 0;
 }
 
-static u64 read_fadt(struct acpi_info *info, const struct view *t)
+/* Only the first FADT counts. */
+static void read_fadt(struct acpi_info *info, const struct view *t)
 {
 	u32 flags = (u32)view_get(t, FADT_FLAGS, 4);
-	u64 dsdt = view_get(t, FADT_X_DSDT, 8);
 	u64 smi_cmd = view_get(t, FADT_SMI_CMD, 4);
 
+	if (info->dsdt.v)
+		return;
+	info->dsdt = HPA(view_get(t, FADT_X_DSDT, 8) ?: view_get(t, FADT_DSDT, 4));
 	info->smi_cmd = smi_cmd <= 0xffff ? (u16)smi_cmd : 0;
 	info->acpi_enable = (u8)view_get(t, FADT_ACPI_ENABLE, 1);
 	info->pm1a_cnt = fadt_port(t, FADT_PM1A_CNT, FADT_X_PM1A_CNT);
@@ -255,7 +222,6 @@ static u64 read_fadt(struct acpi_info *info, const struct view *t)
 		info->reset_address = view_get(t, FADT_RESET_REG + 4, 8);
 		info->reset_value = (u8)view_get(t, FADT_RESET_VALUE, 1);
 	}
-	return dsdt ? dsdt : view_get(t, FADT_DSDT, 4);
 }
 
 static void read_hpet(struct acpi_info *info, const struct view *t)
@@ -282,39 +248,39 @@ static void read_aml(struct acpi_info *info, const struct view *t)
 					     &info->s5_typ_a, &info->s5_typ_b);
 }
 
-/* Maps a whole table whose length and checksum hold; else an empty view. */
+/* What is read of which tables. */
+static const struct reader {
+	char signature[5];
+	void (*read)(struct acpi_info *info, const struct view *t);
+} readers[] = {
+	{"APIC", read_madt}, {"FACP", read_fadt}, {"HPET", read_hpet},
+	{"MCFG", read_mcfg}, {"DSDT", read_aml},  {"SSDT", read_aml},
+};
+
+/* Maps a whole table whose length and checksum hold; else a view without bytes. */
 static struct view open_table(const struct acpi_memory *memory, u64 hpa)
 {
-	struct view view = {0};
-	const u8 *bytes = hpa ? memory->map(HPA(hpa), HEADER_SIZE) : NULL;
-	u32 len;
+	struct view view = {hpa ? memory->map(HPA(hpa), HEADER_SIZE) : NULL, HEADER_SIZE};
+	u64 len = view.bytes ? view_get(&view, 4, 4) : 0;
 
-	if (!bytes)
-		return view;
-	view = (struct view){bytes, HEADER_SIZE};
-	len = (u32)view_get(&view, 4, 4);
-	memory->unmap(bytes, HEADER_SIZE);
-	view = (struct view){0};
-	if (len < HEADER_SIZE || len > TABLE_LIMIT || hpa + len < hpa)
-		return view;
-	bytes = memory->map(HPA(hpa), len);
-	if (!bytes)
-		return view;
+	if (view.bytes)
+		memory->unmap(view.bytes, HEADER_SIZE);
+	view = (struct view){NULL, len};
+	if (len >= HEADER_SIZE && len <= TABLE_LIMIT && hpa + len > hpa)
+		view.bytes = memory->map(HPA(hpa), len);
 	/* The length again: firmware memory, but never trust two reads to agree. */
-	view = (struct view){bytes, len};
-	if (view_get(&view, 4, 4) != len || !checksum_ok(bytes, len)) {
-		memory->unmap(bytes, len);
-		view = (struct view){0};
+	if (view.bytes && (view_get(&view, 4, 4) != len || !checksum_ok(view.bytes, len))) {
+		memory->unmap(view.bytes, len);
+		view.bytes = NULL;
 	}
 	return view;
 }
 
-static void read_table(const struct acpi_memory *memory, struct acpi_info *info, u64 hpa,
-		       bool is_dsdt)
+static void read_table(const struct acpi_memory *memory, struct acpi_info *info, u64 hpa)
 {
 	struct view t = open_table(memory, hpa);
 	struct acpi_table *table = &info->tables[info->table_count];
-	u64 dsdt = 0;
+	u64 dsdt = info->dsdt.v;
 
 	if (!t.bytes) {
 		info->bad_tables++;
@@ -329,19 +295,12 @@ static void read_table(const struct acpi_memory *memory, struct acpi_info *info,
 		table->length = (u32)t.len;
 		table->hpa = HPA(hpa);
 	}
-	if (is_dsdt || memcmp(t.bytes, "SSDT", 4) == 0)
-		read_aml(info, &t);
-	else if (memcmp(t.bytes, "APIC", 4) == 0 && !info->have_madt)
-		read_madt(info, &t);
-	else if (memcmp(t.bytes, "FACP", 4) == 0)
-		dsdt = read_fadt(info, &t);
-	else if (memcmp(t.bytes, "HPET", 4) == 0)
-		read_hpet(info, &t);
-	else if (memcmp(t.bytes, "MCFG", 4) == 0)
-		read_mcfg(info, &t);
+	for (const struct reader *r = readers; r < readers + ARRAY_SIZE(readers); r++)
+		if (memcmp(t.bytes, r->signature, 4) == 0)
+			r->read(info, &t);
 	memory->unmap(t.bytes, t.len);
-	if (dsdt)
-		read_table(memory, info, dsdt, true);
+	if (info->dsdt.v != dsdt)
+		read_table(memory, info, info->dsdt.v);
 }
 
 /* Walks an RSDT or XSDT, told apart by the width of their entries. */
@@ -354,7 +313,7 @@ static bool read_root(const struct acpi_memory *memory, struct acpi_info *info, 
 	for (size_t at = HEADER_SIZE; ok && at + width <= root.len; at += width) {
 		if (info->table_count + info->bad_tables >= 2 * ACPI_TABLE_MAX)
 			break;
-		read_table(memory, info, view_get(&root, at, width), false);
+		read_table(memory, info, view_get(&root, at, width));
 	}
 	if (root.bytes)
 		memory->unmap(root.bytes, root.len);
@@ -379,28 +338,19 @@ int acpi_parse(const struct acpi_memory *memory, const void *rsdp, size_t len,
 		   checksum_ok(rsdp, RSDP_V2_SIZE);
 	if (extended && read_root(memory, info, view_get(&view, 24, 8), "XSDT", 8))
 		return 0;
-	if (read_root(memory, info, view_get(&view, 16, 4), "RSDT", 4))
-		return 0;
-	return -ENOENT;
+	return read_root(memory, info, view_get(&view, 16, 4), "RSDT", 4) ? 0 : -ENOENT;
 }
 
 const struct acpi_table *acpi_find(const struct acpi_info *info, const char *signature)
 {
-	for (unsigned i = 0; i < info->table_count; i++) {
+	for (unsigned i = 0; i < info->table_count; i++)
 		if (memcmp(info->tables[i].signature, signature, 4) == 0)
 			return &info->tables[i];
-	}
 	return NULL;
 }
 
 static const void *machine_map(hpa_t hpa, size_t len)
 {
-	u32 leaves = cpuid(0x80000000, 0).eax;
-	u64 limit = BIT(leaves >= 0x80000008 ? cpuid(0x80000008, 0).eax & 0x3f : 36);
-
-	/* Beyond the CPU's address width a mapping would fault for its reserved bits. */
-	if (hpa.v >= limit || len > limit - hpa.v)
-		return NULL;
 	return phys_map(hpa, len, PHYS_WRITE_BACK);
 }
 

@@ -47,6 +47,7 @@ struct acpi_info {
 	unsigned cpus_dropped; /* enabled, beyond ACPI_CPU_MAX */
 	u32 apic_ids[ACPI_CPU_MAX];
 
+	hpa_t dsdt;
 	u16 smi_cmd;
 	u8 acpi_enable;
 	u16 pm1a_cnt, pm1b_cnt;
