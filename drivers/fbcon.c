@@ -52,16 +52,11 @@ static struct {
 
 static void paint_pixel(u8 *at, u32 value)
 {
-	switch (con.pixel_bytes) {
-	case 4:
-		__builtin_memcpy(at, &value, 4);
-		break;
-	case 3:
+	__builtin_memcpy(at, &value, 2);
+	if (con.pixel_bytes == 3)
 		at[2] = (u8)(value >> 16);
-		__attribute__((fallthrough));
-	default:
-		__builtin_memcpy(at, &value, 2);
-	}
+	else if (con.pixel_bytes == 4)
+		__builtin_memcpy(at, &value, 4);
 }
 
 static void paint_cell(unsigned row, unsigned column, u8 c)
@@ -124,40 +119,30 @@ static void put_char(u8 c)
 /* Follows a sequence after ESC: CSI and its final byte, a string with its end, or one letter. */
 static void swallow(u8 c)
 {
-	switch (con.escape) {
-	case ESCAPE_START:
-		if (c == '[')
-			con.escape = ESCAPE_CSI;
-		else if (c == ']' || c == 'P' || c == 'X' || c == '^' || c == '_')
-			con.escape = ESCAPE_STRING;
-		else
-			con.escape = c >= ' ' && c <= '/' ? ESCAPE_CHARSET : ESCAPE_NONE;
-		break;
-	case ESCAPE_STRING:
-		if (c == '\a')
-			con.escape = ESCAPE_NONE;
-		break;
-	default:
-		if (con.escape == ESCAPE_CHARSET || (c >= '@' && c <= '~'))
-			con.escape = ESCAPE_NONE;
-	}
+	enum escape state = con.escape;
+
+	if (state == ESCAPE_START && c == '[')
+		con.escape = ESCAPE_CSI;
+	else if (state == ESCAPE_START && c && strchr("]PX^_", c))
+		con.escape = ESCAPE_STRING;
+	else if (state == ESCAPE_START && c >= ' ' && c <= '/')
+		con.escape = ESCAPE_CHARSET;
+	else if (state == ESCAPE_START || state == ESCAPE_CHARSET ||
+		 (state == ESCAPE_CSI && c >= '@' && c <= '~') ||
+		 (state == ESCAPE_STRING && c == '\a'))
+		con.escape = ESCAPE_NONE;
 }
 
 static void take_char(u8 c)
 {
-	switch (c) {
-	case '\n': /* also ends a sequence that was never closed */
-		con.escape = ESCAPE_NONE;
+	if (c == '\n') {
+		con.escape = ESCAPE_NONE; /* ends a sequence that was never closed, too */
 		new_line();
-		return;
-	case '\r':
+	} else if (c == '\r') {
 		con.column = 0;
-		return;
-	case '\033':
+	} else if (c == '\033') {
 		con.escape = ESCAPE_START;
-		return;
-	}
-	if (con.escape != ESCAPE_NONE) {
+	} else if (con.escape != ESCAPE_NONE) {
 		swallow(c);
 	} else if (c == '\b') {
 		con.column -= con.column > 0;
@@ -222,16 +207,13 @@ int fbcon_init(const struct fbcon_mode *mode)
 	con.columns = MIN(mode->width / cell_width, COLUMNS_MAX);
 	con.rows = MIN(mode->height / cell_height, ROWS_MAX);
 	memset(con.wanted, ' ', sizeof(con.wanted));
-	if (!mode->text) {
-		for (u32 y = 0; y < mode->height; y++)
-			memset(screen + (size_t)y * mode->pitch, 0, line_bytes);
+	if (!mode->text)
 		memset(con.shown, ' ', sizeof(con.shown));
-	}
+	for (u32 y = 0; y < mode->height && !mode->text; y++)
+		memset(screen + (size_t)y * mode->pitch, 0, line_bytes);
 	con.screen = screen;
 	con.dirty_from = 0;
 	con.dirty_to = con.rows;
 	paint_differences();
 	return 0;
 }
-
-struct log_sink fbcon_sink = {.write = fbcon_write};

@@ -7,7 +7,7 @@
 #ifndef DRIVERS_FBCON_H
 #define DRIVERS_FBCON_H
 
-#include "arch/lib/log.h"
+#include "arch/lib/types.h"
 
 struct fbcon_field {
 	u8 position; /* lowest bit in a pixel */
@@ -32,7 +32,5 @@ int fbcon_init(const struct fbcon_mode *mode);
 
 /* Writes len bytes, any CPU. Does nothing before a successful fbcon_init. */
 void fbcon_write(const char *text, size_t len);
-
-extern struct log_sink fbcon_sink;
 
 #endif

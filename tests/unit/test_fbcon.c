@@ -132,7 +132,7 @@ static void writes_and_moves(void **state)
 	EXPECT(&rgb32, 0xffffff, "");
 	type("Trivet {0}\nab\bc\rX\n\tT\ta\aend");
 	EXPECT(&rgb32, 0xffffff, "Trivet {0}", "Xc", "        T       aend");
-	fbcon_sink.write("\b\b\b\b\b\b\b\b\b\b\b\b\b\b\b\b\b\b\b\b\b\b.", 23);
+	fbcon_write("\b\b\b\b\b\b\b\b\b\b\b\b\b\b\b\b\b\b\b\b\b\b.", 23);
 	EXPECT(&rgb32, 0xffffff, "Trivet {0}", "Xc", ".       T       aend");
 	/* nothing beyond the visible pixels of a line */
 	assert_int_equal(screen[rgb32.pitch - 1], 0x55);
