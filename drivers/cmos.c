@@ -58,50 +58,51 @@ static unsigned days_in(unsigned month, unsigned year)
 
 static u64 to_epoch(const u8 *f, unsigned year)
 {
-	u64 days = 0;
+	u64 days = f[DAY] - 1u;
 
 	if (f[SECOND] > 59 || f[MINUTE] > 59 || f[HOUR] > 23 || f[MONTH] < 1 || f[MONTH] > 12 ||
-	    year < 1970 || f[DAY] < 1 || f[DAY] > days_in(f[MONTH], year))
+	    f[DAY] < 1 || f[DAY] > days_in(f[MONTH], year))
 		return 0;
 	for (unsigned y = 1970; y < year; y++)
-		days += leap(y) ? 366 : 365;
+		days += 365 + leap(y);
 	for (unsigned month = 1; month < f[MONTH]; month++)
 		days += days_in(month, year);
-	days += f[DAY] - 1u;
 	return ((days * 24 + f[HOUR]) * 60 + f[MINUTE]) * 60 + f[SECOND];
+}
+
+/* Makes binary and 24 hours of the fields; what is not valid comes out too large. */
+static void plain(u8 field[FIELDS], u8 mode)
+{
+	bool twelve = !(mode & REG_B_24H), pm = twelve && (field[HOUR] & HOUR_PM);
+
+	if (twelve)
+		field[HOUR] &= (u8)~HOUR_PM;
+	for (unsigned i = 0; i < FIELDS && !(mode & REG_B_BINARY); i++)
+		field[i] = from_bcd(field[i]);
+	if (twelve)
+		field[HOUR] = field[HOUR] < 1 || field[HOUR] > 12
+				      ? 255
+				      : (u8)(field[HOUR] % 12 + (pm ? 12 : 0));
 }
 
 u64 cmos_epoch(u8 (*read)(u8 index), u8 century)
 {
 	u8 field[FIELDS], again[FIELDS], mode = read(REG_B);
-	unsigned year;
-	bool pm, same = false;
+	unsigned attempts = ATTEMPTS, year;
 
-	for (unsigned i = 0; i < ATTEMPTS && !same; i++) {
+	do {
+		if (attempts-- == 0)
+			return 0;
 		read_fields(read, century, field);
 		read_fields(read, century, again);
-		same = memcmp(field, again, FIELDS) == 0;
-	}
-	if (!same)
-		return 0;
-	pm = !(mode & REG_B_24H) && (field[HOUR] & HOUR_PM);
-	if (!(mode & REG_B_24H))
-		field[HOUR] &= (u8)~HOUR_PM;
-	for (unsigned i = 0; i < FIELDS && !(mode & REG_B_BINARY); i++)
-		field[i] = from_bcd(field[i]);
-	if (!(mode & REG_B_24H)) {
-		if (field[HOUR] < 1 || field[HOUR] > 12)
-			return 0;
-		field[HOUR] = (u8)(field[HOUR] % 12 + (pm ? 12 : 0));
-	}
-	if (field[YEAR] > 99)
-		return 0;
+	} while (memcmp(field, again, FIELDS) != 0);
+	plain(field, mode);
 	/* A century that no clock shows is some other use of that register. */
 	if (field[CENTURY] >= 19 && field[CENTURY] <= 29)
 		year = field[CENTURY] * 100u + field[YEAR];
 	else
 		year = field[YEAR] + (field[YEAR] < 70 ? 2000u : 1900u);
-	return to_epoch(field, year);
+	return field[YEAR] > 99 || year < 1970 ? 0 : to_epoch(field, year);
 }
 
 static u8 port_read(u8 index)

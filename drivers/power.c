@@ -25,29 +25,26 @@ static void acpi_mode(void)
 		tsc_delay_us(ENABLE_STEP_US);
 }
 
-static u16 pm1_value(u16 port, u8 type)
+/* Writes SLP_TYP, and maybe SLP_EN, to both control registers; b may be missing. */
+static void write_pm1(u16 enable)
 {
-	return (u16)FIELD_SET(inw(port) & ~PM1_CNT_SLP_EN, PM1_CNT_SLP_TYP, type);
+	const u16 ports[] = {acpi.pm1a_cnt, acpi.pm1b_cnt};
+	const u8 types[] = {acpi.s5_typ_a, acpi.s5_typ_b};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(ports) && ports[i]; i++)
+		outw(ports[i], (u16)(FIELD_SET(inw(ports[i]) & ~PM1_CNT_SLP_EN, PM1_CNT_SLP_TYP,
+					       types[i]) | enable));
 }
 
 void power_off(void)
 {
-	u16 a, b = 0;
-
 	if (!acpi.have_s5 || !acpi.pm1a_cnt)
 		return;
 	acpi_mode();
-	a = pm1_value(acpi.pm1a_cnt, acpi.s5_typ_a);
-	if (acpi.pm1b_cnt)
-		b = pm1_value(acpi.pm1b_cnt, acpi.s5_typ_b);
 	/* The type must stand before the enable bit in the chips that have both words. */
-	outw(acpi.pm1a_cnt, a);
-	if (acpi.pm1b_cnt)
-		outw(acpi.pm1b_cnt, b);
+	write_pm1(0);
 	__asm__ volatile("wbinvd" ::: "memory");
-	outw(acpi.pm1a_cnt, (u16)(a | PM1_CNT_SLP_EN));
-	if (acpi.pm1b_cnt)
-		outw(acpi.pm1b_cnt, (u16)(b | PM1_CNT_SLP_EN));
+	write_pm1(PM1_CNT_SLP_EN);
 	tsc_delay_us(OFF_US);
 }
 
