@@ -139,10 +139,10 @@ entry32:
 	mov [ebp + OFF(far_ptr)], eax
 	jmp switch_mode
 
-; Links: table at %1 + ECX * 8 gets the address of table %2.
-%macro LINK 2
-	lea eax, [ebp + OFF(%2) + PTE_P + PTE_W]
-	mov [ebp + OFF(%1) + ecx * 8], eax
+; Entry %2 of table %1 gets the address of table %3.
+%macro LINK 3
+	lea eax, [ebp + OFF(%3) + PTE_P + PTE_W]
+	mov [ebp + OFF(%1) + (%2) * 8], eax
 %endmacro
 
 build_tables:
@@ -163,14 +163,10 @@ build_tables:
 	add ecx, 4096
 	cmp ecx, OFF(image_end)
 	jb .image
-	xor ecx, ecx
-	LINK early_image_pd, early_image_pt
-	inc ecx
-	LINK early_image_pd, early_image_pt + 4096
-	mov ecx, 510
-	LINK early_image_pdpt, early_image_pd
-	inc ecx
-	LINK early_pml4, early_image_pdpt
+	LINK early_image_pd, 0, early_image_pt
+	LINK early_image_pd, 1, early_image_pt + 4096
+	LINK early_image_pdpt, 510, early_image_pd
+	LINK early_pml4, 511, early_image_pdpt
 
 	; the first 4 GiB in the direct area
 	mov eax, PTE_P | PTE_W | PTE_LARGE
@@ -182,64 +178,56 @@ build_tables:
 	add ebx, 8
 	add eax, 0x200000
 	loop .direct
-	LINK early_direct_pdpt, early_direct_pd
-	inc ecx
-	LINK early_direct_pdpt, early_direct_pd + 4096
-	inc ecx
-	LINK early_direct_pdpt, early_direct_pd + 2 * 4096
-	inc ecx
-	LINK early_direct_pdpt, early_direct_pd + 3 * 4096
-	mov ecx, 256
-	LINK early_pml4, early_direct_pdpt
+%assign i 0
+%rep 4
+	LINK early_direct_pdpt, i, early_direct_pd + i * 4096
+%assign i i + 1
+%endrep
+	LINK early_pml4, 256, early_direct_pdpt
 
 	; the page of the mode switch, at its physical address
 	lea ebx, [ebp + OFF(switch_page)]
-	xor ecx, ecx
-	LINK early_pml4, early_low_pdpt
-	mov ecx, ebx
-	shr ecx, 30
-	LINK early_low_pdpt, early_low_pd
-	mov ecx, ebx
-	shr ecx, 21
+	mov edx, ebx
+	shr edx, 12
+	mov ecx, edx
+	shr ecx, 18
+	LINK early_pml4, 0, early_low_pdpt
+	LINK early_low_pdpt, ecx, early_low_pd
+	mov ecx, edx
+	shr ecx, 9
 	and ecx, 511
-	LINK early_low_pd, early_low_pt
-	mov ecx, ebx
-	shr ecx, 12
-	and ecx, 511
+	LINK early_low_pd, ecx, early_low_pt
+	and edx, 511
 	and ebx, ~4095
 	or ebx, PTE_P
-	mov [ebp + OFF(early_low_pt) + ecx * 8], ebx
+	mov [ebp + OFF(early_low_pt) + edx * 8], ebx
 	ret
+
+%macro OUT 2
+	mov dx, %1
+	mov al, %2
+	out dx, al
+%endmacro
 
 ; Says the text at ESI on COM1 and on the VGA text screen, and stops.
 refuse:
-	mov dx, COM1 + 3
-	mov al, 0x80			; divisor: 115200
-	out dx, al
-	mov dx, COM1
-	mov al, 1
-	out dx, al
-	inc dx
-	xor eax, eax
-	out dx, al
-	mov dx, COM1 + 3
-	mov al, 3			; 8N1
-	out dx, al
+	OUT COM1 + 3, 0x80		; divisor: 115200
+	OUT COM1, 1
+	OUT COM1 + 1, 0
+	OUT COM1 + 3, 3			; 8N1
 	mov edi, VGA_TEXT
 .next:	lodsb
 	test al, al
 	jz .stop
 	mov ah, 7
 	stosw
-	mov ah, al
+	mov bl, al
 	mov ecx, 1 << 20		; there may be no UART
 	mov dx, COM1 + 5
 .wait:	in al, dx
 	test al, 1 << 5			; THRE
 	loopz .wait
-	mov al, ah
-	mov dx, COM1
-	out dx, al
+	OUT COM1, bl
 	jmp .next
 .stop:	hlt
 	jmp .stop
