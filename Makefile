@@ -43,7 +43,7 @@ CFLAGS  := -std=gnu11 -O2 -g -I. -I$(B)/gen -ffreestanding -fno-pic -fno-pie -mc
 	-fno-common -ffile-prefix-map=$(CURDIR)=.  $(WARN) \
 	$(if $(CLANG),--target=x86_64-unknown-none-elf) $(EXTRA_CFLAGS)
 LDFLAGS := -nostdlib -static -no-pie --build-id=none -z max-page-size=4096 -z noexecstack \
-	--no-warn-rwx-segments -T linker.ld
+	--no-warn-rwx-segments --orphan-handling=error -T linker.ld
 
 all: $(B)/trivet.elf
 
