@@ -41,10 +41,8 @@ static void list_add(struct list *list, const char *word)
 /* The brand string, blanks at both ends off. */
 static const char *brand(char text[BRAND_SIZE + 1])
 {
-	char *start = text;
-	size_t len;
+	char *start = text, *end = text;
 
-	text[0] = 0;
 	if (cpuid(0x80000000, 0).eax < 0x80000004)
 		return "unnamed CPU";
 	for (u32 i = 0; i < 3; i++) {
@@ -53,13 +51,14 @@ static const char *brand(char text[BRAND_SIZE + 1])
 		memcpy(text + i * sizeof(r), &r, sizeof(r));
 	}
 	text[BRAND_SIZE] = 0;
-	for (char *c = text; *c; c++)
-		if (*c < ' ' || *c > '~')
-			*c = '?';
 	while (*start == ' ')
 		start++;
-	for (len = strlen(start); len && start[len - 1] == ' '; len--)
-		start[len - 1] = 0;
+	for (char *c = start; *c; c++) {
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+		end = *c == ' ' ? end : c + 1;
+	}
+	*end = 0;
 	return start;
 }
 
