@@ -136,6 +136,11 @@ void pages_free(void *pages, unsigned count)
 	fake_host.pages_out -= count;
 }
 
+u64 pages_in_use(void)
+{
+	return (u64)fake_host.pages_out;
+}
+
 /* ---- frames */
 
 static u64 page_of(u64 hpa)

@@ -288,6 +288,11 @@ static void hlt_halts_behind_itself(void **state)
 	done(1);
 	assert_true(vcpu->halted);
 	assert_int_equal(cpu->shadow, 0); /* sti; hlt wakes by an interrupt */
+	/* a single step is due behind it, and ends it */
+	cpu->reg[VREG_RFLAGS] |= RFLAGS_TF;
+	handle((struct vcpu_exit){.reason = EXIT_HLT, .insn_len = 1});
+	assert_false(vcpu->halted);
+	assert_true(cpu->step);
 }
 
 static void hypercalls_as_kvm_answers_them(void **state)

@@ -151,8 +151,9 @@ static void try_pair(unsigned first, unsigned second, bool undelivered)
 	resets = 0;
 	vcpu.exception.type = vcpu.repeat.type = EVENT_NONE;
 	if (undelivered) {
-		cpu->undelivered = (struct vcpu_event){
-			.type = EVENT_EXCEPTION, .vector = first, .has_error = has_error_code(first)};
+		cpu->undelivered = (struct vcpu_event){.type = EVENT_EXCEPTION,
+						       .vector = first,
+						       .has_error = has_error_code(first)};
 		inject_take_undelivered(&vcpu);
 	} else {
 		inject_exception(&vcpu, first, 0);

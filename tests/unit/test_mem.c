@@ -73,15 +73,18 @@ static void large_pages_where_they_fit(void **state)
 	check(mem, GIB(1) + MIB(512));
 	assert_true(IS_ALIGNED(mem->extent[0].hpa.v, GIB(1)));
 	gone(mem);
-	/* no whole GiB: 2 MiB pages, and small ones only at the end */
+	/* no whole GiB, but just as many pages of 2 MiB: every one is found */
 	fake_host_init(MIB(64));
 	fake_host_reserve(FAKE_FRAMES_BASE + MIB(3), PAGE_SIZE);
 	fake_host_reserve(FAKE_FRAMES_BASE + MIB(9), MIB(1));
 	assert_int_equal(mem_create(MIB(60), &mem), 0);
 	check(mem, MIB(60));
-	for (unsigned i = 0; i < mem->extent_count; i++)
-		if (IS_ALIGNED(mem->extent[i].offset, MIB(2)) && mem->extent[i].size >= MIB(2))
-			assert_true(IS_ALIGNED(mem->extent[i].hpa.v, MIB(2)));
+	for (u64 offset = 0; offset < mem->size; offset += MIB(2)) {
+		hpa_t hpa;
+
+		assert_int_equal(mem_piece(mem, offset, MIB(2), &hpa), MIB(2));
+		assert_true(IS_ALIGNED(hpa.v, MIB(2)));
+	}
 	gone(mem);
 }
 
@@ -91,7 +94,8 @@ static void every_frame_can_be_had(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 8; i++)
-		fake_host_reserve(FAKE_FRAMES_BASE + i * MIB(8) + i * PAGE_SIZE, (i + 1) * PAGE_SIZE);
+		fake_host_reserve(FAKE_FRAMES_BASE + i * (MIB(8) + PAGE_SIZE),
+				  (i + 1) * PAGE_SIZE);
 	assert_int_equal(mem_create(frames_available(), &mem), 0);
 	assert_int_equal(frames_available(), 0);
 	check(mem, MIB(64) - 36 * PAGE_SIZE);

@@ -191,7 +191,7 @@ static void table_can_be_full(void **state)
 {
 	(void)state;
 	for (unsigned i = 0; i < REGIONS_MAX; i++)
-		assert_int_equal(set(i, 0, (REGIONS_MAX - i) * MIB(1), PAGE_SIZE, i * PAGE_SIZE), 0);
+		assert_int_equal(set(i, 0, MIB(REGIONS_MAX - i), PAGE_SIZE, i * PAGE_SIZE), 0);
 	check();
 	refused(-ENOSPC, REGIONS_MAX, MIB(64), PAGE_SIZE, 0);
 	assert_int_equal(set(5, 0, 0, 0, 0), 0);
