@@ -115,7 +115,7 @@ static void print_acpi(void)
 	log_info("acpi: RSDP %u, OEM \"%s\"%s", MAX(acpi.revision, 1), acpi.oem,
 		 acpi.have_s5 ? ", power-off" : "");
 	for (unsigned i = 0; i < acpi.table_count; i++)
-		list_add(&list, acpi.tables[i].signature);
+		list_add(&list, acpi.tables[i]);
 	list_flush(&list);
 }
 

@@ -24,18 +24,15 @@
 /* Offsets in the FADT. */
 enum { FADT_DSDT = 40, FADT_SMI_CMD = 48, FADT_ACPI_ENABLE = 52, FADT_PM1A_CNT = 64,
        FADT_PM1B_CNT = 68, FADT_PM_TMR = 76, FADT_CENTURY = 108, FADT_FLAGS = 112,
-       FADT_RESET_REG = 116, FADT_RESET_VALUE = 128, FADT_X_DSDT = 140, FADT_X_PM1A_CNT = 172,
-       FADT_X_PM1B_CNT = 184, FADT_X_PM_TMR = 208 };
+       FADT_X_DSDT = 140, FADT_X_PM1A_CNT = 172, FADT_X_PM1B_CNT = 184, FADT_X_PM_TMR = 208 };
 
 #define FADT_FLAG_TMR_VAL_EXT BIT(8)
-#define FADT_FLAG_RESET_REG   BIT(10)
 
 #define GAS_SPACE_IO 1
 
-enum { MADT_LOCAL_APIC = 0, MADT_LOCAL_APIC_ADDRESS = 5, MADT_LOCAL_X2APIC = 9 };
+enum { MADT_LOCAL_APIC = 0, MADT_LOCAL_X2APIC = 9 };
 
-#define MADT_ENABLED	    BIT(0)
-#define MADT_ONLINE_CAPABLE BIT(1)
+#define MADT_ENABLED BIT(0)
 
 enum { AML_ZERO = 0x00, AML_ONE = 0x01, AML_NAME = 0x08, AML_BYTE = 0x0a, AML_DWORD = 0x0c,
        AML_PACKAGE = 0x12, AML_ROOT = '\\', AML_ONES = 0xff };
@@ -156,10 +153,8 @@ bool acpi_find_s5(const u8 *bytes, size_t len, u8 *typ_a, u8 *typ_b)
 
 static void add_cpu(struct acpi_info *info, u32 apic_id, u32 flags)
 {
-	if (!(flags & MADT_ENABLED)) {
-		info->cpus_offline += (flags & MADT_ONLINE_CAPABLE) != 0;
+	if (!(flags & MADT_ENABLED))
 		return;
-	}
 	/* A CPU with a small id may stand in both forms. */
 	for (unsigned i = 0; i < info->cpu_count; i++)
 		if (info->apic_ids[i] == apic_id)
@@ -175,7 +170,6 @@ static void read_madt(struct acpi_info *info, const struct view *t)
 	if (info->have_madt)
 		return;
 	info->have_madt = true;
-	info->local_apic = HPA(view_get(t, HEADER_SIZE, 4));
 	for (size_t at = 44, size; at + 2 <= t->len; at += size) {
 		u8 type = t->bytes[at];
 
@@ -186,8 +180,6 @@ static void read_madt(struct acpi_info *info, const struct view *t)
 			add_cpu(info, t->bytes[at + 3], (u32)view_get(t, at + 4, 4));
 		else if (type == MADT_LOCAL_X2APIC && size >= 16)
 			add_cpu(info, (u32)view_get(t, at + 4, 4), (u32)view_get(t, at + 8, 4));
-		else if (type == MADT_LOCAL_APIC_ADDRESS && size >= 12)
-			info->local_apic = HPA(view_get(t, at + 4, 8));
 	}
 }
 
@@ -217,11 +209,6 @@ static void read_fadt(struct acpi_info *info, const struct view *t)
 	info->pm_timer = fadt_port(t, FADT_PM_TMR, FADT_X_PM_TMR);
 	info->pm_timer_32bit = (flags & FADT_FLAG_TMR_VAL_EXT) != 0;
 	info->century = (u8)view_get(t, FADT_CENTURY, 1);
-	if (flags & FADT_FLAG_RESET_REG) {
-		info->reset_space = (u8)view_get(t, FADT_RESET_REG, 1);
-		info->reset_address = view_get(t, FADT_RESET_REG + 4, 8);
-		info->reset_value = (u8)view_get(t, FADT_RESET_VALUE, 1);
-	}
 }
 
 static void read_hpet(struct acpi_info *info, const struct view *t)
@@ -229,16 +216,6 @@ static void read_hpet(struct acpi_info *info, const struct view *t)
 	/* Event timer block: a generic address in memory space. */
 	if (view_get(t, 40, 1) == 0)
 		info->hpet = HPA(view_get(t, 44, 8));
-}
-
-static void read_mcfg(struct acpi_info *info, const struct view *t)
-{
-	for (size_t at = 44; at + 16 <= t->len; at += 16) {
-		if (view_get(t, at + 8, 2) == 0 && !info->mcfg_base.v) {
-			info->mcfg_base = HPA(view_get(t, at, 8));
-			info->mcfg_last_bus = (u8)view_get(t, at + 11, 1);
-		}
-	}
 }
 
 static void read_aml(struct acpi_info *info, const struct view *t)
@@ -254,7 +231,7 @@ static const struct reader {
 	void (*read)(struct acpi_info *info, const struct view *t);
 } readers[] = {
 	{"APIC", read_madt}, {"FACP", read_fadt}, {"HPET", read_hpet},
-	{"MCFG", read_mcfg}, {"DSDT", read_aml},  {"SSDT", read_aml},
+	{"DSDT", read_aml},  {"SSDT", read_aml},
 };
 
 /* Maps a whole table whose length and checksum hold; else a view without bytes. */
@@ -279,7 +256,7 @@ static struct view open_table(const struct acpi_memory *memory, u64 hpa)
 static void read_table(const struct acpi_memory *memory, struct acpi_info *info, u64 hpa)
 {
 	struct view t = open_table(memory, hpa);
-	struct acpi_table *table = &info->tables[info->table_count];
+	char *signature = info->tables[info->table_count];
 	u64 dsdt = info->dsdt.v;
 
 	if (!t.bytes) {
@@ -288,12 +265,10 @@ static void read_table(const struct acpi_memory *memory, struct acpi_info *info,
 	}
 	if (info->table_count < ACPI_TABLE_MAX) {
 		info->table_count++;
-		memcpy(table->signature, t.bytes, 4);
+		memcpy(signature, t.bytes, 4);
 		for (unsigned i = 0; i < 4; i++) /* it goes to the log */
-			if (table->signature[i] < ' ' || table->signature[i] > '~')
-				table->signature[i] = '?';
-		table->length = (u32)t.len;
-		table->hpa = HPA(hpa);
+			if (signature[i] < ' ' || signature[i] > '~')
+				signature[i] = '?';
 	}
 	for (const struct reader *r = readers; r < readers + ARRAY_SIZE(readers); r++)
 		if (memcmp(t.bytes, r->signature, 4) == 0)
@@ -339,14 +314,6 @@ int acpi_parse(const struct acpi_memory *memory, const void *rsdp, size_t len,
 	if (extended && read_root(memory, info, view_get(&view, 24, 8), "XSDT", 8))
 		return 0;
 	return read_root(memory, info, view_get(&view, 16, 4), "RSDT", 4) ? 0 : -ENOENT;
-}
-
-const struct acpi_table *acpi_find(const struct acpi_info *info, const char *signature)
-{
-	for (unsigned i = 0; i < info->table_count; i++)
-		if (memcmp(info->tables[i].signature, signature, 4) == 0)
-			return &info->tables[i];
-	return NULL;
 }
 
 static const void *machine_map(hpa_t hpa, size_t len)

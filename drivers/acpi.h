@@ -26,24 +26,16 @@ struct acpi_memory {
 	void (*unmap)(const void *bytes, size_t len);
 };
 
-struct acpi_table {
-	char signature[5];
-	u32 length;
-	hpa_t hpa;
-};
-
 /* A field that no table states is 0. */
 struct acpi_info {
 	u8 revision; /* of the RSDP: 0 for ACPI 1.0, else 2 or more */
 	char oem[7];
 	unsigned bad_tables; /* left out: unreadable, wrong length or checksum */
 	unsigned table_count;
-	struct acpi_table tables[ACPI_TABLE_MAX];
+	char tables[ACPI_TABLE_MAX][5]; /* signatures */
 
 	bool have_madt;
-	hpa_t local_apic;
 	unsigned cpu_count; /* enabled ones, each once, in the order of the MADT */
-	unsigned cpus_offline;
 	unsigned cpus_dropped; /* enabled, beyond ACPI_CPU_MAX */
 	u32 apic_ids[ACPI_CPU_MAX];
 
@@ -54,16 +46,11 @@ struct acpi_info {
 	u16 pm_timer;
 	bool pm_timer_32bit;
 	u8 century; /* CMOS register that holds it */
-	u8 reset_space; /* GAS address space, valid with reset_address */
-	u64 reset_address;
-	u8 reset_value;
 
 	bool have_s5;
 	u8 s5_typ_a, s5_typ_b; /* SLP_TYP of the soft-off state */
 
 	hpa_t hpet;
-	hpa_t mcfg_base; /* of segment 0, and its last bus */
-	u8 mcfg_last_bus;
 };
 
 /* True when the len bytes at p hold a valid RSDP, old or new. */
@@ -82,9 +69,6 @@ size_t acpi_rsdp_search(const struct acpi_memory *memory, u8 rsdp[36]);
  */
 int acpi_parse(const struct acpi_memory *memory, const void *rsdp, size_t len,
 	       struct acpi_info *info);
-
-/* The first table with a signature of four letters, or NULL. */
-const struct acpi_table *acpi_find(const struct acpi_info *info, const char *signature);
 
 /*
  * Finds the \_S5 package in len bytes of AML and stores SLP_TYPa and SLP_TYPb.

@@ -215,12 +215,10 @@ static void everything_is_read(void **state)
 	assert_int_equal(info.bad_tables, 0);
 	assert_int_equal(info.table_count, 5);
 	assert_true(info.have_madt);
-	assert_int_equal(info.local_apic.v, 0x1fee00000);
 	assert_int_equal(info.cpu_count, 3);
 	assert_int_equal(info.apic_ids[0], 0);
 	assert_int_equal(info.apic_ids[1], 4);
 	assert_int_equal(info.apic_ids[2], 300);
-	assert_int_equal(info.cpus_offline, 1);
 	assert_int_equal(info.smi_cmd, 0xb2);
 	assert_int_equal(info.acpi_enable, 0xf1);
 	assert_int_equal(info.pm1a_cnt, 0x1804);
@@ -228,17 +226,12 @@ static void everything_is_read(void **state)
 	assert_int_equal(info.pm_timer, 0x1808);
 	assert_true(info.pm_timer_32bit);
 	assert_int_equal(info.century, 0x32);
-	assert_int_equal(info.reset_space, 1);
-	assert_int_equal(info.reset_address, 0xcf9);
-	assert_int_equal(info.reset_value, 6);
 	assert_true(info.have_s5);
 	assert_int_equal(info.s5_typ_a, 5);
 	assert_int_equal(info.s5_typ_b, 6);
 	assert_int_equal(info.hpet.v, 0xfed00000);
-	assert_int_equal(info.mcfg_base.v, 0xb0000000);
-	assert_int_equal(info.mcfg_last_bus, 255);
-	assert_int_equal(acpi_find(&info, "MCFG")->hpa.v, MCFG);
-	assert_null(acpi_find(&info, "DMAR"));
+	assert_string_equal(info.tables[0], "APIC");
+	assert_string_equal(info.tables[4], "MCFG");
 }
 
 static void old_rsdp_uses_rsdt_and_old_fields(void **state)
@@ -252,7 +245,6 @@ static void old_rsdp_uses_rsdt_and_old_fields(void **state)
 	assert_int_equal(info.pm1b_cnt, 0);
 	assert_int_equal(info.pm_timer, 0x608);
 	assert_false(info.pm_timer_32bit);
-	assert_int_equal(info.reset_address, 0);
 	assert_true(info.have_s5);
 }
 
@@ -319,7 +311,7 @@ static void signatures_are_printable(void **state)
 	(void)state;
 	seal(MCFG, "\033[2J", 60);
 	assert_int_equal(parse(), 0);
-	assert_string_equal(info.tables[4].signature, "?[2J");
+	assert_string_equal(info.tables[4], "?[2J");
 }
 
 static void short_madt_entries_end_the_walk(void **state)
