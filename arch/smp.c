@@ -25,7 +25,7 @@
 
 #define SYNC_ROUNDS 16
 
-/* tramp.asm */
+/* tramp.asm, where the first two hold offsets in the page */
 struct smp_start {
 	u32 gdt_base;
 	u32 far_offset;
@@ -37,7 +37,6 @@ struct smp_start {
 } __attribute__((packed));
 
 extern const u8 tramp_start[], tramp_data[], tramp_end[];
-extern const u32 tramp_gdt_offset, tramp_64_offset;
 
 enum mail { MAIL_FREE, MAIL_CLAIMED, MAIL_POSTED };
 
@@ -81,27 +80,21 @@ static void sync_answer(void)
 	}
 }
 
-/* The answer must lie between question and receipt, or the TSCs differ. */
+/* Each answer must lie between question and receipt, or the TSCs differ. */
 static void sync_compare(u32 id)
 {
-	u64 closest = ~0ull;
-	s64 offset = 0;
+	u64 asked, off = 0;
 
 	for (u32 i = 0; i < SYNC_ROUNDS; i++) {
-		u64 asked = rdtsc_ordered(), received;
-
+		asked = rdtsc_ordered();
 		__atomic_store_n(&sync.phase, 2 * i + 1, __ATOMIC_RELEASE);
 		if (!wait_for(&sync.phase, 2 * i + 2))
 			return;
-		received = rdtsc_ordered();
-		if (received - asked < closest) {
-			closest = received - asked;
-			offset = (s64)(sync.answer - asked - closest / 2);
-		}
+		if (sync.answer - asked > rdtsc_ordered() - asked)
+			off = sync.answer - asked;
 	}
-	if ((u64)(offset < 0 ? -offset : offset) > closest)
-		log_warn("tsc: core with APIC id %u is %ld ticks off, round trip %lu", id, offset,
-			 closest);
+	if (off)
+		log_warn("tsc: core with APIC id %u is out of step by %ld ticks", id, (s64)off);
 }
 
 /* First C of another CPU, on its own stack, in the tables of the trampoline. */
@@ -117,18 +110,15 @@ static _Noreturn void ap_main(struct pcpu *pcpu)
 
 static void prepare_page(hpa_t page, u8 *bytes, const struct pcpu *pcpu)
 {
-	struct smp_start start = {
-		.gdt_base = (u32)page.v + tramp_gdt_offset,
-		.far_offset = (u32)page.v + tramp_64_offset,
-		.far_segment = 0x08,
-		.cr3 = (u32)memory_trampoline_cr3(),
-		.stack = pcpu->stack_top,
-		.entry = (u64)ap_main,
-		.argument = (u64)pcpu,
-	};
+	struct smp_start *start = (struct smp_start *)(bytes + (tramp_data - tramp_start));
 
 	memcpy(bytes, tramp_start, (size_t)(tramp_end - tramp_start));
-	memcpy(bytes + (tramp_data - tramp_start), &start, sizeof(start));
+	start->gdt_base += (u32)page.v;
+	start->far_offset += (u32)page.v;
+	start->cr3 = (u32)memory_trampoline_cr3();
+	start->stack = pcpu->stack_top;
+	start->entry = (u64)ap_main;
+	start->argument = (u64)pcpu;
 }
 
 static void send_init(u32 id)

@@ -58,19 +58,13 @@ gdt_ptr:
 
 ; struct smp_start
 tramp_data:
-gdt_base: dd 0				; physical address of gdt
-far_ptr: dd 0				; and of tramp_64
+gdt_base: dd gdt - tramp_start		; + the page's physical address
+far_ptr: dd tramp_64 - tramp_start	; likewise
 	dw 0x08, 0
 cr3_low: dd 0
 stack:	dq 0
 entry:	dq 0
 argument: dq 0
 tramp_end:
-
-; For smp.c: where in the page those two are.
-global tramp_gdt_offset, tramp_64_offset
-align 4
-tramp_gdt_offset: dd gdt - tramp_start
-tramp_64_offset: dd tramp_64 - tramp_start
 
 section .note.GNU-stack noalloc noexec nowrite progbits
