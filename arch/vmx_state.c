@@ -60,8 +60,11 @@ static void set_cr0(u64 value)
 
 static void set_cr4(u64 value)
 {
+	/* MCE is Trivet's: a machine check with it clear shuts the whole CPU down. */
+	u64 real = value | vmx_caps.cr4_fixed0 | CR4_MCE;
+
 	vmwrite(CR4_SHADOW, value);
-	vmwrite(GUEST_CR4, (value | vmx_caps.cr4_fixed0) & vmx_caps.cr4_fixed1);
+	vmwrite(GUEST_CR4, real & vmx_caps.cr4_fixed1);
 	vmwrite(CR4_MASK, ~CR4_GUEST_OWNED);
 }
 
