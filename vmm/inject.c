@@ -12,6 +12,10 @@
 #define VECTORS_WITH_ERROR                                                                        \
 	(BIT(VECTOR_DF) | BIT(VECTOR_TS) | BIT(VECTOR_NP) | BIT(VECTOR_SS) | BIT(VECTOR_GP) |     \
 	 BIT(VECTOR_PF) | BIT(VECTOR_AC) | BIT(VECTOR_CP))
+/* Traps, an abort and what has a frame of its own; all others are faults. */
+#define VECTORS_NO_FAULT                                                                          \
+	(BIT(VECTOR_DB) | BIT(VECTOR_NMI) | BIT(VECTOR_BP) | BIT(VECTOR_OF) | BIT(VECTOR_DF) |    \
+	 BIT(VECTOR_MC))
 #define VECTORS_CONTRIBUTORY                                                                      \
 	(BIT(VECTOR_DE) | BIT(VECTOR_TS) | BIT(VECTOR_NP) | BIT(VECTOR_SS) | BIT(VECTOR_GP) |     \
 	 BIT(VECTOR_CP))
@@ -102,10 +106,19 @@ static void deliver(struct vcpu *vcpu, struct vcpu_event *event)
 	event->type = EVENT_NONE;
 }
 
+static void deliver_exception(struct vcpu *vcpu)
+{
+	/* The flags that a fault saves have RF set: "Instruction-Breakpoint Exception". */
+	if (!(VECTORS_NO_FAULT & BIT(vcpu->exception.vector)))
+		virt->set(vcpu->virt, VREG_RFLAGS,
+			  virt->get(vcpu->virt, VREG_RFLAGS) | RFLAGS_RF);
+	deliver(vcpu, &vcpu->exception);
+}
+
 void inject_prepare(struct vcpu *vcpu)
 {
 	if (vcpu->exception.type)
-		deliver(vcpu, &vcpu->exception);
+		deliver_exception(vcpu);
 	else if (vcpu->repeat.type && (vcpu->repeat.type != EVENT_INTERRUPT || interrupts_open(vcpu)))
 		deliver(vcpu, &vcpu->repeat);
 	else if (vcpu->vm->extint_pending && !vcpu->repeat.type && interrupts_open(vcpu))

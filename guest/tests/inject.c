@@ -153,6 +153,22 @@ static void untouched_memory(void)
 	idt_load(trap_idt, sizeof(trap_idt) - 1);
 }
 
+static volatile unsigned long fault_flags;
+
+static void on_fault(struct trap_frame *frame)
+{
+	fault_flags = frame->flags;
+	frame->ip += 2; /* RDMSR */
+}
+
+static void resume_flag(void)
+{
+	trap_hook[TRAP_GP] = on_fault;
+	__asm__ volatile("rdmsr" : : "c"(0x1fff) : "rax", "rdx", "memory");
+	trap_hook[TRAP_GP] = NULL;
+	test_equal("fault-saves-rf", fault_flags >> 16 & 1, 1);
+}
+
 static void nested_faults(void)
 {
 	/* A gate that is not present: #NP with the gate's index, delivered once. */
@@ -176,5 +192,6 @@ void test_main(void)
 	single_steps();
 	steps_in_shadows();
 	untouched_memory();
+	resume_flag();
 	nested_faults();
 }
