@@ -11,7 +11,6 @@
  *   00006000_00000000  module window: + HPA         user, read-only, NX, per VM
  *   FFFF8000_00000000  direct area: + HPA           Trivet's own pages, RW, NX
  *   FFFF9000_00000000  device area (phys_map)       RW, NX
- *   FFFFA000_00000000  per-CPU stacks with guard pages
  *   FFFFFFFF_80000000  the image                    text RX, rodata R, data RW
  */
 #ifndef ARCH_MEMORY_H
@@ -24,7 +23,6 @@
 #define MODULE_WINDOW_BASE 0x0000600000000000ull
 #define DIRECT_BASE	   0xffff800000000000ull
 #define DEVICE_BASE	   0xffff900000000000ull
-#define STACK_BASE	   0xffffa00000000000ull
 #define IMAGE_BASE	   0xffffffff80000000ull
 
 struct memory_range {
@@ -95,11 +93,6 @@ int space_unmap(struct space *space, u64 virt, u64 size);
 /* Loads a space on this CPU, if it is not; space_leave goes to the base space. */
 void space_enter(struct space *space);
 void space_leave(void);
-
-/* Backs [virt, virt + size) of the stack area with pages; and gives up what is
- * backed there. Boot CPU only. 0 or -ENOMEM. */
-int stack_map(const void *virt, u64 size);
-void stack_unmap(const void *virt, u64 size);
 
 /* Maps device memory or firmware tables, RW NX; never unmapped unless by
  * phys_unmap. Returns NULL when out of room. */

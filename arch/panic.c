@@ -58,7 +58,7 @@ static void log_callers(u64 rbp)
 	for (unsigned i = 0; i < CALLERS; i++) {
 		const u64 *frame = (const u64 *)rbp;
 
-		if (rbp < STACK_BASE || !IS_ALIGNED(rbp, 8) || frame[1] < IMAGE_BASE)
+		if (rbp < DIRECT_BASE || !IS_ALIGNED(rbp, 8) || frame[1] < IMAGE_BASE)
 			return;
 		log_error("  called from %s", place(text, sizeof(text), frame[1] - 1));
 		if (frame[0] <= rbp || frame[0] - rbp > 4 * PAGE_SIZE)

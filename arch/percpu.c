@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Per-CPU data and stacks. The boot CPU's are in the image, since they are
- * needed before there is memory; the others' come from pages_alloc, and their
- * stacks are mapped in the stack area with a hole below each.
+ * Per-CPU data and stacks, with a hole below each stack. The boot CPU's are in
+ * the image, since they are needed before there is memory; the others' come from
+ * pages_alloc and are never given back.
  */
 #include "arch/percpu.h"
 
@@ -11,12 +11,10 @@
 #include "arch/desc.h"
 #include "arch/memory.h"
 #include "arch/msr.h"
+#include "arch/space.h"
 
 /* entry.asm counts on it. */
 _Static_assert(offsetof(struct pcpu_stacks, ist) == PAGE_SIZE + 16384, "main stack's top");
-
-/* Room for one CPU in the stack area. */
-#define STACKS_STRIDE ALIGN_UP(sizeof(struct pcpu_stacks), KIB(64))
 
 struct own {
 	struct pcpu pcpu;
@@ -59,54 +57,20 @@ void pcpu_load(struct pcpu *pcpu)
 	cpu_setup();
 }
 
-/* Main stack and interrupt stacks, each by itself: the guards stay holes. */
-static int map_stacks(const struct pcpu_stacks *stacks)
-{
-	int error = stack_map(stacks->main, sizeof(stacks->main));
-
-	for (unsigned i = 0; i < ARRAY_SIZE(stacks->ist) && !error; i++)
-		error = stack_map(stacks->ist[i].stack, sizeof(stacks->ist[i].stack));
-	return error;
-}
-
-static void unmap_stacks(const struct pcpu_stacks *stacks)
-{
-	stack_unmap(stacks->main, sizeof(stacks->main));
-	for (unsigned i = 0; i < ARRAY_SIZE(stacks->ist); i++)
-		stack_unmap(stacks->ist[i].stack, sizeof(stacks->ist[i].stack));
-}
-
-static struct pcpu_stacks *stacks_of(u32 id)
-{
-	return (struct pcpu_stacks *)(STACK_BASE + id * STACKS_STRIDE);
-}
-
 struct pcpu *pcpu_create(u32 apic_id)
 {
-	struct own *own;
-	u32 id = pcpu_count;
+	struct own *own = pcpu_count < PCPU_MAX ? pages_alloc(1) : NULL;
+	struct pcpu_stacks *stacks = own ? pages_alloc(sizeof(*stacks) / PAGE_SIZE) : NULL;
 
 	_Static_assert(sizeof(struct own) <= PAGE_SIZE, "one page for each CPU's own data");
-	if (id == PCPU_MAX)
+	if (!stacks || space_guard(stacks))
 		return NULL;
-	own = pages_alloc(1);
-	if (!own)
-		return NULL;
-	if (map_stacks(stacks_of(id))) {
-		unmap_stacks(stacks_of(id));
-		pages_free(own, 1);
-		return NULL;
-	}
-	init_own(own, id, apic_id, stacks_of(id));
-	pcpus[id] = &own->pcpu;
-	pcpu_count = id + 1;
+	init_own(own, pcpu_count, apic_id, stacks);
+	pcpus[pcpu_count++] = &own->pcpu;
 	return &own->pcpu;
 }
 
-void pcpu_cancel(struct pcpu *pcpu)
+void pcpu_cancel(void)
 {
-	unmap_stacks(stacks_of(pcpu->id));
-	pcpus[pcpu->id] = NULL;
 	pcpu_count--;
-	pages_free(CONTAINER_OF(pcpu, struct own, pcpu), 1);
 }

@@ -60,10 +60,10 @@ void pcpu_init_boot(void);
 /*
  * Makes the data and stacks of another CPU, on the boot CPU, under the next id.
  * The CPU then runs on stack_top and calls pcpu_load first. NULL when out of
- * memory or ids. pcpu_cancel takes the newest one back if it did not come up.
+ * memory or ids. pcpu_cancel takes back the newest id if its CPU did not come up.
  */
 struct pcpu *pcpu_create(u32 apic_id);
-void pcpu_cancel(struct pcpu *pcpu);
+void pcpu_cancel(void);
 
 /* On the CPU itself: GDT, TSS, IDT, GS base and the control registers. */
 void pcpu_load(struct pcpu *pcpu);

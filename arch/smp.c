@@ -2,8 +2,8 @@
 /*
  * Start of the application processors, and their mailboxes. The page they
  * start on is filled anew for each: one stack, one struct pcpu. A CPU that is
- * given up gets an INIT first, so that it cannot turn up late on memory that
- * is no longer its own.
+ * given up gets an INIT first, so that it cannot turn up late under an id that
+ * is another's by then.
  */
 #include "arch/smp.h"
 
@@ -150,7 +150,7 @@ static void start_one(hpa_t page, u8 *bytes, u32 id)
 	}
 	log_warn("smp: the core with APIC id %u did not start; it is left out", id);
 	send_init(id);
-	pcpu_cancel(pcpu);
+	pcpu_cancel();
 }
 
 /* An NMI is one of ours only when the others are being stopped. */

@@ -3,7 +3,7 @@
  * The host's address spaces. The upper half of the root table is the same in
  * all of them: its entries are made here before the first copy and stay. What
  * hangs below them is guarded by one lock, but for the direct area, which
- * belongs to the page allocator.
+ * belongs to the page allocator; while booting, space_guard makes holes in it.
  */
 #include "arch/space.h"
 
@@ -33,7 +33,7 @@ extern const u8 image_start[], image_rodata[], image_data[], image_end[];
 /* Physical address of the image, from entry.asm. */
 u64 image_load;
 
-static struct spinlock lock; /* guards the device and stack areas */
+static struct spinlock lock; /* guards the device area */
 static struct space base, trampoline;
 static u64 device_next = DEVICE_BASE;
 
@@ -68,13 +68,21 @@ static int map_image_part(const u8 *start, const u8 *end, u64 bits)
 	return pt_map(&base.pt, (u64)start, virt_to_phys(start), (u64)(end - start), bits);
 }
 
-/* Holes in the image below the boot CPU's stacks. */
-static int make_guards(void)
+static int unmap(u64 virt, u64 size)
 {
-	int error = pt_unmap(&base.pt, (u64)boot_stacks.guard, PAGE_SIZE);
+	int error = pt_unmap(&base.pt, virt, size);
 
-	for (unsigned i = 0; i < ARRAY_SIZE(boot_stacks.ist) && !error; i++)
-		error = pt_unmap(&base.pt, (u64)boot_stacks.ist[i].guard, PAGE_SIZE);
+	for (u64 done = 0; done < size; done += PAGE_SIZE)
+		__asm__ volatile("invlpg (%0)" ::"r"(virt + done) : "memory");
+	return error;
+}
+
+int space_guard(const struct pcpu_stacks *stacks)
+{
+	int error = unmap((u64)stacks->guard, PAGE_SIZE);
+
+	for (unsigned i = 0; i < ARRAY_SIZE(stacks->ist) && !error; i++)
+		error = unmap((u64)stacks->ist[i].guard, PAGE_SIZE);
 	return error;
 }
 
@@ -97,11 +105,10 @@ int space_init(hpa_t first_chunk)
 		host_format.max_leaf = 3;
 	error = pt_create(&base.pt, &host_format)
 		?: keep_slot(DEVICE_BASE)
-		?: keep_slot(STACK_BASE)
 		?: map_image_part(image_start, image_rodata, PTE_P)
 		?: map_image_part(image_rodata, image_data, PTE_P | PTE_NX)
 		?: map_image_part(image_data, image_end, PTE_DATA)
-		?: make_guards()
+		?: space_guard(&boot_stacks)
 		?: pt_map(&base.pt, DIRECT_BASE + first_chunk.v, first_chunk, CHUNK_SIZE, PTE_DATA);
 	if (error)
 		return error;
@@ -179,47 +186,6 @@ int space_init_trampoline(hpa_t page)
 u64 memory_trampoline_cr3(void)
 {
 	return trampoline.cr3;
-}
-
-static void unmap(u64 virt, u64 size)
-{
-	pt_unmap(&base.pt, virt, size);
-	for (u64 done = 0; done < size; done += PAGE_SIZE)
-		__asm__ volatile("invlpg (%0)" ::"r"(virt + done) : "memory");
-}
-
-int stack_map(const void *virt, u64 size)
-{
-	int error = 0;
-
-	spin_lock(&lock);
-	for (u64 done = 0; done < size && !error; done += PAGE_SIZE) {
-		void *page = pages_alloc(1);
-
-		error = page ? pt_map(&base.pt, (u64)virt + done, virt_to_phys(page), PAGE_SIZE,
-				      PTE_DATA)
-			     : -ENOMEM;
-		if (error)
-			pages_free(page, 1);
-	}
-	spin_unlock(&lock);
-	return error;
-}
-
-void stack_unmap(const void *virt, u64 size)
-{
-	unsigned level;
-
-	spin_lock(&lock);
-	for (u64 done = 0; done < size; done += PAGE_SIZE) {
-		u64 entry = pt_lookup(&base.pt, (u64)virt + done, &level);
-
-		if (!entry)
-			continue;
-		unmap((u64)virt + done, PAGE_SIZE);
-		pages_free(phys_to_virt(HPA(entry & PT_ADDRESS)), 1);
-	}
-	spin_unlock(&lock);
 }
 
 /*

@@ -16,6 +16,11 @@ int space_init(hpa_t first_chunk);
  * become a page table for it. Called with the page allocator's lock held. */
 bool space_map_chunk(hpa_t chunk, u64 *table);
 
+/* Takes a CPU's guard pages out of the tables, for good. Boot CPU, before another CPU has
+ * used the stacks. 0 or -ENOMEM. */
+struct pcpu_stacks;
+int space_guard(const struct pcpu_stacks *stacks);
+
 /* Builds the tables for the trampoline page. 0 or -ENOMEM. */
 int space_init_trampoline(hpa_t page);
 
