@@ -27,33 +27,33 @@ int frames_keep(u64 start, u64 end)
 	return extents_remove(&set, start, end - start);
 }
 
-int frames_take(u64 size, u64 align, u64 limit, u64 *start)
+static int take(u64 size, u64 align, u64 unit, u64 limit, struct extent *taken)
 {
-	struct extent taken;
 	int error;
 
 	spin_lock(&lock);
-	error = extents_take(&set, size, align, size, limit, &taken);
+	error = extents_take(&set, size, align, unit, limit, taken);
 	spin_unlock(&lock);
-	if (error)
-		return -ENOMEM;
+	return error ? -ENOMEM : 0;
+}
+
+int frames_take(u64 size, u64 align, u64 limit, u64 *start)
+{
+	struct extent taken = {0, 0};
+	int error = take(size, align, size, limit, &taken);
+
 	*start = taken.start;
-	return 0;
+	return error;
 }
 
 int frames_alloc(u64 size, u64 align, hpa_t *hpa, u64 *got)
 {
-	struct extent taken;
-	int error;
+	struct extent taken = {0, 0};
+	int error = take(size, align, PAGE_SIZE, ~0ull, &taken);
 
-	spin_lock(&lock);
-	error = extents_take(&set, size, align, PAGE_SIZE, ~0ull, &taken);
-	spin_unlock(&lock);
-	if (error)
-		return -ENOMEM;
 	*hpa = HPA(taken.start);
 	*got = taken.end - taken.start;
-	return 0;
+	return error;
 }
 
 void frames_free(hpa_t hpa, u64 size)
@@ -72,10 +72,5 @@ void frames_free(hpa_t hpa, u64 size)
 
 u64 frames_available(void)
 {
-	u64 total;
-
-	spin_lock(&lock);
-	total = set.total;
-	spin_unlock(&lock);
-	return total;
+	return __atomic_load_n(&set.total, __ATOMIC_RELAXED);
 }
