@@ -390,8 +390,9 @@ void window_fill(void *dst, u8 byte, size_t len)
 {
 	while (len) {
 		size_t part = len;
+		void *to = reach(dst, &part, true);
 
-		memset(reach(dst, &part, true), byte, part);
+		memset(to, byte, part);
 		dst = (u8 *)dst + part;
 		len -= part;
 	}
