@@ -45,6 +45,18 @@ def test_two_runs_are_identical(boot):
     assert runs[0] == runs[1]
 
 
+def test_silent_guest_gets_a_hint(boot):
+    """Linux without console=ttyS0 writes nothing to its serial port."""
+    boot(emulator="bochs", modules=modules(append="quiet"), timeout=120, expect=[r"console=ttyS0\?"])
+
+
+def test_truncated_kernel_is_named(boot, tmp_path):
+    with open(fetched("vmlinuz"), "rb") as file:
+        (tmp_path / "short").write_bytes(file.read()[:1000000])
+    boot(emulator="bochs", modules=["%s -- x" % (tmp_path / "short"), fetched("initrd.img")],
+         timeout=60, expect=["module 1.*", "no VM to run|all VMs have ended"], reject=["panic:"])
+
+
 @pytest.mark.skipif(session.choose("auto") != "qemu", reason="no nested VMX on this machine")
 def test_shell_in_kvm(boot):
     boot(emulator="qemu", modules=modules(), timeout=120, reject=REJECT,
