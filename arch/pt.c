@@ -83,23 +83,6 @@ int pt_create(struct pt *pt, const struct pt_format *format)
 	return pt->root ? 0 : -ENOMEM;
 }
 
-static void free_below(struct pt *pt, u64 *table, unsigned level, unsigned first, unsigned last)
-{
-	for (unsigned i = first; i <= last; i++) {
-		if (!is_present(pt, table[i]) || is_leaf(pt, table[i], level))
-			continue;
-		free_below(pt, table_at(table[i]), level - 1, 0, ENTRIES - 1);
-		table_free(pt, table_at(table[i]));
-	}
-}
-
-void pt_destroy(struct pt *pt, unsigned first, unsigned last)
-{
-	free_below(pt, pt->root, ROOT, first, last);
-	table_free(pt, pt->root);
-	pt->root = NULL;
-}
-
 static bool range_is_empty(const struct pt *pt, const u64 *table, unsigned level, u64 addr,
 			   u64 size)
 {
@@ -167,6 +150,16 @@ static void unmap_level(struct pt *pt, u64 *table, unsigned level, u64 addr, u64
 		addr += here;
 		size -= here;
 	}
+}
+
+void pt_destroy(struct pt *pt, unsigned first, unsigned last)
+{
+	u64 span = span_of(ROOT);
+
+	pt->keep_from = ENTRIES;
+	unmap_level(pt, pt->root, ROOT, first * span, (last - first + 1) * span);
+	table_free(pt, pt->root);
+	pt->root = NULL;
 }
 
 int pt_map(struct pt *pt, u64 addr, hpa_t hpa, u64 size, u64 bits)
