@@ -98,16 +98,13 @@ void apic_cpu_init(void)
 	/* In the order of the version's entry count: the nth exists when it is above n. */
 	static const u16 optional[] = {[4] = APIC_LVT_PERFORMANCE, [5] = APIC_LVT_THERMAL,
 				       [6] = APIC_LVT_CMCI};
-	u64 base = rdmsr(MSR_APIC_BASE), want = base | BASE_ENABLE;
+	u64 base = rdmsr(MSR_APIC_BASE) | BASE_ENABLE;
 	u32 last;
 
-	if (x2apic)
-		want |= BASE_X2APIC;
 	/* From disabled to x2APIC leads through xAPIC: "x2APIC State Transitions". */
-	if (!(base & BASE_ENABLE))
-		wrmsr(MSR_APIC_BASE, base | BASE_ENABLE);
-	if (want != (base | BASE_ENABLE))
-		wrmsr(MSR_APIC_BASE, want);
+	wrmsr(MSR_APIC_BASE, base);
+	if (x2apic)
+		wrmsr(MSR_APIC_BASE, base | BASE_X2APIC);
 
 	apic_write(APIC_TPR, 0);
 	if (!x2apic)
