@@ -27,16 +27,11 @@ static u64 ring_end; /* bytes ever written */
 static struct log_sink *sinks;
 static enum log_level max_level = LOG_INFO;
 
+/* Once the lock is broken nobody takes it any more, and giving it back means nothing. */
 static void acquire(void)
 {
 	if (!__atomic_load_n(&lock_broken, __ATOMIC_RELAXED))
 		spin_lock(&lock);
-}
-
-static void release(void)
-{
-	if (!__atomic_load_n(&lock_broken, __ATOMIC_RELAXED))
-		spin_unlock(&lock);
 }
 
 /* Writes the ring's contents from its first whole line on. */
@@ -63,7 +58,7 @@ void log_add_sink(struct log_sink *sink)
 	replay(sink);
 	sink->next = sinks;
 	sinks = sink;
-	release();
+	spin_unlock(&lock);
 }
 
 void log_set_level(enum log_level level)
@@ -96,5 +91,5 @@ void log_line(enum log_level level, const char *fmt, ...)
 		ring[ring_end++ % RING_SIZE] = line[i];
 	for (const struct log_sink *sink = sinks; sink; sink = sink->next)
 		sink->write(line, len);
-	release();
+	spin_unlock(&lock);
 }
