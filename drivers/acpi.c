@@ -93,12 +93,10 @@ size_t acpi_rsdp_search(const struct acpi_memory *memory, u8 rsdp[RSDP_V2_SIZE])
 {
 	const u8 *segment = memory->map(HPA(EBDA_SEGMENT), 2);
 	size_t found = 0;
-	u64 ebda = 0;
+	u64 ebda = segment ? (u64)(segment[0] | segment[1] << 8) << 4 : 0;
 
-	if (segment) {
-		ebda = (u64)(segment[0] | segment[1] << 8) << 4;
+	if (segment)
 		memory->unmap(segment, 2);
-	}
 	if (ebda >= 0x400)
 		found = search_range(memory, ebda, 1024, rsdp);
 	return found ? found : search_range(memory, BIOS_START, BIOS_SIZE, rsdp);
@@ -121,9 +119,9 @@ static bool aml_constant(const struct view *aml, size_t *at, u8 *value)
 /* Whether a NameOp, with or without the root prefix, stands before `at`. */
 static bool aml_is_named(const struct view *aml, size_t at)
 {
-	if (at >= 1 && aml->bytes[at - 1] == AML_NAME)
-		return true;
-	return at >= 2 && aml->bytes[at - 1] == AML_ROOT && aml->bytes[at - 2] == AML_NAME;
+	if (at >= 1 && aml->bytes[at - 1] == AML_ROOT)
+		at--;
+	return at >= 1 && aml->bytes[at - 1] == AML_NAME;
 }
 
 bool acpi_find_s5(const u8 *bytes, size_t len, u8 *typ_a, u8 *typ_b)
