@@ -86,12 +86,10 @@ static struct point take_point(const struct tsc_clock *clock, u64 (*now)(void))
 	return best;
 }
 
-/* The frequency over [from, to], or 0. */
+/* The frequency over [from, to], between which the clock moves. */
 static u64 frequency(const struct tsc_clock *clock, struct point from, struct point to)
 {
-	u64 ticks = (to.clock - from.clock) & clock->mask;
-
-	return ticks ? muldiv64(to.tsc - from.tsc, clock->hz, ticks) : 0;
+	return muldiv64(to.tsc - from.tsc, clock->hz, (to.clock - from.clock) & clock->mask);
 }
 
 /* Takes a point one span behind `from`; false when the clock stands still. */
@@ -116,13 +114,10 @@ u64 tsc_measure(const struct tsc_clock *clock, u64 (*now)(void))
 {
 	for (unsigned i = 0; i < ATTEMPTS; i++) {
 		struct point a = take_point(clock, now), b, c;
-		u64 first, second;
 
 		if (!next_point(clock, now, a, &b) || !next_point(clock, now, b, &c))
 			return 0;
-		first = frequency(clock, a, b);
-		second = frequency(clock, b, c);
-		if (first && second && !tsc_differs(first, second))
+		if (!tsc_differs(frequency(clock, a, b), frequency(clock, b, c)))
 			return frequency(clock, a, c);
 	}
 	return 0;
