@@ -108,7 +108,7 @@ static void start_cores(void)
 	for (unsigned i = 0; i < acpi.cpu_count; i++)
 		id_max = MAX(id_max, acpi.apic_ids[i]);
 	if (apic_init(id_max)) {
-		log_warn("smp: this CPU has no local APIC, one core is used");
+		preflight_lacks("no local APIC (CPUID leaf 1 EDX bit 9); see the firmware's setup");
 		return;
 	}
 	apic_timer_init(!OPTION_NO(&options, NO_TSC_DEADLINE));

@@ -34,6 +34,7 @@ LACKING = {
     "no EPT": (dict(emulator="bochs", model="penryn"), "(?i:EPT)"),
     "no unrestricted guest": (dict(emulator="bochs", model="lynnfield"), "unrestricted.guest"),
     "no VMX": (dict(emulator="qemu"), "no VMX"),
+    "no local APIC": (dict(emulator="qemu", model="qemu64,-apic"), "no local APIC"),
     "too little memory": (dict(emulator="bochs", pmem=6), "too little memory"),
 }
 WITH_KVM = session.choose("auto") == "qemu"
