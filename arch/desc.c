@@ -7,6 +7,7 @@
 #include "arch/desc.h"
 
 #include "arch/cpu.h"
+#include "arch/percpu.h"
 
 #define GDT_CODE 0x00af9b000000ffffull /* 64-bit, ring 0, accessed */
 #define GDT_DATA 0x00cf93000000ffffull
@@ -50,13 +51,13 @@ static void idt_fill(void)
 	}
 }
 
-void desc_init(struct desc *desc, const u64 ist[IST_COUNT])
+void desc_init(struct desc *desc, const struct pcpu_stacks *stacks)
 {
 	u64 base = (u64)&desc->tss;
 
 	desc->tss = (struct tss){.io_map = sizeof(struct tss)};
 	for (unsigned i = 0; i < IST_COUNT; i++)
-		desc->tss.ist[i + 1] = ist[i];
+		desc->tss.ist[i + 1] = (u64)&stacks->ist[i + 1]; /* the top of stack i */
 	desc->gdt[0] = 0;
 	desc->gdt[SEL_CODE / 8] = GDT_CODE;
 	desc->gdt[SEL_DATA / 8] = GDT_DATA;

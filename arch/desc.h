@@ -29,8 +29,10 @@ struct desc {
 	struct tss tss;
 };
 
-/* Fills the tables; ist[i] is the top of interrupt stack i + 1. */
-void desc_init(struct desc *desc, const u64 ist[IST_COUNT]);
+struct pcpu_stacks;
+
+/* Fills the tables for a CPU with these stacks. */
+void desc_init(struct desc *desc, const struct pcpu_stacks *stacks);
 /* Loads GDT, TSS, IDT and all segment registers on this CPU; GS base becomes 0. */
 void desc_load(struct desc *desc);
 

@@ -29,16 +29,12 @@ struct pcpu *pcpus[PCPU_MAX] = {&boot_own.pcpu};
 
 static void init_own(struct own *own, u32 id, u32 apic_id, const struct pcpu_stacks *stacks)
 {
-	u64 ist[IST_COUNT];
-
-	for (unsigned i = 0; i < IST_COUNT; i++)
-		ist[i] = (u64)&stacks->ist[i + 1];
 	own->pcpu.self = &own->pcpu;
 	own->pcpu.stack_top = (u64)&stacks->ist[0];
 	own->pcpu.id = id;
 	own->pcpu.apic_id = apic_id;
 	own->pcpu.space = boot_own.pcpu.space;
-	desc_init(&own->desc, ist);
+	desc_init(&own->desc, stacks);
 }
 
 void pcpu_init_boot(void)
