@@ -100,7 +100,7 @@ static void push_log(const char *text, size_t len)
 			backend.screen("\n", 1);
 		backend.screen(text, len);
 	}
-	if (mid_line)
+	if (mid_line && ring_count + 2 <= RING_SIZE)
 		push_text("\n", 1);
 	push_text(text, len);
 	next_poll = 0;
@@ -269,6 +269,19 @@ static void move_input(struct vm *vm)
 		s->ops->rx_ready(s->port);
 }
 
+/* What the log lost is told once there is room again. */
+static void tell_dropped(void)
+{
+	char text[64];
+	u64 bytes = dropped_log;
+
+	if (bytes == 0 || ring_count)
+		return;
+	dropped_log = 0;
+	push_log(text, str_format(text, sizeof(text), "(%llu bytes of the log were lost)\n",
+				  (unsigned long long)bytes));
+}
+
 static void move_output(u64 now)
 {
 	unsigned run = head_run(BURST);
@@ -293,6 +306,7 @@ void console_poll(u64 now)
 	acquire();
 	if (vm)
 		move_debug(vm, false);
+	tell_dropped();
 	move_output(now);
 	ready = vm && vm->console.blocked && RING_SIZE - ring_count >= READY_ROOM;
 	release();

@@ -30,18 +30,19 @@
 #define F7B_FSGSBASE BIT(0)
 #define F7B_SMEP     BIT(7)
 #define F7B_SMAP     BIT(20)
+#define F7B_AVX512   (BITS(17, 16) | BIT(21) | BIT(28) | BITS(31, 30)) /* F, DQ, IFMA, CD, BW, VL */
 #define F7B_ALLOWED                                                                               \
 	(F7B_FSGSBASE | BIT(3) /* BMI1 */ | BIT(5) /* AVX2 */ | BIT(6) /* FDP_EXCPTN */ |         \
 	 F7B_SMEP | BIT(8) /* BMI2 */ | BIT(9) /* ERMS */ | F7B_INVPCID | BIT(13) /* FCS */ |     \
-	 BITS(19, 16) /* AVX512F, DQ, RDSEED, ADX */ | F7B_SMAP | BIT(21) /* IFMA */ |            \
-	 BITS(24, 23) /* CLFLUSHOPT, CLWB */ | BIT(28) /* AVX512CD */ | BIT(29) /* SHA */ |       \
-	 BITS(31, 30) /* AVX512BW, VL */)
+	 F7B_AVX512 | BITS(19, 18) /* RDSEED, ADX */ | F7B_SMAP |                                 \
+	 BITS(24, 23) /* CLFLUSHOPT, CLWB */ | BIT(29) /* SHA */)
 #define F7C_UMIP  BIT(2)
 #define F7C_RDPID BIT(22)
+#define F7C_AVX512 (BIT(1) | BIT(6) | BITS(12, 11) | BIT(14)) /* VBMI to VPOPCNTDQ */
 #define F7C_ALLOWED                                                                               \
-	(BIT(1) /* VBMI */ | F7C_UMIP | BIT(6) /* VBMI2 */ | BITS(12, 8) /* GFNI to BITALG */ |   \
-	 BIT(14) /* VPOPCNTDQ */ | F7C_RDPID)
-#define F7D_ALLOWED (BIT(4) /* FSRM */ | BIT(8) /* VP2INTERSECT */ | BIT(10) /* MD_CLEAR */)
+	(F7C_UMIP | F7C_AVX512 | BITS(10, 8) /* GFNI, VAES, VPCLMULQDQ */ | F7C_RDPID)
+#define F7D_AVX512  BIT(8) /* VP2INTERSECT */
+#define F7D_ALLOWED (BIT(4) /* FSRM */ | F7D_AVX512 | BIT(10) /* MD_CLEAR */)
 
 #define XCR0_X87    BIT(0)
 #define XCR0_SSE    BIT(1)
@@ -179,8 +180,12 @@ static void settle(struct cpuid_table *table, u64 tsc_hz)
 	basic->ebx = FIELD_SET(basic->ebx, BITS(23, 16), 1);
 	basic->ecx |= F1C_HYPERVISOR;
 	/* AVX-512 needs all three components, and AVX needs SSE. */
-	if ((xsave->eax & XCR0_AVX512) != XCR0_AVX512)
+	if ((xsave->eax & XCR0_AVX512) != XCR0_AVX512) {
 		xsave->eax &= ~(u32)XCR0_AVX512;
+		seven->ebx &= ~(u32)F7B_AVX512;
+		seven->ecx &= ~(u32)F7C_AVX512;
+		seven->edx &= ~(u32)F7D_AVX512;
+	}
 	/* These depend on a control that the back end may not have. */
 	if (!virt_supports("invpcid")) {
 		seven->ebx &= ~(u32)F7B_INVPCID;

@@ -99,7 +99,8 @@ static int check(const struct vm *vm, const struct region *new)
 {
 	u64 last = new->gpa + new->size - 1;
 
-	if (!IS_ALIGNED(new->gpa | new->size | new->offset, PAGE_SIZE) || last < new->gpa ||
+	if ((new->flags & ~REGION_READ_ONLY) ||
+	    !IS_ALIGNED(new->gpa | new->size | new->offset, PAGE_SIZE) || last < new->gpa ||
 	    last >= WINDOW_SIZE || !new->mem || new->offset + new->size < new->offset ||
 	    new->offset + new->size > ALIGN_UP(new->mem->size, PAGE_SIZE))
 		return -EINVAL;
