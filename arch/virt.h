@@ -129,8 +129,9 @@ enum vcpu_reg {
 enum vcpu_table { VTABLE_GDT, VTABLE_IDT };
 enum vcpu_system_segment { VSEG_TR = SREG_COUNT, VSEG_LDTR, VSEG_COUNT };
 
-/* Reasons why an interrupt or NMI cannot be delivered now, beside RFLAGS.IF. */
-enum { SHADOW_STI = 1, SHADOW_MOV_SS = 2, SHADOW_NMI = 4 };
+/* Reasons why an interrupt or NMI cannot be delivered now, beside RFLAGS.IF; a
+ * debug trap that is due comes before either. */
+enum { SHADOW_STI = 1, SHADOW_MOV_SS = 2, SHADOW_NMI = 4, SHADOW_DEBUG = 8 };
 enum virt_window { WINDOW_INTERRUPT, WINDOW_NMI };
 
 enum { MAP_READ = 1, MAP_WRITE = 2, MAP_EXEC = 4 };

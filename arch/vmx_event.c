@@ -111,7 +111,8 @@ unsigned vmx_event_shadow(struct virt_vcpu *vcpu)
 
 	return (state & INTERRUPTIBILITY_STI ? SHADOW_STI : 0) |
 	       (state & INTERRUPTIBILITY_MOV_SS ? SHADOW_MOV_SS : 0) |
-	       (state & INTERRUPTIBILITY_NMI ? SHADOW_NMI : 0);
+	       (state & INTERRUPTIBILITY_NMI ? SHADOW_NMI : 0) |
+	       (vmread(GUEST_PENDING_DEBUG) ? SHADOW_DEBUG : 0);
 }
 
 void vmx_event_window(struct virt_vcpu *vcpu, enum virt_window window, bool on)

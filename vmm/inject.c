@@ -80,7 +80,7 @@ void inject_take_undelivered(struct vcpu *vcpu)
 static bool interrupts_open(struct vcpu *vcpu)
 {
 	return (virt->get(vcpu->virt, VREG_RFLAGS) & RFLAGS_IF) &&
-	       !(virt->shadow(vcpu->virt) & (SHADOW_STI | SHADOW_MOV_SS));
+	       !(virt->shadow(vcpu->virt) & (SHADOW_STI | SHADOW_MOV_SS | SHADOW_DEBUG));
 }
 
 bool inject_wakes(struct vcpu *vcpu)

@@ -133,6 +133,19 @@ static void steps_in_shadows(void)
 	test_equal("step-gd", events << 8 | steps_bs, 4 << 8 | 4);
 }
 
+/* OUT unmasks an interrupt that waits: its own step comes first. */
+static void step_before_interrupt(void)
+{
+	trap_hook[TRAP_DB] = on_debug;
+	trap_hook[TRAP_IRQ0] = on_tick;
+	pend_tick();
+	events = steps_bs = 0;
+	__asm__ volatile("pushf; orl $0x300, (%%rsp); popf; out %%al, $0x21; "
+			 "pushf; andl $~0x300, (%%rsp); popf" : : "a"(0xfe) : "memory", "cc");
+	irq_mask(0);
+	test_equal("step-before-interrupt", events << 8 | steps_bs, 5 << 8 | 4);
+}
+
 static void untouched_memory(void)
 {
 	u64 fresh = 0x2000000; /* 32 MiB: nothing is loaded there */
@@ -191,6 +204,7 @@ void test_main(void)
 	window();
 	single_steps();
 	steps_in_shadows();
+	step_before_interrupt();
 	untouched_memory();
 	resume_flag();
 	nested_faults();
