@@ -64,6 +64,11 @@ static void apic_write(u32 reg, u32 value)
 		xapic[reg / 4] = value;
 }
 
+/* It is not in service, so it takes no EOI: "Spurious Interrupt". */
+static void ignore_spurious(void)
+{
+}
+
 int apic_init(u32 id_max)
 {
 	u64 base;
@@ -80,6 +85,8 @@ int apic_init(u32 id_max)
 		return -ENODEV;
 	irq_register(APIC_VECTOR_TIMER, apic_eoi);
 	irq_register(APIC_VECTOR_KICK, apic_eoi);
+	irq_register(APIC_VECTOR_SPURIOUS, ignore_spurious);
+	irq_set_stray(apic_eoi);
 	apic_cpu_init();
 	return 0;
 }

@@ -23,6 +23,7 @@ static const char *const names[EXCEPTIONS] = {
 
 /* Written while booting, read by all CPUs. */
 static void (*handlers[VECTORS])(void);
+static void (*stray_handler)(void);
 static bool (*nmi_handler)(void);
 
 const char *trap_name(u64 vector)
@@ -41,6 +42,13 @@ void irq_dispatch(u8 vector)
 {
 	if (handlers[vector])
 		handlers[vector]();
+	else if (stray_handler)
+		stray_handler();
+}
+
+void irq_set_stray(void (*fn)(void))
+{
+	stray_handler = fn;
 }
 
 void trap_set_nmi(bool (*fn)(void))

@@ -26,8 +26,10 @@ const char *trap_name(u64 vector);
  * it, interrupts off; fn also sends the EOI. Registering twice is a bug.
  */
 void irq_register(u8 vector, void (*fn)(void));
-/* Hands an acknowledged interrupt to its handler. One without is a spurious one. */
+/* Hands an acknowledged interrupt to its handler, or to the one for strays. */
 void irq_dispatch(u8 vector);
+/* Who gets what nobody registered for: it has to be ended all the same. */
+void irq_set_stray(void (*fn)(void));
 
 /* Calls fn on every NMI that hits root mode, in place of panic. fn runs on the
  * NMI stack, may interrupt anything, and returns true if the NMI was its own. */

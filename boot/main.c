@@ -21,6 +21,7 @@
 #include "boot/output.h"
 #include "boot/preflight.h"
 #include "drivers/acpi.h"
+#include "drivers/ioapic.h"
 #include "version.h"
 
 #define EARLY_DIRECT_END GIB(4)
@@ -85,6 +86,8 @@ static void start_acpi(void)
 		log_warn("acpi: no tables: one core, no power-off");
 	if (acpi.bad_tables)
 		log_warn("acpi: %u tables cannot be read or have a wrong checksum", acpi.bad_tables);
+	for (unsigned i = 0; i < acpi.ioapic_count; i++)
+		ioapic_mask(acpi.ioapics[i]);
 	if (acpi.cpus_dropped)
 		log_warn("acpi: %u cores beyond %u stay off", acpi.cpus_dropped, ACPI_CPU_MAX);
 }

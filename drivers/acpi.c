@@ -30,7 +30,7 @@ enum { FADT_DSDT = 40, FADT_SMI_CMD = 48, FADT_ACPI_ENABLE = 52, FADT_PM1A_CNT =
 
 #define GAS_SPACE_IO 1
 
-enum { MADT_LOCAL_APIC = 0, MADT_LOCAL_X2APIC = 9 };
+enum { MADT_LOCAL_APIC = 0, MADT_IO_APIC = 1, MADT_LOCAL_X2APIC = 9 };
 
 #define MADT_ENABLED BIT(0)
 
@@ -178,6 +178,8 @@ static void read_madt(struct acpi_info *info, const struct view *t)
 			add_cpu(info, t->bytes[at + 3], (u32)view_get(t, at + 4, 4));
 		else if (type == MADT_LOCAL_X2APIC && size >= 16)
 			add_cpu(info, (u32)view_get(t, at + 4, 4), (u32)view_get(t, at + 8, 4));
+		else if (type == MADT_IO_APIC && size >= 12 && info->ioapic_count < ACPI_IOAPIC_MAX)
+			info->ioapics[info->ioapic_count++] = HPA(view_get(t, at + 4, 4));
 	}
 }
 

@@ -15,6 +15,7 @@
 #include "arch/lib/types.h"
 
 #define ACPI_CPU_MAX   256
+#define ACPI_IOAPIC_MAX 16
 #define ACPI_TABLE_MAX 48
 
 /*
@@ -38,6 +39,8 @@ struct acpi_info {
 	unsigned cpu_count; /* enabled ones, each once, in the order of the MADT */
 	unsigned cpus_dropped; /* enabled, beyond ACPI_CPU_MAX */
 	u32 apic_ids[ACPI_CPU_MAX];
+	unsigned ioapic_count;
+	hpa_t ioapics[ACPI_IOAPIC_MAX];
 
 	hpa_t dsdt;
 	u16 smi_cmd;

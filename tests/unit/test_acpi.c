@@ -109,7 +109,8 @@ static void put_madt(void)
 		put(at, 0 | 8 << 8 | i << 16 | (u64)cpus[i].id << 24, 4);
 		put(at + 4, cpus[i].flags, 4);
 	}
-	put(at, 1 | 12 << 8, 2); /* an I/O APIC, of no interest */
+	put(at, 1 | 12 << 8, 2); /* an I/O APIC */
+	put(at + 4, 0xfec00000, 4);
 	at += 12;
 	for (unsigned i = 0; i < 3; i++, at += 16) {
 		put(at, 9 | 16 << 8, 4);
@@ -219,6 +220,8 @@ static void everything_is_read(void **state)
 	assert_int_equal(info.apic_ids[0], 0);
 	assert_int_equal(info.apic_ids[1], 4);
 	assert_int_equal(info.apic_ids[2], 300);
+	assert_int_equal(info.ioapic_count, 1);
+	assert_int_equal(info.ioapics[0].v, 0xfec00000);
 	assert_int_equal(info.smi_cmd, 0xb2);
 	assert_int_equal(info.acpi_enable, 0xf1);
 	assert_int_equal(info.pm1a_cnt, 0x1804);
