@@ -167,8 +167,10 @@ static int check_required(char *why, size_t size)
 
 int vmx_caps_probe(char *why, size_t size)
 {
+	struct vmx_caps before = vmx_caps;
 	u64 control, basic;
 	unsigned shift;
+	int error;
 
 	if (!(cpuid(1, 0).ecx & CPUID_1_ECX_VMX)) {
 		str_format(why, size,
@@ -195,7 +197,13 @@ int vmx_caps_probe(char *why, size_t size)
 	vmx_caps.preemption_shift = shift;
 	join_this_cpu();
 	compute_use();
-	return check_required(why, size);
+	error = check_required(why, size);
+	/* A core that cannot run guests takes nothing from what the others use. */
+	if (error && before.cpus) {
+		vmx_caps = before;
+		compute_use();
+	}
+	return error;
 }
 
 int vmx_caps_disable(const char *name)
