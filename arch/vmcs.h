@@ -32,6 +32,7 @@
 	VMCS(TSC_OFFSET, 0x2010)                                                                  \
 	VMCS(EPT_POINTER, 0x201a)                                                                 \
 	VMCS(XSS_EXITING_BITMAP, 0x202c)                                                          \
+	VMCS(ENCLS_EXITING_BITMAP, 0x202e)                                                        \
 	VMCS(GUEST_PHYSICAL_ADDRESS, 0x2400)                                                      \
 	VMCS(VMCS_LINK_POINTER, 0x2800)                                                           \
 	VMCS(GUEST_DEBUGCTL, 0x2802)                                                              \

@@ -35,6 +35,7 @@
 #define PROC2_WBINVD	   BIT(6)
 #define PROC2_UNRESTRICTED BIT(7)
 #define PROC2_INVPCID	   BIT(12)
+#define PROC2_ENCLS	   BIT(15)
 #define PROC2_XSAVES	   BIT(20)
 
 #define EXIT_CTL_SAVE_DEBUG	   BIT(2)

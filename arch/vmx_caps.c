@@ -63,6 +63,7 @@ static const struct capability capabilities[] = {
 	{"rdtscp", VMX_PROC2, PROC2_RDTSCP, 0, false},
 	{"invpcid", VMX_PROC2, PROC2_INVPCID, 0, false},
 	{"wbinvd-exit", VMX_PROC2, PROC2_WBINVD, 0, false},
+	{"encls-exit", VMX_PROC2, PROC2_ENCLS, 0, false},
 	{"xsaves", VMX_PROC2, PROC2_XSAVES, 0, false},
 	{"exit-pat", VMX_EXIT, EXIT_CTL_SAVE_PAT | EXIT_CTL_LOAD_PAT, 0, false},
 	{"entry-pat", VMX_ENTRY, ENTRY_CTL_LOAD_PAT, 0, false},

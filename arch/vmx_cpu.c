@@ -31,15 +31,16 @@ static int unlock_vmx(char *why, size_t size)
 
 	if (msr_read_safe(MSR_FEATURE_CONTROL, &control))
 		return 0; /* not implemented: nothing locks VMX */
-	if (!(control & FEATURE_CONTROL_LOCK))
-		msr_write_safe(MSR_FEATURE_CONTROL,
-			       control | FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX);
-	else if (!(control & FEATURE_CONTROL_VMX)) {
-		str_format(why, size, "IA32_FEATURE_CONTROL is locked at %llxh",
-			   (unsigned long long)control);
-		return -ENODEV;
+	if (!(control & FEATURE_CONTROL_LOCK)) {
+		control |= FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX;
+		if (msr_write_safe(MSR_FEATURE_CONTROL, control))
+			control = 0;
 	}
-	return 0;
+	if (control & FEATURE_CONTROL_VMX)
+		return 0;
+	str_format(why, size, "IA32_FEATURE_CONTROL is %llxh and does not allow VMXON",
+		   (unsigned long long)control);
+	return -ENODEV;
 }
 
 int vmx_cpu_enable(char *why, size_t size)

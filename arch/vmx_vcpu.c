@@ -136,6 +136,9 @@ static void write_controls(struct vmx_vcpu *v)
 		vmwrite64(MSR_BITMAP, vmx_msr_bitmap().v);
 	if (vmx_uses(VMX_PROC2, PROC2_VPID))
 		vmwrite16(VPID, v->vpid);
+	/* SGX is hidden: without this a guest's kernel could use the host's. */
+	if (vmx_uses(VMX_PROC2, PROC2_ENCLS))
+		vmwrite64(ENCLS_EXITING_BITMAP, ~0ull);
 	if (vmx_uses(VMX_PROC2, PROC2_XSAVES))
 		vmwrite64(XSS_EXITING_BITMAP, 0);
 }

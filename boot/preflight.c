@@ -14,6 +14,7 @@
 #define WHY_SIZE 400
 
 static unsigned lacks;
+static bool unfit[PCPU_MAX]; /* cores that failed the probe */
 
 /* One back end call, made on another core. */
 struct core_call {
@@ -83,7 +84,8 @@ bool preflight_probe(void)
 			lacks_lines(call.why);
 			break;
 		}
-		log_warn("preflight: core %u: %s", id, call.why);
+		unfit[id] = true;
+		log_warn("preflight: core %u: %s; no guest runs there", id, call.why);
 	}
 	return lacks == 0;
 }
@@ -93,8 +95,11 @@ unsigned preflight_enable(void)
 	unsigned on = 0;
 
 	for (unsigned id = 0; id < pcpu_count; id++) {
-		struct core_call call = call_core(id, virt->cpu_enable);
+		struct core_call call;
 
+		if (unfit[id])
+			continue;
+		call = call_core(id, virt->cpu_enable);
 		if (!call.error)
 			on++;
 		else if (id == 0)

@@ -17,6 +17,7 @@
 #define RING_SIZE  16384u /* a power of two */
 #define LOG_ROOM   4096u  /* of which guests cannot have this much */
 #define BURST	   16u	  /* what a 16550's FIFO takes at once */
+#define DEBUG_LINES 8 /* at one poll: each may scroll a screen */
 #define READY_ROOM (RING_SIZE / 2)
 #define DEBUG_PAGES (CONSOLE_DEBUG_SIZE / PAGE_SIZE)
 
@@ -238,16 +239,17 @@ static bool take_debug_line(struct console_stream *s, char *line, unsigned size,
 	return true;
 }
 
-/* The debug console's whole lines behind the VM's name, as far as there is room. */
+/* Some of the debug console's whole lines behind the VM's name, as there is room. */
 static void move_debug(struct vm *vm, bool last)
 {
 	struct console_stream *s = &vm->console;
 	char line[160];
 
-	while (s->debug_count && ring_count + LOG_ROOM < RING_SIZE) {
+	for (unsigned i = 0; i < DEBUG_LINES && s->debug_count; i++) {
 		unsigned len = str_format(line, sizeof(line), "[%s] ", vm->name);
 
-		if (!take_debug_line(s, line, sizeof(line), &len, last))
+		if (ring_count + LOG_ROOM >= RING_SIZE ||
+		    !take_debug_line(s, line, sizeof(line), &len, last))
 			return;
 		push_log(line, len);
 	}
