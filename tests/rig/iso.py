@@ -10,6 +10,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import tempfile
 
 GRUB_LIB = "/usr/lib/grub"
 PLATFORM = {"bios": "i386-pc", "uefi": "x86_64-efi"}
@@ -27,7 +28,10 @@ def quote(word):
 
 def split_words(text):
     """The words of a module or option text, as a shell splits them."""
-    return shlex.split(text)
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise RigError("cannot split into words: %s: %s" % (error, text))
 
 
 def grub_cfg(options, modules, video=False, image="/boot/trivet.elf"):
@@ -47,8 +51,13 @@ def grub_cfg(options, modules, video=False, image="/boot/trivet.elf"):
 def write_image(out, image, options, modules, firmware=None, video=False, workdir=None):
     """Writes the ISO file `out`. modules: texts "FILE WORDS...". firmware None makes a hybrid
     for BIOS and UEFI, CD and USB stick; "bios" or "uefi" a smaller one for that firmware."""
-    tree = os.path.join(workdir or os.path.dirname(out), "tree")
-    shutil.rmtree(tree, ignore_errors=True)
+    # A folder of its own, wherever `out` lies: what stands beside it is the caller's.
+    with tempfile.TemporaryDirectory(prefix="trivet-", dir=workdir) as tree:
+        fill_tree(tree, image, options, modules, video)
+        mkrescue(out, tree, firmware)
+
+
+def fill_tree(tree, image, options, modules, video):
     os.makedirs(os.path.join(tree, "boot/grub"))
     place(image, os.path.join(tree, "boot/trivet.elf"))
     lines = []
@@ -66,8 +75,6 @@ def write_image(out, image, options, modules, firmware=None, video=False, workdi
     for folder, _, names in os.walk(tree):
         for name in names:
             os.utime(os.path.join(folder, name), (1700000000, 1700000000))
-    mkrescue(out, tree, firmware)
-    shutil.rmtree(tree)
 
 
 def place(source, target):

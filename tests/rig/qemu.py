@@ -69,7 +69,8 @@ class Qemu:
         with open(os.path.join(self.folder, "qemu.err"), errors="replace") as file:
             text = file.read().strip()
         status = self.process.poll()
-        if status in (None, 0) or status & 1 or status < 0:
+        # The exit port makes 2 * value + 1 of a byte written; 1 alone is QEMU's own failure.
+        if status in (None, 0) or status < 0 or (status & 1 and status != 1):
             return []
         return ["qemu: %s" % (text or "ended with status %d" % status)]
 

@@ -164,6 +164,7 @@ COMMAND_LINE = {
     "hang": ("hang", ["--expect", "never", "--timeout", "4"], 124, "time over"),
     "no file": ("end", ["--expect", "x", "--", "/no/such/file"], 1, "no such file"),
     "bad pattern": ("end", ["--expect", "("], 1, "bad pattern"),
+    "open quote": ("end", ["--expect", "x", "--", "/etc/passwd it's"], 1, "cannot split"),
 }
 
 
@@ -174,6 +175,21 @@ def test_exit_status(name):
                           "--hv", "do=" + todo] + words, capture_output=True, text=True)
     assert run.returncode == status
     assert text in run.stderr
+
+
+def test_emulator_that_cannot_start_fails(tmp_path):
+    program = fake_bochs(tmp_path, "echo 'no such machine' >&2; exit 1\n")
+    result = session.run(selftest("end", emulator="qemu", program=program))
+    assert result.status == session.FAILED and "no such machine" in result.reason
+
+
+def test_write_iso_touches_no_neighbour(tmp_path):
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/mine").write_text("x")
+    subprocess.run(["tests/boot.py", "--image", built("tests/selftest.elf"), "--write-iso",
+                    str(tmp_path / "x.iso")], check=True, capture_output=True)
+    assert (tmp_path / "tree/mine").read_text() == "x"
+    assert sorted(os.listdir(tmp_path)) == ["tree", "x.iso"]
 
 
 def test_emulator_dies_with_the_run():
@@ -304,7 +320,7 @@ def test_install_and_menu(installed):
     text, _ = menu(installed)
     assert text.count("menuentry ") == 1 and "module2" not in text
     sample = (installed / "etc/trivet.d/example.conf.sample").read_text()
-    text, _ = menu(installed, web=sample, lab="module2 /boot/o.elf vm=lab\n")
+    text, _ = menu(installed, web=sample, lab="module2 /boot/o.elf vm=lab")  # no newline at its end
     assert text.count("menuentry ") == 3
     assert "module2 /boot/o.elf vm=lab" in text or "module2 /o.elf vm=lab" in text
 
