@@ -44,11 +44,11 @@ int uart_init(struct uart *uart, u16 port, u32 baud)
 	outb(port + SCR, 0x5a);
 	if (inb(port + SCR) != 0x5a || inb(port + LSR) == 0xff)
 		return -ENODEV;
-	outb(port + IER, 0);
 	outb(port + LCR, LCR_DLAB | LCR_8N1);
 	outb(port + DLL, (u8)divisor);
 	outb(port + DLM, (u8)(divisor >> 8));
 	outb(port + LCR, LCR_8N1);
+	outb(port + IER, 0); /* with DLAB set, as it may have been, this is the divisor */
 	outb(port + IIR_FCR, FCR_ENABLE_CLEAR);
 	outb(port + MCR, MCR_DTR_RTS);
 	uart->port = port;
