@@ -36,8 +36,8 @@ struct memory_range {
 /*
  * Takes over memory, once, on the boot CPU: `ram` is what the firmware calls
  * usable, in any order, of any alignment, overlapping or not; `kept` is what in
- * it is in use (modules, the loader's information; the image is kept anyway, and
- * so is all below 1 MiB). Builds the final tables and loads them: the early
+ * it is not to be touched (modules, what the firmware reserves; the image is kept
+ * anyway, and so is all below 1 MiB). Builds the final tables and loads them: the early
  * direct area is gone then. 0, -ENOMEM when less than MEMORY_LEAST is free.
  */
 int memory_init(const struct memory_range *ram, unsigned ram_count,

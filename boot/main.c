@@ -54,18 +54,23 @@ static void read_options(void)
 
 static void start_memory(void)
 {
-	static struct memory_range ram[BOOT_MEMORY_MAX], kept[BOOT_MODULES_MAX];
-	unsigned ram_count = 0;
+	static struct memory_range ram[BOOT_MEMORY_MAX], kept[BOOT_MODULES_MAX + BOOT_MEMORY_MAX];
+	unsigned ram_count = 0, kept_count = 0;
 	int error;
 
-	for (unsigned i = 0; i < info.memory_count; i++)
+	/* What a map calls both RAM and something else is left alone. */
+	for (unsigned i = 0; i < info.memory_count; i++) {
+		struct memory_range range = {info.memory[i].base, info.memory[i].length};
+
 		if (info.memory[i].type == BOOT_MEMORY_RAM)
-			ram[ram_count++] = (struct memory_range){info.memory[i].base,
-								 info.memory[i].length};
+			ram[ram_count++] = range;
+		else
+			kept[kept_count++] = range;
+	}
 	for (unsigned i = 0; i < info.module_count; i++)
-		kept[i] = (struct memory_range){info.modules[i].start, info.modules[i].end.v -
-									       info.modules[i].start.v};
-	error = memory_init(ram, ram_count, kept, info.module_count);
+		kept[kept_count++] = (struct memory_range){
+			info.modules[i].start, info.modules[i].end.v - info.modules[i].start.v};
+	error = memory_init(ram, ram_count, kept, kept_count);
 	if (error) {
 		preflight_lacks_memory(&info);
 		preflight_stop(&options);
