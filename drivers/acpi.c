@@ -151,7 +151,8 @@ bool acpi_find_s5(const u8 *bytes, size_t len, u8 *typ_a, u8 *typ_b)
 
 static void add_cpu(struct acpi_info *info, u32 apic_id, u32 flags)
 {
-	if (!(flags & MADT_ENABLED))
+	/* All ones is everybody. */
+	if (!(flags & MADT_ENABLED) || apic_id == ~0u)
 		return;
 	/* A CPU with a small id may stand in both forms. */
 	for (unsigned i = 0; i < info->cpu_count; i++)

@@ -89,7 +89,7 @@ enum {
 	HPET = 0x5000,
 	MCFG = 0x5100,
 	SSDT = 0x5200,
-	MADT_SIZE = 44 + 8 * 4 + 16 * 3 + 12 + 12,
+	MADT_SIZE = 44 + 8 * 4 + 16 * 4 + 12 + 12,
 };
 
 static void put_madt(void)
@@ -101,7 +101,7 @@ static void put_madt(void)
 	} cpus[] = {{0, 1}, {1, 0}, {4, 1}, {0xff, 1}};
 	static const struct {
 		u32 id, flags;
-	} x2[] = {{4, 1}, {300, 1}, {301, 2}};
+	} x2[] = {{4, 1}, {300, 1}, {~0u, 1}, {301, 2}};
 
 	put(MADT + 36, 0xfee00000, 4);
 	put(MADT + 40, 1, 4);
@@ -112,7 +112,7 @@ static void put_madt(void)
 	put(at, 1 | 12 << 8, 2); /* an I/O APIC */
 	put(at + 4, 0xfec00000, 4);
 	at += 12;
-	for (unsigned i = 0; i < 3; i++, at += 16) {
+	for (unsigned i = 0; i < 4; i++, at += 16) {
 		put(at, 9 | 16 << 8, 4);
 		put(at + 4, x2[i].id, 4);
 		put(at + 8, x2[i].flags, 4);
