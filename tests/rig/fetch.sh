@@ -12,6 +12,11 @@ folder=$(cd "$folder" && pwd)
 
 updated=
 
+# place FILE NAME: whole or not at all, since what is there is not made again
+place() {
+	cp "$1" "$folder/$2.new" && mv "$folder/$2.new" "$folder/$2"
+}
+
 # The package that a metapackage stands for.
 real_kernel() {
 	apt-cache depends "$1" 2>/dev/null |
@@ -46,7 +51,7 @@ fetch_kernel() {
 	package=$(real_kernel "$1")
 	echo "Fetching ${package:-$1}"
 	try_unpack "$package" || return 1
-	cp "$folder/root/boot/vmlinuz-${package#linux-image-}" "$folder/$2"
+	place "$folder/root/boot/vmlinuz-${package#linux-image-}" "$2" || return 1
 	rm -rf "$folder/root/lib/modules" "$folder/root/boot"
 }
 
@@ -57,7 +62,7 @@ host_kernel() {
 		[ -r "$file" ] && found=$file
 	done
 	[ -n "$found" ] || return 1
-	cp "$found" "$folder/vmlinuz"
+	place "$found" vmlinuz || return 1
 	echo "No package could be fetched: using $found"
 }
 
@@ -88,15 +93,17 @@ make_initrd() {
 	ld -o "$tree/bin/mark" "$folder/mark.o"
 	find "$tree" -exec touch -h -d @1700000000 {} +
 	(cd "$tree" && find . | LC_ALL=C sort |
-		cpio -o -H newc -R 0:0 --reproducible --quiet) | gzip -9n > "$folder/initrd.img"
-	rm -rf "$tree"
+		cpio -o -H newc -R 0:0 --reproducible --quiet) > "$folder/initrd.cpio"
+	gzip -9n < "$folder/initrd.cpio" > "$folder/initrd.new"
+	mv "$folder/initrd.new" "$folder/initrd.img"
+	rm -rf "$tree" "$folder/initrd.cpio"
 }
 
 fetch_kernel linux-image-cloud-amd64 vmlinuz || host_kernel || {
 	echo "No guest kernel: none could be fetched, none in /boot may be read." >&2
 	exit 1
 }
-if [ ! -f "$folder/initrd.img" ] || 
+if [ ! -f "$folder/initrd.img" ] ||
 	[ -n "$(find "$here/init.sh" "$here/mark.asm" -newer "$folder/initrd.img")" ]; then
 	find_busybox || { echo "No busybox for the guest." >&2; exit 1; }
 	make_initrd
