@@ -1,16 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Sees to the tools that a target needs: setup.sh run|test|ci. Debian and its kin: installs what
-# is missing when root, else prints the sudo line and stops. Elsewhere: names what is missing.
+# Sees to the tools that a target needs: setup.sh run|test|ci; run also heeds EMULATOR= and
+# FIRMWARE=. Debian and its kin: installs what is missing when root, else prints the sudo line and
+# stops. Elsewhere: names what is missing.
 set -eu
 level=${1:-run}
 
-# package, then the file or the command that shows that it is there
+# package, then the files or commands of which one shows that it is there, as Debian and others
+# have them
 table_run='
 nasm                nasm
 binutils            ld
 python3             /usr/bin/python3
-grub-common         grub-mkrescue
+grub-common         grub-mkrescue grub2-mkrescue
 grub-pc-bin         /usr/lib/grub/i386-pc/kernel.img
 grub-efi-amd64-bin  /usr/lib/grub/x86_64-efi/kernel.img
 xorriso             xorriso
@@ -25,6 +27,8 @@ seabios             /usr/share/seabios/vgabios-stdvga.bin
 '
 table_qemu='
 qemu-system-x86     qemu-system-x86_64
+'
+table_uefi='
 ovmf                /usr/share/ovmf/OVMF.fd
 '
 table_test='
@@ -49,23 +53,31 @@ nested_vmx() {
 
 case $level in
 run)
-	if nested_vmx; then table=$table_run$table_qemu; else table=$table_run$table_bochs; fi ;;
+	emulator=${EMULATOR:-auto}
+	if [ "$emulator" = auto ]; then
+		if nested_vmx; then emulator=qemu; else emulator=bochs; fi
+	fi
+	if [ "$emulator" = qemu ]; then table=$table_run$table_qemu; else table=$table_run$table_bochs; fi
+	[ "${FIRMWARE:-bios}" != uefi ] || table=$table$table_uefi ;;
 test)
-	table=$table_run$table_bochs$table_qemu$table_test ;;
+	table=$table_run$table_bochs$table_qemu$table_uefi$table_test ;;
 ci)
-	table=$table_run$table_bochs$table_qemu$table_test$table_ci ;;
+	table=$table_run$table_bochs$table_qemu$table_uefi$table_test$table_ci ;;
 *)
 	echo "usage: setup.sh run|test|ci" >&2
 	exit 1 ;;
 esac
 
 list_missing() {
-	echo "$table" | while read -r package probe; do
-		case $probe in
-		"") continue ;;
-		/*) [ -e "$probe" ] || echo "$package" ;;
-		*) command -v "$probe" >/dev/null 2>&1 || echo "$package" ;;
-		esac
+	echo "$table" | while read -r package probes; do
+		found=
+		for probe in $probes; do
+			case $probe in
+			/*) [ ! -e "$probe" ] || found=1 ;;
+			*) ! command -v "$probe" >/dev/null 2>&1 || found=1 ;;
+			esac
+		done
+		if [ -n "$package" ] && [ -z "$found" ]; then echo "$package"; fi
 	done
 }
 

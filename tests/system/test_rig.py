@@ -342,6 +342,20 @@ def test_setup_names_what_is_missing(tmp_path):
     assert "missing" in run.stderr and "nasm" in run.stderr
 
 
+def test_setup_asks_for_what_the_run_needs(tmp_path):
+    """By emulator and firmware; one of several probes is enough."""
+    for name in ("sh", "grep", "tr", "id", "cat", "sed"):
+        os.symlink(shutil.which(name), tmp_path / name)
+    os.symlink("/bin/true", tmp_path / "grub2-mkrescue")
+    names = []
+    for emulator in ("qemu", "bochs"):
+        run = subprocess.run(["/bin/sh", "tests/rig/setup.sh", "run"], capture_output=True, text=True,
+                             env={"PATH": str(tmp_path), "EMULATOR": emulator})
+        names.append(run.stderr)
+    assert "qemu-system-x86" in names[0] and "qemu-system-x86" not in names[1]
+    assert "grub-common" not in names[0] and "xorriso" in names[0]
+
+
 def test_setup_without_root_prints_the_line(tmp_path):
     for name in ("sh", "grep", "tr", "cat", "sed"):
         os.symlink(shutil.which(name), tmp_path / name)
