@@ -48,6 +48,16 @@ def test_preflight(boot, name):
     boot(timeout=60, expect=[BANNER, "^error: preflight: .*" + what, STOP], reject=["panic:"], **fields)
 
 
+def test_not_loaded_by_multiboot2(boot, tmp_path):
+    """An image that wants another magic in EAX than GRUB gives it takes GRUB for a stranger."""
+    data = open(built("trivet.elf"), "rb").read()
+    compare = b"\x3d" + struct.pack("<I", 0x36d76289)
+    assert data.count(compare) == 1
+    (tmp_path / "trivet.elf").write_bytes(data.replace(compare, b"\x3d\0\0\0\0"))
+    boot(emulator="bochs", image=str(tmp_path / "trivet.elf"), timeout=60,
+         expect=["^Trivet: not loaded by multiboot2; use GRUB"])
+
+
 @pytest.mark.skipif(WITH_KVM, reason="QEMU has VMX on this machine")
 @pytest.mark.parametrize("firmware,acpi", [("bios", "RSDP 1"), ("uefi", "RSDP 2")])
 def test_without_vmx_all_but_vmx_works(boot, firmware, acpi):
