@@ -9,7 +9,7 @@ import struct
 import pytest
 
 from conftest import ROOT, built
-from rig import screen, session
+from rig import iso, screen, session
 
 BANNER = r"\bTrivet [0-9a-z.]+"
 FONT = os.path.join(ROOT, "drivers/fbcon.psf")
@@ -56,6 +56,26 @@ def test_not_loaded_by_multiboot2(boot, tmp_path):
     (tmp_path / "trivet.elf").write_bytes(data.replace(compare, b"\x3d\0\0\0\0"))
     boot(emulator="bochs", image=str(tmp_path / "trivet.elf"), timeout=60,
          expect=["^Trivet: not loaded by multiboot2; use GRUB"])
+
+
+# ---- what a firmware may leave behind, set by GRUB's wrmsr on the boot CPU
+
+FIRMWARE = {
+    # Under UEFI, since Bochs' own BIOS locks the MSR with VMX on; there are no ACPI tables then.
+    "VMX locked off": ("uefi", "0x3a 0x1", 1, [
+        "no MADT, one core is used", "^error: preflight: .*IA32_FEATURE_CONTROL is 1h", STOP]),
+    "x2APIC mode": ("bios", "0x1b 0xfee00d00", 4, ["^apic: x2APIC", CORES % (4, 4, 4), "no VM to run"]),
+}
+
+
+@pytest.mark.parametrize("name", FIRMWARE)
+def test_firmware_state(boot, monkeypatch, name):
+    firmware, msr, pcpus, expect = FIRMWARE[name]
+    plain = iso.grub_cfg
+    monkeypatch.setattr(iso, "grub_cfg",
+                        lambda *args: "insmod wrmsr\nwrmsr %s\n%s" % (msr, plain(*args)))
+    boot(emulator="bochs", firmware=firmware, pcpus=pcpus, timeout=120, expect=[BANNER] + expect,
+         reject=["panic:"])
 
 
 @pytest.mark.skipif(WITH_KVM, reason="QEMU has VMX on this machine")
