@@ -83,7 +83,9 @@ def interactive(config):
 def main(arguments):
     options = parse(arguments)
     config = make_config(options)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves it
+            signal.signal(number, lambda *_: sys.exit(1))
     try:
         if options.write_iso:
             write_image(os.path.abspath(options.write_iso), config.image, config.hv,

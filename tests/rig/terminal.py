@@ -7,7 +7,6 @@ machine. Input that is no terminal is passed on until its end.
 
 import os
 import select
-import signal
 import sys
 import termios
 import time
@@ -51,8 +50,6 @@ def run(session, script):
     """Connects until the machine ends, the person leaves, or time is over (if any is set)."""
     is_tty = os.isatty(0)
     saved = termios.tcgetattr(0) if is_tty else None
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(1))
     try:
         if is_tty:
             tty.setraw(0)

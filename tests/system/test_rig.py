@@ -9,6 +9,7 @@ import pty
 import re
 import select
 import shutil
+import signal
 import stat
 import subprocess
 import time
@@ -221,6 +222,19 @@ def emulators(folder):
         except OSError:
             pass
     return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_ended_rig_leaves_no_folder(number, tmp_path):
+    run = subprocess.Popen(["tests/boot.py", "--emulator", "bochs", "--image", built("tests/selftest.elf"),
+                            "--hv", "do=hang", "--expect", "never"], stderr=subprocess.DEVNULL,
+                           env=dict(os.environ, TMPDIR=str(tmp_path)))
+    deadline = time.time() + 30
+    while not glob.glob(str(tmp_path / "*/bochs.log")) and time.time() < deadline:
+        time.sleep(0.1)
+    run.send_signal(number)
+    assert run.wait(10) == 1
+    assert os.listdir(tmp_path) == []
 
 
 def test_interactive_restores_the_terminal():
