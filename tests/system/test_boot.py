@@ -63,7 +63,8 @@ def test_not_loaded_by_multiboot2(boot, tmp_path):
 FIRMWARE = {
     # Under UEFI, since Bochs' own BIOS locks the MSR with VMX on; there are no ACPI tables then.
     "VMX locked off": ("uefi", "0x3a 0x1", 1, [
-        "no MADT, one core is used", "^error: preflight: .*IA32_FEATURE_CONTROL is 1h", STOP]),
+        "no MADT, one core is used", "^error: preflight: .*IA32_FEATURE_CONTROL is 1h", STOP,
+        "^safe to switch off"]),
     "x2APIC mode": ("bios", "0x1b 0xfee00d00", 4, ["^apic: x2APIC", CORES % (4, 4, 4), "no VM to run"]),
 }
 
@@ -75,7 +76,15 @@ def test_firmware_state(boot, monkeypatch, name):
     monkeypatch.setattr(iso, "grub_cfg",
                         lambda *args: "insmod wrmsr\nwrmsr %s\n%s" % (msr, plain(*args)))
     boot(emulator="bochs", firmware=firmware, pcpus=pcpus, timeout=120, expect=[BANNER] + expect,
-         reject=["panic:"])
+         hv="exit=poweroff", reject=["panic:"])
+
+
+@pytest.mark.parametrize("emulator,firmware", [("bochs", "bios"), ("qemu", "bios"), ("qemu", "uefi")])
+def test_acpi_switches_off(boot, emulator, firmware):
+    """No pattern to wait for: the run passes when the machine has ended by itself."""
+    text = boot(emulator=emulator, firmware=firmware, hv="exit=poweroff", timeout=60,
+                reject=["panic:", "safe to switch off"]).text
+    assert re.search("^acpi: .*, power-off", text, re.MULTILINE)
 
 
 @pytest.mark.skipif(WITH_KVM, reason="QEMU has VMX on this machine")
