@@ -271,6 +271,28 @@ def test_keys():
     assert keys.filter(b"x") == b"" and keys.leave
 
 
+# ---- make run, with no one at the terminal
+
+RUNS = {
+    "own kernel": (["APPEND=code=7 'two words'"], ["no debug-exit port", r"\[guest\] halted"]),
+    "two CPUs": (["CPUS=2"], ["cpus=2.* not supported yet", "no VM to run"]),
+    "a disk": (["DISK=/etc/hostname"], ["kind=disk.* not supported yet", "no VM to run"]),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_make_run(name):
+    words, wanted = RUNS[name]
+    run = subprocess.run(["make", "-s", "run", "B=" + BUILD, "EMULATOR=bochs", "MEM=64M",
+                          "KERNEL=" + built("guest/tests/exitcode.elf")] + words, cwd=ROOT, timeout=120,
+                         capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)
+    assert run.returncode == 0, run.stderr
+    lines = run.stdout.split("\n")
+    assert "bochs" in lines[0] and "leave it with Ctrl-a x" in lines[0]
+    for pattern in wanted:
+        assert re.search(pattern, run.stdout), run.stdout
+
+
 # ---- parts
 
 def test_auto_takes_kvm_only_with_vmx(tmp_path):
