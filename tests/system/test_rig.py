@@ -184,11 +184,15 @@ def test_emulator_that_cannot_start_fails(tmp_path):
     assert result.status == session.FAILED and "no such machine" in result.reason
 
 
-def test_write_iso_touches_no_neighbour(tmp_path):
+def test_hybrid_iso_boots_and_touches_no_neighbour(tmp_path):
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree/mine").write_text("x")
     subprocess.run(["tests/boot.py", "--image", built("tests/selftest.elf"), "--write-iso",
-                    str(tmp_path / "x.iso")], check=True, capture_output=True)
+                    str(tmp_path / "x.iso"), "--hv", "do=end"], check=True, capture_output=True)
+    for firmware in ("bios", "uefi"):
+        result = session.run(session.Config(emulator="qemu", firmware=firmware, timeout=60,
+                                            iso=str(tmp_path / "x.iso"), expect=["ended"]))
+        assert result.ok, result.reason
     assert (tmp_path / "tree/mine").read_text() == "x"
     assert sorted(os.listdir(tmp_path)) == ["tree", "x.iso"]
 
