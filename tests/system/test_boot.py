@@ -5,6 +5,7 @@ and Trivet's own ends and faults."""
 import os
 import re
 import struct
+import time
 
 import pytest
 
@@ -126,6 +127,23 @@ def test_screen_shows_the_log(name):
     for line in serial[-8:]:
         for at in range(0, len(line), columns):
             assert line[at:at + columns].rstrip() in shown, "\n".join(shown)
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_panic_is_seen_without_a_serial_port(name):
+    firmware, video = SCREENS[name]
+    config = session.Config(emulator="qemu", firmware=firmware, video=video, stay=True,
+                            hv="console=fb selftest=panic", image=built("trivet.elf"))
+    with session.Session(config) as run:
+        shown, deadline = "", time.time() + 60
+        while "panic: asked for by selftest=panic, in " not in shown and time.time() < deadline:
+            time.sleep(0.5)
+            if name == "VGA text":
+                shown = "\n".join(screen.vga_text_of(run.machine.memory(0xb8000, 4000)))
+            else:
+                shown = "\n".join(screen.text_of(run.machine.screendump(), FONT))
+        assert "panic: asked for by selftest=panic, in " in shown, shown
+        assert "Trivet" in shown and "panic" not in run.console.text()
 
 
 # ---- where the image lies
