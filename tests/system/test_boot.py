@@ -146,6 +146,24 @@ def test_panic_is_seen_without_a_serial_port(name):
         assert "Trivet" in shown and "panic" not in run.console.text()
 
 
+# ---- what is mapped
+
+@pytest.mark.skipif(WITH_KVM, reason="looks at a machine that stops")
+def test_nothing_is_writable_and_executable():
+    """By QEMU's list of all pages: X stands for no execution, W for writable."""
+    config = session.Config(emulator="qemu", stay=True, image=built("trivet.elf"), timeout=60)
+    with session.Session(config) as run:
+        while "safe to switch off" not in run.console.text():
+            before = len(run.console.data)
+            run.console.wait_change(before, 20)
+            assert len(run.console.data) > before, run.console.text()
+        pages = run.machine.command("human-monitor-command", **{"command-line": "info tlb"}).split("\n")
+    flags = [line.split()[-1] for line in pages if re.match("ffffffff8", line)]
+    kinds = {(flag[0] == "X", flag[-1] == "W") for flag in flags}
+    assert kinds == {(False, False), (True, False), (True, True)}
+    assert not [line for line in pages if re.search(r" [^X]\S*W\s*$", line)]
+
+
 # ---- where the image lies
 
 def moved_image(path, address):
