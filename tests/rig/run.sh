@@ -29,11 +29,14 @@ fi
 
 # Trivet and its modules need a little beside the guest's memory.
 mebibytes() {
+	number=${1%[KkMmGg]}
+	case $number in
+	"" | *[!0-9]*) number=0 ;; # Trivet says what is allowed
+	esac
 	case $1 in
-	*G | *g) echo $((${1%?} * 1024)) ;;
-	*K | *k) echo $((${1%?} / 1024)) ;;
-	*[Mm]) echo "${1%?}" ;;
-	*) echo $(($1 / 1048576)) ;;
+	*[Gg]) echo $((number * 1024)) ;;
+	*[Mm]) echo "$number" ;;
+	*) echo $((number / 1024)) ;;
 	esac
 }
 pmem=$(($(mebibytes "${MEM:-384M}") + 128))
