@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Figures that a change must not worsen: they are exact in Bochs on sandy_bridge."""
+
+import re
+import subprocess
+import sys
+
+from conftest import BUILD, ROOT, built, fetched
+
+
+def test_linux_boot_costs_no_more_than_the_budget():
+    """Instructions from the kernel's entry to init's mark, at most 1.05 times the native ones."""
+    built("trivet.elf")
+    built("guest/native.elf")
+    fetched("vmlinuz")
+    run = subprocess.run([sys.executable, "tests/rig/bench.py", "--build", BUILD], cwd=ROOT,
+                         capture_output=True, text=True, timeout=400, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert re.search(r"^ratio +[01]\.\d+", run.stdout, re.MULTILINE)
+
+
+def test_own_memory_stays_within_the_budget(boot):
+    """4 MiB, 1 MiB a core, 96 KiB a VM and 0.3 % of the guest's memory."""
+    cores, guest = 2, 128
+    text = boot(emulator="bochs", pcpus=cores, pmem=256, timeout=60, hv="log=debug",
+                modules=["%s mem=%dM debug-exit" % (built("guest/demo.elf"), guest)],
+                type=["demo> =>exit\\n"], expect=["exit code 0", "all VMs have ended"]).text
+    used = int(re.search(r"Trivet's own memory: (\d+) KiB", text).group(1))
+    assert 0 < used <= 4096 + 1024 * cores + 96 + guest * 1024 * 3 // 1000
