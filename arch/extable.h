@@ -8,7 +8,7 @@
 
 #include "arch/lib/types.h"
 
-/* In inline assembly: a #GP at `from` continues at `to`. */
+/* In inline assembly: a #GP or #PF at `from` continues at `to`. */
 #define EXTABLE(from, to)                                                                         \
 	".pushsection extable, \"a\"\n\t"                                                         \
 	".balign 4\n\t"                                                                           \

@@ -102,9 +102,10 @@ void phys_unmap(void *virt, u64 size);
 
 /*
  * Copies and fills through a VM's window with SMAP open; addresses are virtual
- * and were checked by the caller (vmm/gmem.c). fill writes the byte.
+ * and were checked by the caller (vmm/gmem.c). fill writes the byte. 0, or -EFAULT
+ * where nothing is mapped, after a part was done.
  */
-void window_copy(void *dst, const void *src, size_t len);
-void window_fill(void *dst, u8 byte, size_t len);
+int window_copy(void *dst, const void *src, size_t len);
+int window_fill(void *dst, u8 byte, size_t len);
 
 #endif

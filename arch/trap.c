@@ -58,7 +58,8 @@ void trap_set_nmi(bool (*fn)(void))
 
 void trap_dispatch(struct trap_frame *frame)
 {
-	u64 fixed = frame->vector == VECTOR_GP ? extable_find(frame->rip) : 0;
+	bool fixable = frame->vector == VECTOR_GP || frame->vector == VECTOR_PF;
+	u64 fixed = fixable ? extable_find(frame->rip) : 0;
 
 	if (frame->vector >= EXCEPTIONS)
 		irq_dispatch((u8)frame->vector);

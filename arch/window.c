@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Access to a VM's window. The window is mapped for user mode, so with SMAP
- * nothing but the two functions here can touch it, by mistake or otherwise.
+ * nothing but the two functions here can touch it, by mistake or otherwise. A
+ * fault in them is an error of the caller, and leaves the guest's CR2 alone.
  */
+#include "arch/cpu.h"
 #include "arch/cpu_setup.h"
+#include "arch/extable.h"
+#include "arch/lib/errno.h"
 #include "arch/memory.h"
 
 static inline void window_open(void)
@@ -18,32 +22,46 @@ static inline void window_close(void)
 		__asm__ volatile("clac" ::: "memory");
 }
 
-void window_copy(void *dst, const void *src, size_t len)
+int window_copy(void *dst, const void *src, size_t len)
 {
+	u64 guest_cr2 = read_cr2();
 	size_t words = len / 8;
+	int error = -EFAULT;
 
 	len %= 8;
 	window_open();
-	__asm__ volatile("rep movsq\n\t"
-			 "movq %3, %%rcx\n\t"
-			 "rep movsb"
-			 : "+D"(dst), "+S"(src), "+c"(words)
+	__asm__ volatile("1:\trep movsq\n\t"
+			 "movq %4, %%rcx\n"
+			 "2:\trep movsb\n\t"
+			 "xorl %0, %0\n"
+			 "3:\n\t" EXTABLE(1b, 3b) EXTABLE(2b, 3b)
+			 : "+r"(error), "+D"(dst), "+S"(src), "+c"(words)
 			 : "r"(len)
-			 : "memory");
+			 : "memory", "cc");
 	window_close();
+	if (error)
+		write_cr2(guest_cr2);
+	return error;
 }
 
-void window_fill(void *dst, u8 byte, size_t len)
+int window_fill(void *dst, u8 byte, size_t len)
 {
+	u64 guest_cr2 = read_cr2();
 	size_t words = len / 8;
+	int error = -EFAULT;
 
 	len %= 8;
 	window_open();
-	__asm__ volatile("rep stosq\n\t"
-			 "movq %2, %%rcx\n\t"
-			 "rep stosb"
-			 : "+D"(dst), "+c"(words)
+	__asm__ volatile("1:\trep stosq\n\t"
+			 "movq %3, %%rcx\n"
+			 "2:\trep stosb\n\t"
+			 "xorl %0, %0\n"
+			 "3:\n\t" EXTABLE(1b, 3b) EXTABLE(2b, 3b)
+			 : "+r"(error), "+D"(dst), "+c"(words)
 			 : "r"(len), "a"(byte * 0x0101010101010101ull)
-			 : "memory");
+			 : "memory", "cc");
 	window_close();
+	if (error)
+		write_cr2(guest_cr2);
+	return error;
 }

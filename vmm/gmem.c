@@ -34,10 +34,9 @@ static int copy(struct vm *vm, u64 gpa, void *buffer, u64 len, bool write)
 
 		if (part == 0)
 			return -EFAULT;
-		if (write)
-			window_copy(window(gpa), buffer, part);
-		else
-			window_copy(buffer, window(gpa), part);
+		if (write ? window_copy(window(gpa), buffer, part)
+			  : window_copy(buffer, window(gpa), part))
+			return -EFAULT;
 		gpa += part;
 		buffer = (u8 *)buffer + part;
 		len -= part;
@@ -62,9 +61,8 @@ int guest_zero(struct vm *vm, gpa_t gpa, u64 len)
 	while (len) {
 		u64 part = reach(vm, at, len, true);
 
-		if (part == 0)
+		if (part == 0 || window_fill(window(at), 0, part))
 			return -EFAULT;
-		window_fill(window(at), 0, part);
 		at += part;
 		len -= part;
 	}
@@ -95,6 +93,5 @@ int mem_read(struct vm *vm, struct mem_object *mem, u64 offset, void *dst, size_
 	(void)vm;
 	if (!src)
 		return -EFAULT;
-	window_copy(dst, src, len);
-	return 0;
+	return window_copy(dst, src, len);
 }

@@ -372,7 +372,7 @@ static void *reach(const void *at, size_t *len, bool write)
 	return to;
 }
 
-void window_copy(void *dst, const void *src, size_t len)
+int window_copy(void *dst, const void *src, size_t len)
 {
 	while (len) {
 		size_t part = len;
@@ -384,9 +384,10 @@ void window_copy(void *dst, const void *src, size_t len)
 		dst = (u8 *)dst + part;
 		len -= part;
 	}
+	return 0;
 }
 
-void window_fill(void *dst, u8 byte, size_t len)
+int window_fill(void *dst, u8 byte, size_t len)
 {
 	while (len) {
 		size_t part = len;
@@ -396,6 +397,7 @@ void window_fill(void *dst, u8 byte, size_t len)
 		dst = (u8 *)dst + part;
 		len -= part;
 	}
+	return 0;
 }
 
 /* ---- time, other CPUs, log */
