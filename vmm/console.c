@@ -280,8 +280,8 @@ static void tell_dropped(void)
 	if (bytes == 0 || ring_count)
 		return;
 	dropped_log = 0;
-	push_log(text, str_format(text, sizeof(text), "(%llu bytes of the log were lost)\n",
-				  (unsigned long long)bytes));
+	push_log(text, str_format(text, sizeof(text), "(%lu bytes of the log were lost)\n",
+				  bytes));
 }
 
 static void move_output(u64 now)
@@ -338,8 +338,8 @@ void console_detach(struct vm *vm)
 	}
 	release();
 	if (vm->console.debug_dropped)
-		log_info("[%s] %llu bytes of its debug console were dropped", vm->name,
-			 (unsigned long long)vm->console.debug_dropped);
+		log_info("[%s] %lu bytes of its debug console were dropped", vm->name,
+			 vm->console.debug_dropped);
 	if (vm->console.debug)
 		pages_free(vm->console.debug, DEBUG_PAGES);
 	vm->console.debug = NULL;

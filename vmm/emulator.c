@@ -22,8 +22,8 @@ static u64 mmio_read(void *ctx, gpa_t gpa, unsigned size)
 	value = bus_read(&vm->mmio, gpa.v, size, &claimed);
 	vm_device_unlock(vm);
 	if (!claimed && once_first(&vm->unknown_gpas, gpa.v & ~(PAGE_SIZE - 1)))
-		log_debug("[%s] unknown address %llxh, first read", vm->name,
-			  (unsigned long long)gpa.v);
+		log_debug("[%s] unknown address %lxh, first read", vm->name,
+			  gpa.v);
 	return value;
 }
 
@@ -36,8 +36,8 @@ static void mmio_write(void *ctx, gpa_t gpa, unsigned size, u64 value)
 	claimed = bus_write(&vm->mmio, gpa.v, size, value);
 	vm_device_unlock(vm);
 	if (!claimed && once_first(&vm->unknown_gpas, gpa.v & ~(PAGE_SIZE - 1)))
-		log_debug("[%s] unknown address %llxh, first written", vm->name,
-			  (unsigned long long)gpa.v);
+		log_debug("[%s] unknown address %lxh, first written", vm->name,
+			  gpa.v);
 }
 
 static u32 port_in(void *ctx, u16 port, unsigned size)
@@ -125,8 +125,8 @@ static void unsupported(struct vcpu *vcpu, const struct session *s, gpa_t gpa)
 		inject_ud(vcpu);
 		return;
 	}
-	vm_kill(vcpu->vm, "the instruction at %llxh, which reaches %llxh, is not emulated",
-		(unsigned long long)s->regs.rip, (unsigned long long)gpa.v);
+	vm_kill(vcpu->vm, "the instruction at %lxh, which reaches %lxh, is not emulated",
+		s->regs.rip, gpa.v);
 }
 
 void emulator_mmio(struct vcpu *vcpu, gpa_t gpa)

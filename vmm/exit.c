@@ -138,9 +138,9 @@ static void exit_machine_check(struct vcpu *vcpu, const struct vcpu_exit *exit)
 
 static void exit_failed(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
-	vm_kill(vcpu->vm, "%s (%xh, detail %llxh): %s",
+	vm_kill(vcpu->vm, "%s (%xh, detail %lxh): %s",
 		exit->reason == EXIT_ENTRY_FAILED ? "VM entry failed" : "unknown exit",
-		exit->failed.code, (unsigned long long)exit->failed.detail, exit->failed.reason);
+		exit->failed.code, exit->failed.detail, exit->failed.reason);
 }
 
 static void (*const handlers[EXIT_REASONS])(struct vcpu *, const struct vcpu_exit *) = {

@@ -17,15 +17,15 @@ void exit_memory(struct vcpu *vcpu, const struct vcpu_exit *exit)
 
 	/* The CPU was reading the IDT, GDT or TSS, or pushing onto the stack. */
 	if (vcpu->in_delivery) {
-		vm_kill(vcpu->vm, "event %u cannot be delivered: it needs %llxh, which is no RAM",
-			vcpu->repeat.vector, (unsigned long long)gpa.v);
+		vm_kill(vcpu->vm, "event %u cannot be delivered: it needs %lxh, which is no RAM",
+			vcpu->repeat.vector, gpa.v);
 		return;
 	}
 	/* An open bus reads all ones, and the bytes FFh FFh are an undefined opcode. */
 	if (exit->memory.fetch) {
 		if (once_first(&vcpu->vm->unknown_gpas, gpa.v & ~(PAGE_SIZE - 1)))
-			log_debug("[%s] code at %llxh, which is no RAM", vcpu->vm->name,
-				  (unsigned long long)gpa.v);
+			log_debug("[%s] code at %lxh, which is no RAM", vcpu->vm->name,
+				  gpa.v);
 		inject_ud(vcpu);
 		return;
 	}

@@ -148,9 +148,8 @@ static int build(struct vm *vm, const struct machine_config *config)
 	if (!error)
 		error = create_memory(vm, size);
 	if (error) {
-		log_error("[%s] no room for %llu MiB of memory: %llu MiB are free, say mem= with less",
-			  vm->name, (unsigned long long)(size >> 20),
-			  (unsigned long long)(all_memory() >> 20));
+		log_error("[%s] no room for %lu MiB of memory: %lu MiB are free, say mem= with less",
+			  vm->name, size >> 20, all_memory() >> 20);
 		return error;
 	}
 	error = identify(vm);
@@ -185,9 +184,8 @@ int machine_create(const struct machine_config *config, struct vm **out)
 		vm_destroy(vm);
 		return error;
 	}
-	log_info("[%s] %llu MiB, 1 vCPU, %u modules", vm->name,
-		 (unsigned long long)((vm->ram_below_4g + vm->ram_above_4g) >> 20),
-		 vm->module_count);
+	log_info("[%s] %lu MiB, 1 vCPU, %u modules", vm->name,
+		 (vm->ram_below_4g + vm->ram_above_4g) >> 20, vm->module_count);
 	*out = vm;
 	return 0;
 }
@@ -249,18 +247,15 @@ static void log_costs(struct vm *vm)
 {
 	const struct vcpu *vcpu = vm->vcpu;
 
-	log_debug("[%s] lived %llu ticks, idle %llu", vm->name, (unsigned long long)vm_now(vm),
-		  (unsigned long long)vcpu->idle_ticks);
+	log_debug("[%s] lived %lu ticks, idle %lu", vm->name, vm_now(vm), vcpu->idle_ticks);
 	for (unsigned i = 0; i < EXIT_REASONS; i++)
 		if (vcpu->exits[i])
-			log_debug("[%s] exits %s %llu", vm->name, virt_exit_name(i),
-				  (unsigned long long)vcpu->exits[i]);
-	log_debug("Trivet's own memory: %llu KiB",
-		  (unsigned long long)(pages_in_use() * PAGE_SIZE >> 10));
-	log_debug("[%s] unknown: ports %llu, MSRs %llu, addresses %llu", vm->name,
-		  (unsigned long long)vm->unknown_ports.count,
-		  (unsigned long long)vm->unknown_msrs.count,
-		  (unsigned long long)vm->unknown_gpas.count);
+			log_debug("[%s] exits %s %lu", vm->name, virt_exit_name(i), vcpu->exits[i]);
+	log_debug("Trivet's own memory: %lu KiB", pages_in_use() * PAGE_SIZE >> 10);
+	log_debug("[%s] unknown: ports %lu, MSRs %lu, addresses %lu", vm->name,
+		  vm->unknown_ports.count,
+		  vm->unknown_msrs.count,
+		  vm->unknown_gpas.count);
 }
 
 void machine_run(struct vm *vm)
