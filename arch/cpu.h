@@ -44,6 +44,11 @@
 #define CR4_PKE	       BIT(22)
 #define CR4_CET	       BIT(23)
 
+#define XCR0_X87    BIT(0)
+#define XCR0_SSE    BIT(1)
+#define XCR0_AVX    BIT(2)
+#define XCR0_AVX512 BITS(7, 5)
+
 #define EFER_SCE BIT(0)
 #define EFER_LME BIT(8)
 #define EFER_LMA BIT(10)

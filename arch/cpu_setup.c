@@ -8,8 +8,6 @@
 #include "arch/cpu.h"
 #include "arch/msr.h"
 
-#define XCR0_X87_SSE 3ull
-
 u8 cpu_smap;
 
 void cpu_setup(void)
@@ -31,7 +29,7 @@ void cpu_setup(void)
 	write_cr4(cr4);
 	cpu_smap = !!(cr4 & CR4_SMAP);
 	if (xsave)
-		xsetbv(0, XCR0_X87_SSE);
+		xsetbv(0, XCR0_X87 | XCR0_SSE);
 	wrmsr(MSR_EFER, EFER_LME | EFER_LMA | EFER_NXE);
 	wrmsr(MSR_PAT, CPU_PAT);
 }

@@ -13,12 +13,9 @@ enum {
 	MSR_TSC = 0x10,
 	MSR_APIC_BASE = 0x1b,
 	MSR_FEATURE_CONTROL = 0x3a,
-	MSR_TSC_ADJUST = 0x3b,
 	MSR_SPEC_CTRL = 0x48,
-	MSR_PRED_CMD = 0x49,
 	MSR_BIOS_SIGN_ID = 0x8b,
 	MSR_MTRRCAP = 0xfe,
-	MSR_ARCH_CAPABILITIES = 0x10a,
 	MSR_SYSENTER_CS = 0x174,
 	MSR_SYSENTER_ESP = 0x175,
 	MSR_SYSENTER_EIP = 0x176,
@@ -61,6 +58,9 @@ enum {
 	MSR_KERNEL_GS_BASE = 0xc0000102,
 	MSR_TSC_AUX = 0xc0000103,
 };
+
+/* IA32_PAT after a reset: write-back, write-through, UC-, UC, twice. */
+#define MSR_PAT_RESET 0x0007040600070406ull
 
 /*
  * Reads or writes an MSR that may not exist. Returns 0, or -EIO when the CPU

@@ -15,7 +15,6 @@ struct space;
 /* Touched by other CPUs with atomic operations only. */
 struct pcpu_shared {
 	u32 started;  /* set by the CPU once it runs on its own stack */
-	u32 virt_on;  /* in VMX operation */
 };
 
 struct pcpu {

@@ -10,6 +10,11 @@
 #include "arch/virt.h"
 #include "arch/vmcs.h"
 
+/* IA32_FEATURE_CONTROL and IA32_VMX_BASIC. */
+#define FEATURE_CONTROL_LOCK BIT(0)
+#define FEATURE_CONTROL_VMX  BIT(2)
+#define VMX_BASIC_REVISION   BITS(30, 0)
+
 /* Control bits: SDM volume 3, "VM-Execution Control Fields" and the following. */
 #define PIN_EXTERNAL_INTERRUPT BIT(0)
 #define PIN_NMI		       BIT(3)
@@ -95,7 +100,6 @@ struct virt_vm {
 	struct pt ept;
 	u64 ept_pointer;
 	u64 generation; /* raised by every downgrade; each vCPU flushes what it missed */
-	u32 users;	/* vCPUs */
 };
 
 /* VMCS fields kept in memory between exit and entry. */
@@ -121,7 +125,6 @@ struct vmx_vcpu {
 	u64 cache[CACHED_COUNT];
 	u32 cache_valid, cache_dirty; /* BIT(enum vmx_cached) */
 	bool launched;
-	bool loaded;
 	bool flush_vpid;
 	u16 vpid;
 	u32 proc_controls;

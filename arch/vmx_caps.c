@@ -13,9 +13,6 @@
 #include "arch/msr.h"
 
 #define CPUID_1_ECX_VMX		 BIT(5)
-#define FEATURE_CONTROL_LOCK	 BIT(0)
-#define FEATURE_CONTROL_VMX	 BIT(2)
-#define VMX_BASIC_REVISION	 BITS(30, 0)
 #define VMX_BASIC_MEMORY_TYPE	 BITS(53, 50)
 #define VMX_BASIC_TRUE_CONTROLS	 BIT(55)
 #define VMX_MISC_PREEMPTION_RATE BITS(4, 0)
@@ -183,9 +180,9 @@ int vmx_caps_probe(char *why, size_t size)
 		control = 0;
 	if ((control & FEATURE_CONTROL_LOCK) && !(control & FEATURE_CONTROL_VMX)) {
 		str_format(why, size,
-			   "the firmware locked VMX off (IA32_FEATURE_CONTROL is %llxh); switch on "
+			   "the firmware locked VMX off (IA32_FEATURE_CONTROL is %lxh); switch on "
 			   "VT-x or virtualization in the firmware's setup",
-			   (unsigned long long)control);
+			   control);
 		return -ENODEV;
 	}
 	basic = rdmsr(MSR_VMX_BASIC);

@@ -13,10 +13,6 @@
 #include "arch/msr.h"
 #include "arch/percpu.h"
 
-#define FEATURE_CONTROL_LOCK BIT(0)
-#define FEATURE_CONTROL_VMX  BIT(2)
-#define VMX_BASIC_REVISION   BITS(30, 0)
-
 static bool vmxon(hpa_t region)
 {
 	bool failed;
@@ -38,8 +34,8 @@ static int unlock_vmx(char *why, size_t size)
 	}
 	if (control & FEATURE_CONTROL_VMX)
 		return 0;
-	str_format(why, size, "IA32_FEATURE_CONTROL is %llxh and does not allow VMXON",
-		   (unsigned long long)control);
+	str_format(why, size, "IA32_FEATURE_CONTROL is %lxh and does not allow VMXON",
+		   control);
 	return -ENODEV;
 }
 
@@ -55,10 +51,8 @@ int vmx_cpu_enable(char *why, size_t size)
 		str_format(why, size, "no memory for its VMXON region");
 		return -ENOMEM;
 	}
-	write_cr0((read_cr0() | vmx_caps.cr0_fixed0) & vmx_caps.cr0_fixed1 & ~(CR0_TS | CR0_EM));
-	/* OSFXSR lets FXSAVE keep the SSE registers of guests; Trivet uses none. */
-	write_cr4((read_cr4() | vmx_caps.cr4_fixed0 | CR4_VMXE | CR4_OSFXSR | CR4_OSXMMEXCPT) &
-		  vmx_caps.cr4_fixed1);
+	write_cr0((read_cr0() | vmx_caps.cr0_fixed0) & vmx_caps.cr0_fixed1);
+	write_cr4((read_cr4() | vmx_caps.cr4_fixed0 | CR4_VMXE) & vmx_caps.cr4_fixed1);
 	region[0] = FIELD_GET(VMX_BASIC_REVISION, vmx_caps.basic);
 	if (!vmxon(virt_to_phys(region))) {
 		write_cr4(read_cr4() & ~CR4_VMXE);
@@ -67,7 +61,6 @@ int vmx_cpu_enable(char *why, size_t size)
 		return -ENODEV;
 	}
 	pcpu->virt = region;
-	__atomic_store_n(&pcpu->shared.virt_on, 1, __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -79,7 +72,6 @@ void vmx_cpu_disable(void)
 		return;
 	__asm__ volatile("vmxoff" ::: "cc", "memory");
 	write_cr4(read_cr4() & ~CR4_VMXE);
-	__atomic_store_n(&pcpu->shared.virt_on, 0, __ATOMIC_RELEASE);
 	pages_free(pcpu->virt, 1);
 	pcpu->virt = NULL;
 }

@@ -15,36 +15,29 @@
 #include "arch/msr.h"
 #include "arch/percpu.h"
 
-#define VMX_BASIC_REVISION BITS(30, 0)
 #define CPUID_1_ECX_XSAVE  BIT(26)
 #define MXCSR_RESET	   0x1f80
+#define FXSAVE_SIZE	   512
 #define FXSAVE_MXCSR	   24
 #define FCW_RESET	   0x37f
 #define DR6_RESET	   0xffff0ff0
 #define DR7_RESET	   0x400
-#define PAT_RESET	   0x0007040600070406ull
 
 _Static_assert(offsetof(struct vmx_vcpu, base) == 0, "vmx_entry.asm knows the offsets");
 _Static_assert(offsetof(struct vmx_vcpu, host_rsp) == 128, "vmx_entry.asm knows the offsets");
 
-static bool has_xsave(void)
-{
-	return cpuid(1, 0).ecx & CPUID_1_ECX_XSAVE;
-}
+/* Kept, since each CPUID of a nested Trivet is an exit. All of XCR0 that the
+ * CPUs support, 0 without XSAVE; the size of a vCPU's area. */
+static u64 xcr0_all;
+static unsigned fpu_pages;
 
-/* All of XCR0 that this CPU supports. */
-static u64 xcr0_all(void)
+static void fpu_measure(void)
 {
+	bool xsave = cpuid(1, 0).ecx & CPUID_1_ECX_XSAVE;
 	struct cpuid_regs r = cpuid(0xd, 0);
 
-	return (u64)r.edx << 32 | r.eax;
-}
-
-static unsigned fpu_pages(void)
-{
-	u32 size = has_xsave() ? cpuid(0xd, 0).ecx : 512;
-
-	return ALIGN_UP(size, PAGE_SIZE) / PAGE_SIZE;
+	xcr0_all = xsave ? (u64)r.edx << 32 | r.eax : 0;
+	fpu_pages = ALIGN_UP(xsave ? r.ecx : FXSAVE_SIZE, PAGE_SIZE) / PAGE_SIZE;
 }
 
 static void vmclear(void *vmcs)
@@ -79,20 +72,21 @@ int vmx_vcpu_create(struct virt_vm *vm, struct virt_vcpu **out)
 
 	if (!v)
 		return -ENOMEM;
+	if (!fpu_pages)
+		fpu_measure();
 	v->vmcs = pages_alloc(1);
-	v->fpu = pages_alloc(fpu_pages());
+	v->fpu = pages_alloc(fpu_pages);
 	if (!v->vmcs || !v->fpu || vmx_msr_init()) {
 		if (v->vmcs)
 			pages_free(v->vmcs, 1);
 		if (v->fpu)
-			pages_free(v->fpu, fpu_pages());
+			pages_free(v->fpu, fpu_pages);
 		pages_free(v, 1);
 		return -ENOMEM;
 	}
 	*(u32 *)v->vmcs = FIELD_GET(VMX_BASIC_REVISION, vmx_caps.basic);
 	vmclear(v->vmcs);
 	v->vm = vm;
-	vm->users++;
 	v->vpid = next_vpid();
 	v->last_pcpu = ~0u;
 	v->xcr0 = 1;
@@ -105,9 +99,8 @@ void vmx_vcpu_destroy(struct virt_vcpu *vcpu)
 	struct vmx_vcpu *v = to_vmx(vcpu);
 
 	vmclear(v->vmcs);
-	v->vm->users--;
 	pages_free(v->vmcs, 1);
-	pages_free(v->fpu, fpu_pages());
+	pages_free(v->fpu, fpu_pages);
 	pages_free(v, 1);
 }
 
@@ -164,12 +157,10 @@ static void reset_segments(struct virt_vcpu *vcpu)
 
 static void fpu_restore(struct vmx_vcpu *v)
 {
-	if (has_xsave()) {
-		u64 all = xcr0_all();
-
-		xsetbv(0, all);
-		__asm__ volatile("xrstor64 (%0)" ::"r"(v->fpu), "a"((u32)all),
-				 "d"((u32)(all >> 32))
+	if (xcr0_all) {
+		xsetbv(0, xcr0_all);
+		__asm__ volatile("xrstor64 (%0)" ::"r"(v->fpu), "a"((u32)xcr0_all),
+				 "d"((u32)(xcr0_all >> 32))
 				 : "memory");
 		xsetbv(0, v->xcr0);
 	} else {
@@ -179,12 +170,10 @@ static void fpu_restore(struct vmx_vcpu *v)
 
 static void fpu_save(struct vmx_vcpu *v)
 {
-	if (has_xsave()) {
-		u64 all = xcr0_all();
-
-		xsetbv(0, all);
-		__asm__ volatile("xsave64 (%0)" ::"r"(v->fpu), "a"((u32)all),
-				 "d"((u32)(all >> 32))
+	if (xcr0_all) {
+		xsetbv(0, xcr0_all);
+		__asm__ volatile("xsave64 (%0)" ::"r"(v->fpu), "a"((u32)xcr0_all),
+				 "d"((u32)(xcr0_all >> 32))
 				 : "memory");
 	} else {
 		__asm__ volatile("fxsave64 (%0)" ::"r"(v->fpu) : "memory");
@@ -194,7 +183,7 @@ static void fpu_save(struct vmx_vcpu *v)
 /* The state after FNINIT in the legacy area; the header says: all else initial. */
 static void reset_fpu(struct vmx_vcpu *v)
 {
-	memset(v->fpu, 0, fpu_pages() * PAGE_SIZE);
+	memset(v->fpu, 0, fpu_pages * PAGE_SIZE);
 	*(u16 *)v->fpu = FCW_RESET;
 	*(u32 *)((u8 *)v->fpu + FXSAVE_MXCSR) = MXCSR_RESET;
 	v->xcr0 = 1;
@@ -240,7 +229,7 @@ void vmx_vcpu_reset(struct virt_vcpu *vcpu)
 	vmx_state_set(vcpu, VREG_RSP, 0);
 	vmx_state_set(vcpu, VREG_RFLAGS, RFLAGS_ONE);
 	vmx_state_set(vcpu, VREG_DR7, DR7_RESET);
-	vmx_state_set(vcpu, VREG_PAT, PAT_RESET);
+	vmx_state_set(vcpu, VREG_PAT, MSR_PAT_RESET);
 	vmx_state_set(vcpu, VREG_SYSENTER_CS, 0);
 	vmx_state_set(vcpu, VREG_SYSENTER_ESP, 0);
 	vmx_state_set(vcpu, VREG_SYSENTER_EIP, 0);
@@ -304,7 +293,6 @@ void vmx_vcpu_load(struct virt_vcpu *vcpu)
 	u32 id = this_pcpu()->id;
 
 	vmptrld(v->vmcs);
-	v->loaded = true;
 	write_host_state();
 	v->host_rsp = 0;
 	if (v->last_pcpu != id) {
@@ -332,5 +320,4 @@ void vmx_vcpu_put(struct virt_vcpu *vcpu)
 	v->cr2 = read_cr2();
 	vmclear(v->vmcs);
 	v->launched = false;
-	v->loaded = false;
 }

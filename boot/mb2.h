@@ -9,9 +9,6 @@
 
 #include "arch/lib/bits.h"
 
-/* What EAX holds at the entry when a multiboot2 loader started us. */
-#define MB2_BOOTLOADER_MAGIC 0x36d76289u
-
 #define BOOT_MODULES_MAX 64
 #define BOOT_MEMORY_MAX	 256
 #define BOOT_LINE_MAX	 4096  /* bytes of one string, its NUL included */

@@ -4,16 +4,15 @@
  * VM's debug log. Reads give E9h at both, by which firmware and test programs
  * know that the port is there. It has no state.
  */
+#include "vmm/abi.h"
 #include "vmm/console.h"
 #include "vmm/vdev.h"
-
-#define DEBUGCON_PRESENT 0xe9
 
 static u8 debugcon_in(struct vdev *dev, u16 port)
 {
 	(void)dev;
 	(void)port;
-	return DEBUGCON_PRESENT;
+	return ABI_DEBUG_READS;
 }
 
 static void debugcon_out(struct vdev *dev, u16 port, u8 value)
@@ -24,5 +23,5 @@ static void debugcon_out(struct vdev *dev, u16 port, u8 value)
 
 static const struct bus_ops debugcon_ops = {.in = debugcon_in, .out = debugcon_out};
 
-DEFINE_VDEV(vdebugcon, .name = "debugcon", .ports = {{0xe9, 1}, {0x402, 1}},
+DEFINE_VDEV(vdebugcon, .name = "debugcon", .ports = {{ABI_PORT_DEBUG_E9, 1}, {ABI_PORT_DEBUG_402, 1}},
 	    .port_ops = &debugcon_ops);

@@ -5,6 +5,7 @@
  * wide writes arrive in one piece; on their own they do nothing. A VM has it
  * only where its configuration asks for it. It has no state.
  */
+#include "vmm/abi.h"
 #include "vmm/vdev.h"
 
 static u64 debugexit_read(struct vdev *dev, u64 offset, unsigned size)
@@ -24,4 +25,5 @@ static void debugexit_write(struct vdev *dev, u64 offset, unsigned size, u64 val
 
 static const struct bus_ops debugexit_ops = {.read = debugexit_read, .write = debugexit_write};
 
-DEFINE_VDEV(vdebugexit, .name = "debug-exit", .ports = {{0xf4, 4}}, .port_ops = &debugexit_ops);
+DEFINE_VDEV(vdebugexit, .name = "debug-exit", .ports = {{ABI_PORT_DEBUG_EXIT, 4}},
+	    .port_ops = &debugexit_ops);

@@ -7,11 +7,10 @@
 #ifndef VMM_ABI_H
 #define VMM_ABI_H
 
-/* Debug consoles: each byte written appears in Trivet's log. E9h reads as E9h. */
+/* Debug consoles: each byte written appears in Trivet's log, and both read as E9h. */
 #define ABI_PORT_DEBUG_E9  0xe9
 #define ABI_PORT_DEBUG_402 0x402
-#define ABI_DEBUG_E9_READS 0xe9
-#define ABI_DEBUG_402_READS 0xe9
+#define ABI_DEBUG_READS	   0xe9
 
 /*
  * Debug exit, only where a module says `debug-exit`: a write of any width ends

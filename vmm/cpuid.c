@@ -44,10 +44,6 @@
 #define F7D_AVX512  BIT(8) /* VP2INTERSECT */
 #define F7D_ALLOWED (BIT(4) /* FSRM */ | F7D_AVX512 | BIT(10) /* MD_CLEAR */)
 
-#define XCR0_X87    BIT(0)
-#define XCR0_SSE    BIT(1)
-#define XCR0_AVX    BIT(2)
-#define XCR0_AVX512 BITS(7, 5)
 #define XCR0_ALLOWED (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512)
 
 #define XSAVE_LEGACY_SIZE (512 + 64)

@@ -22,10 +22,6 @@
 #define CR8_TPR		BITS(3, 0)
 #define PDPTE_PRESENT	BIT(0)
 #define PDPTE_RESERVED	(BITS(2, 1) | BITS(8, 5))
-#define XCR0_X87	BIT(0)
-#define XCR0_SSE	BIT(1)
-#define XCR0_AVX	BIT(2)
-#define XCR0_AVX512	BITS(7, 5)
 #define TSS_TYPE_16	1 /* and with the busy bit, 3 */
 
 static u64 get(struct vcpu *vcpu, enum vcpu_reg reg)

@@ -12,7 +12,6 @@
 #include "vmm/cr.h"
 #include "vmm/vm.h"
 
-#define PAT_RESET	     0x0007040600070406ull
 #define MTRRCAP		     (VCPU_MTRR_VARIABLE | BIT(8) /* fixed */ | BIT(10) /* WC */)
 #define MTRR_DEF_TYPE_VALID  (BITS(7, 0) | BIT(10) | BIT(11))
 #define MTRR_BASE_TYPE	     BITS(7, 0)
@@ -237,7 +236,7 @@ static const struct msr_row *find(struct vcpu *vcpu, u32 index)
 void msr_reset(struct vcpu *vcpu)
 {
 	memset(&vcpu->msrs, 0, sizeof(vcpu->msrs));
-	vcpu->msrs.pat = PAT_RESET;
+	vcpu->msrs.pat = MSR_PAT_RESET;
 	vcpu->msrs.misc_enable = MISC_ENABLE_RESET;
 }
 

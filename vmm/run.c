@@ -31,9 +31,11 @@ static void hint(struct vm *vm)
 static u64 serve_due(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
-	u64 now = rdtsc();
+	u64 now = rdtsc(), next = vtimer_next(vm->timers);
 
-	if (vtimer_next(vm->timers) <= now)
+	if (next > now && console_next() > now)
+		return MIN(next, console_next());
+	if (next <= now)
 		vtimer_run(vm->timers, now, TIMERS_AT_ONCE);
 	if (console_next() <= now) {
 		console_poll(now);

@@ -85,7 +85,7 @@ void test_main(void)
 	upper_parts();
 	wrap();
 	strings();
-	test_equal("e9-reads-e9", inb(ABI_PORT_DEBUG_E9), ABI_DEBUG_E9_READS);
+	test_equal("e9-reads-e9", inb(ABI_PORT_DEBUG_E9), ABI_DEBUG_READS);
 	for (const char *p = "by port E9h\n"; *p; p++)
 		outb(ABI_PORT_DEBUG_E9, (u8)*p);
 	test_equal("port-80-takes-writes", (outb(0x80, 0x55), 0), 0);
