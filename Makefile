@@ -45,7 +45,7 @@ CFLAGS  := -std=gnu11 -O2 -g -I. -I$(B)/gen -ffreestanding -fno-pic -fno-pie -mc
 LDFLAGS := -nostdlib -static -no-pie --build-id=none -z max-page-size=4096 -z noexecstack \
 	--no-warn-rwx-segments --orphan-handling=error -T linker.ld
 
-all: $(B)/trivet.elf
+all: $(B)/trivet.elf $(B)/trivet-test.elf $(B)/size.checked
 
 # A file that changes when its text does, so that a new compiler or version rebuilds what it must.
 define KEEP
@@ -68,31 +68,42 @@ $(B)/%.asm.o: %.asm $(B)/flags | nasm-there
 nasm-there:
 	@command -v $(NASM) >/dev/null || { echo "NASM is missing: apt-get install nasm" >&2; exit 1; }
 
+# The test image has the tests of tests/image in it as well; selftest=NAME runs one.
+TEST_SRC := $(sort $(wildcard tests/image/*.c))
+TEST_OBJ := $(OBJ) $(TEST_SRC:%.c=$(B)/%.o) $(patsubst %.asm,$(B)/%.asm.o,$(wildcard tests/image/*.asm))
+
 # Two links: the first with an empty table of function names, the second with the table that the
 # first one gave. The table stands behind all code, so that no address moves; the last step checks.
 $(B)/ksyms0.asm: tests/rig/ksyms.awk
 	@mkdir -p $(@D)
 	@awk -f $< </dev/null > $@
 
-$(B)/ksyms1.asm: $(B)/pass1.elf tests/rig/ksyms.awk
+$(B)/%.ksyms.asm: $(B)/%.pass1.elf tests/rig/ksyms.awk
 	@$(NM) $< | LC_ALL=C sort | awk -f tests/rig/ksyms.awk > $@
 
-$(B)/ksyms%.o: $(B)/ksyms%.asm | nasm-there
+$(B)/ksyms0.o $(B)/trivet.ksyms.o $(B)/trivet-test.ksyms.o: %.o: %.asm | nasm-there
 	@$(NASM) -f elf64 -o $@ $<
 
-$(B)/pass1.elf: $(OBJ) $(B)/ksyms0.o linker.ld
-	@$(LD) $(LDFLAGS) -o $@ $(OBJ) $(B)/ksyms0.o
+# image NAME OBJECTS
+define IMAGE
+$(B)/$(1).pass1.elf: $(2) $(B)/ksyms0.o linker.ld
+	@$(LD) $(LDFLAGS) -o $$@ $(2) $(B)/ksyms0.o
+$(B)/$(1).debug.elf: $(2) $(B)/$(1).ksyms.o linker.ld
+	$$(call SAY,ld,$$@)
+	$$(Q)$(LD) $(LDFLAGS) -o $$@ $(2) $(B)/$(1).ksyms.o
+	@$(NM) $(B)/$(1).pass1.elf | awk '$$$$2 ~ /[Tt]/' | LC_ALL=C sort > $(B)/$(1).names
+	@$(NM) $$@ | awk '$$$$2 ~ /[Tt]/' | LC_ALL=C sort | cmp - $(B)/$(1).names
+endef
+$(eval $(call IMAGE,trivet,$(OBJ)))
+$(eval $(call IMAGE,trivet-test,$(TEST_OBJ)))
 
-$(B)/trivet.debug.elf: $(OBJ) $(B)/ksyms1.o linker.ld
-	$(call SAY,ld,$@)
-	$(Q)$(LD) $(LDFLAGS) -o $@ $(OBJ) $(B)/ksyms1.o
-	@$(NM) $(B)/pass1.elf | awk '$$2 ~ /[Tt]/' | LC_ALL=C sort > $(B)/pass1.names
-	@$(NM) $@ | awk '$$2 ~ /[Tt]/' | LC_ALL=C sort | cmp - $(B)/pass1.names
-
-$(B)/trivet.elf: $(B)/trivet.debug.elf
+$(B)/trivet.elf $(B)/trivet-test.elf: %.elf: %.debug.elf
 	@$(OBJCOPY) --strip-all $< $@
-	@size=$$(stat -c %s $@); echo "$@: $$size of 262144 bytes"; \
+
+$(B)/size.checked: $(B)/trivet.elf
+	@size=$$(stat -c %s $<); echo "$<: $$size of 262144 bytes"; \
 	if [ $$size -gt 262144 ]; then echo "larger than the budget" >&2; exit 1; fi
+	@touch $@
 
 # ---- guest payloads and boot images
 GUESTS :=
@@ -180,7 +191,7 @@ help:
 	@echo "make clean      remove $(B)"
 	@echo "CC=gcc|clang or a cross compiler; B= another build folder; V=1 shows commands"
 
--include $(OBJ:.o=.d)
+-include $(TEST_OBJ:.o=.d)
 FORCE:
 .DELETE_ON_ERROR:
 .PHONY: all guests iso run setup unit units test bench lint install clean help nasm-there FORCE

@@ -20,6 +20,7 @@
 #include "boot/options.h"
 #include "boot/output.h"
 #include "boot/preflight.h"
+#include "boot/selftest.h"
 #include "drivers/acpi.h"
 #include "drivers/ioapic.h"
 #include "version.h"
@@ -125,19 +126,6 @@ static void start_cores(void)
 	smp_start(acpi.apic_ids, acpi.cpu_count, options.cpus);
 }
 
-static void selftest(void)
-{
-	if (options.selftest == SELFTEST_PANIC)
-		panic("asked for by selftest=panic");
-	if (options.selftest == SELFTEST_FAULT) {
-		u64 word;
-
-		log_info("selftest: a copy from where nothing is mapped gives %d",
-			 window_copy(&word, (const void *)WINDOW_BASE, sizeof(word)));
-		*(volatile u8 *)WINDOW_BASE = 0;
-	}
-}
-
 /* What no= names and the back end knows stays unused. */
 static void refuse_features(void)
 {
@@ -183,12 +171,13 @@ void boot_main(u64 mbi)
 	pic_off();
 	start_memory();
 	output_screen(&options, &info.framebuffer);
-	selftest();
+	selftest_run(options.selftest, true);
 	start_acpi();
 	banner_machine(&info);
 	start_clock();
 	start_cores();
 	start_virtualization();
+	selftest_run(options.selftest, false);
 	run_guests();
 	end_machine(&options);
 }

@@ -32,12 +32,6 @@ static const char *const feature_names[NO_FEATURES] = {
 	[NO_X2APIC] = "x2apic",
 };
 
-static const char *const selftest_names[] = {
-	[SELFTEST_NONE] = "",
-	[SELFTEST_PANIC] = "panic",
-	[SELFTEST_FAULT] = "fault",
-};
-
 /* Index of the len bytes at text in a table of names, -1 if they are none of them. */
 static int find_name(const char *const *names, unsigned count, const char *text, size_t len)
 {
@@ -151,10 +145,12 @@ static bool set_cpus(struct options *out, const char *value)
 
 static bool set_selftest(struct options *out, const char *value)
 {
-	int test = find_name(selftest_names, ARRAY_SIZE(selftest_names), value, strlen(value));
+	size_t len = strlen(value);
 
-	out->selftest = test;
-	return test >= 0;
+	if (len == 0 || len >= sizeof(out->selftest))
+		return false;
+	memcpy(out->selftest, value, len + 1);
+	return true;
 }
 
 /* A setter may leave anything behind where it returns false. */
@@ -171,7 +167,7 @@ static const struct option {
 	 "a list with commas of vpid, preemption-timer, 2m-pages, 1g-pages, ept-ad, "
 	 "tsc-deadline, x2apic"},
 	{"cpus", set_cpus, "a number of cores, 1 or more"},
-	{"selftest", set_selftest, "panic, fault"},
+	{"selftest", set_selftest, "a test of the test image, and its argument behind a colon"},
 };
 
 /* Takes one word, its value cut off. Returns NULL or what is wrong, to be followed by *allowed. */

@@ -4,7 +4,7 @@
  *
  *   console=com1..com4|PORT[,BAUD]  console=fb  console=none
  *   log=error|warn|info|debug       exit=poweroff  exit=port:HEX
- *   no=FEATURE,...                  cpus=N         selftest=panic|fault
+ *   no=FEATURE,...                  cpus=N         selftest=NAME[:ARGUMENT]
  *
  * console= may stand more than once (com1 and fb); the first one replaces the
  * default, which is com1 at 115200 baud and the screen where there is one.
@@ -33,12 +33,6 @@ enum option_exit {
 	EXIT_PORT,     /* "Shutdown" to options.exit_port: an emulator's switch */
 };
 
-enum option_selftest {
-	SELFTEST_NONE,
-	SELFTEST_PANIC,
-	SELFTEST_FAULT,
-};
-
 struct options {
 	bool serial;	 /* use a serial port ... */
 	u16 serial_port; /* ... at this I/O port ... */
@@ -50,7 +44,7 @@ struct options {
 	u16 exit_port;
 	u32 no;	  /* BIT(enum option_feature) */
 	u32 cpus; /* most physical cores to start, 0 for all */
-	enum option_selftest selftest;
+	char selftest[64]; /* "": none */
 };
 
 /* The word for a feature in no=. */

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Tests that run inside the test image (tests/image): each is a row, by name, argument and the CPU
+models on which it runs."""
+
+import pytest
+
+from conftest import built
+
+# name[:argument]: models, seconds
+ROWS = {
+}
+
+
+@pytest.mark.parametrize("name,model", [(name, model) for name, row in ROWS.items() for model in row[0]])
+def test_image(boot, name, model):
+    boot(emulator="bochs", model=model, pmem=256, timeout=ROWS[name][1], image=built("trivet-test.elf"),
+         hv="selftest=" + name, expect=["^selftest %s: passed" % name.partition(":")[0]], reject=["panic:", "not so:"])
