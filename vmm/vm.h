@@ -71,6 +71,14 @@ void vm_destroy(struct vm *vm);
 /* Sets the VM's clock to 0; before the guest's first instruction. */
 void vm_start_clock(struct vm *vm);
 
+/*
+ * Stops all vCPUs of a VM at the top of their run loops, out of every pCPU: what
+ * changes or looks at the whole VM stands between these two. They nest, and wait
+ * as sched_hold does.
+ */
+void vm_stop(struct vm *vm);
+void vm_go(struct vm *vm);
+
 /* Ends the VM with a reason in words; the first reason counts. Any CPU. */
 void vm_end(struct vm *vm, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The guest did what cannot be emulated: as vm_end, and logs vCPU 0's state. */

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Jobs: long work beside the guests (scrubbing, loading, monitor commands), as
+ * tasks of the run queues with a stack of their own. Between bounded pieces of
+ * work a job calls job_yield, and the guests of its pCPU get their share.
+ */
+#ifndef VMM_JOB_H
+#define VMM_JOB_H
+
+#include "vmm/sched.h"
+
+struct job {
+	struct task task;
+	void (*fn)(void *arg);
+	void *arg;
+	u8 *stack;
+	u64 rsp;   /* while it does not run */
+	bool done; /* set as the last thing; the struct may be used again then */
+};
+
+/*
+ * Begins fn(arg) as a job on the pCPU that calls; the job stays there. `job` is
+ * zeroed or done. 0 or -ENOMEM. fn returns when the work is done.
+ */
+int job_start(struct job *job, const char *name, void (*fn)(void *arg), void *arg);
+
+/*
+ * Lets others run; at least once for each 50,000 instructions of work. The host
+ * address space stays as it is for the caller. Does nothing outside of a job,
+ * so that boot code may use the same functions. No locks held.
+ */
+void job_yield(void);
+
+/* Sleeps until job_wake, which may come early or for nothing: look and wait again. */
+void job_wait(void);
+void job_wake(struct job *job);
+
+/* The job that runs on this pCPU now, or NULL. */
+struct job *job_current(void);
+
+#endif
