@@ -6,8 +6,7 @@
  * HLT or force a VM exit; whoever wakes looks for work. Source: Intel SDM
  * volume 3, "Advanced Programmable Interrupt Controller (APIC)".
  */
-#ifndef ARCH_APIC_H
-#define ARCH_APIC_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -60,5 +59,3 @@ void apic_timer_init(bool use_deadline);
  * raises it at once. Replaces the one armed before.
  */
 void apic_timer_arm(u64 deadline);
-
-#endif

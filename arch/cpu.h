@@ -4,8 +4,7 @@
  * control registers, EFLAGS and CPUID that Trivet names. MSR numbers are in
  * arch/msr.h. Source: Intel SDM, volume 2 and volume 3, "Control Registers".
  */
-#ifndef ARCH_CPU_H
-#define ARCH_CPU_H
+#pragma once
 
 #include "arch/lib/bits.h"
 
@@ -234,5 +233,3 @@ static inline void interrupts_wait(void)
 {
 	__asm__ volatile("sti; hlt; cli" ::: "memory");
 }
-
-#endif

@@ -2,8 +2,7 @@
 /*
  * The control registers and memory types that every CPU runs Trivet with.
  */
-#ifndef ARCH_CPU_SETUP_H
-#define ARCH_CPU_SETUP_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -18,5 +17,3 @@ extern u8 cpu_smap;
  * SMAP, UMIP and XSAVE where present; no PCID, protection keys or global pages.
  */
 void cpu_setup(void);
-
-#endif

@@ -4,8 +4,7 @@
  * its own GDT and TSS, all share the IDT. Source: Intel SDM volume 3,
  * "Segment Descriptor Types", "64-Bit Mode TSS", "64-Bit Mode IDT Gates".
  */
-#ifndef ARCH_DESC_H
-#define ARCH_DESC_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -35,5 +34,3 @@ struct pcpu_stacks;
 void desc_init(struct desc *desc, const struct pcpu_stacks *stacks);
 /* Loads GDT, TSS, IDT and all segment registers on this CPU; GS base becomes 0. */
 void desc_load(struct desc *desc);
-
-#endif

@@ -3,8 +3,7 @@
  * Instructions that may fault, and where to go on when they do. An entry is a
  * pair of distances from itself, so that the table needs no relocation.
  */
-#ifndef ARCH_EXTABLE_H
-#define ARCH_EXTABLE_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -17,5 +16,3 @@
 
 /* Where to go on after a fault at rip, or 0. */
 u64 extable_find(u64 rip);
-
-#endif

@@ -3,8 +3,7 @@
  * The part of frames that only memory_init and the page allocator use; the
  * rest is in arch/memory.h.
  */
-#ifndef ARCH_FRAMES_H
-#define ARCH_FRAMES_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -15,5 +14,3 @@ int frames_keep(u64 start, u64 end);
 
 /* Takes `size` bytes (a power of two) in one piece below `limit`. 0 or -ENOMEM. */
 int frames_take(u64 size, u64 align, u64 limit, u64 *start);
-
-#endif

@@ -3,8 +3,7 @@
  * Names for addresses in Trivet's text. The table is made from a first link of
  * the image (the Makefile says how) and is empty in that one.
  */
-#ifndef ARCH_KSYMS_H
-#define ARCH_KSYMS_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -19,5 +18,3 @@ extern const char ksyms_names[];
 
 /* The function that holds addr, and how far in; NULL where none is known. */
 const char *ksyms_lookup(u64 addr, u64 *offset);
-
-#endif

@@ -13,8 +13,7 @@
  *   FFFF9000_00000000  device area (phys_map)       RW, NX
  *   FFFFFFFF_80000000  the image                    text RX, rodata R, data RW
  */
-#ifndef ARCH_MEMORY_H
-#define ARCH_MEMORY_H
+#pragma once
 
 #include "arch/pt.h"
 
@@ -107,5 +106,3 @@ void phys_unmap(void *virt, u64 size);
  */
 int window_copy(void *dst, const void *src, size_t len);
 int window_fill(void *dst, u8 byte, size_t len);
-
-#endif

@@ -4,8 +4,7 @@
  * architectural on every CPU with the required features goes through the safe
  * forms. Source: Intel SDM volume 4, "Model-Specific Registers".
  */
-#ifndef ARCH_MSR_H
-#define ARCH_MSR_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -68,5 +67,3 @@ enum {
  */
 int msr_read_safe(u32 msr, u64 *value);
 int msr_write_safe(u32 msr, u64 value);
-
-#endif

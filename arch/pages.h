@@ -2,8 +2,7 @@
 /*
  * Start of the page allocator, for memory_init; the rest is in arch/memory.h.
  */
-#ifndef ARCH_PAGES_H
-#define ARCH_PAGES_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -12,5 +11,3 @@
 /* Takes the first chunk, below 4 GiB and so in the early direct area. Its
  * address, or 0 when there is none. */
 hpa_t pages_init(void);
-
-#endif

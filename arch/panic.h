@@ -3,8 +3,7 @@
  * The end of Trivet after a bug of its own; panic() itself is in
  * arch/lib/log.h.
  */
-#ifndef ARCH_PANIC_H
-#define ARCH_PANIC_H
+#pragma once
 
 #include "arch/trap.h"
 
@@ -15,5 +14,3 @@ _Noreturn void panic_trap(const struct trap_frame *frame);
  * may be NULL and may be set at any time. */
 extern void (*panic_stop_others)(void);
 extern void (*panic_flush)(void);
-
-#endif

@@ -3,8 +3,7 @@
  * What each physical CPU has of its own, reached through GS. `struct pcpu` is
  * private to its CPU; what others may touch stands in `struct pcpu_shared`.
  */
-#ifndef ARCH_PERCPU_H
-#define ARCH_PERCPU_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -66,5 +65,3 @@ void pcpu_cancel(void);
 
 /* On the CPU itself: GDT, TSS, IDT, GS base and the control registers. */
 void pcpu_load(struct pcpu *pcpu);
-
-#endif

@@ -2,8 +2,7 @@
 /*
  * The physical pair of 8259A interrupt controllers, which Trivet only silences.
  */
-#ifndef ARCH_PIC_H
-#define ARCH_PIC_H
+#pragma once
 
 /*
  * Moves both controllers' vectors away from the exceptions, to 20h to 2Fh, and
@@ -11,5 +10,3 @@
  * and needs no EOI. Source: Intel 8259A data sheet, "Initialization".
  */
 void pic_off(void);
-
-#endif

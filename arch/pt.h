@@ -5,8 +5,7 @@
  * one store each, so that a walker on another core never sees half an edit;
  * the caller flushes TLBs after a downgrade. Table pages come from pages_alloc.
  */
-#ifndef ARCH_PT_H
-#define ARCH_PT_H
+#pragma once
 
 #include "arch/lib/bits.h"
 
@@ -46,5 +45,3 @@ int pt_unmap(struct pt *pt, u64 addr, u64 size);
 
 /* The leaf entry that maps addr and its level (1 to 3), or 0. */
 u64 pt_lookup(const struct pt *pt, u64 addr, unsigned *level);
-
-#endif

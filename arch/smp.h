@@ -4,8 +4,7 @@
  * to their mailbox. Source: Intel SDM volume 3, "Multiple-Processor (MP)
  * Initialization".
  */
-#ifndef ARCH_SMP_H
-#define ARCH_SMP_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -42,5 +41,3 @@ void smp_kick(unsigned cpu);
  * panic_stop_others by smp_start. Any context.
  */
 void smp_stop_others(void);
-
-#endif

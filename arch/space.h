@@ -3,8 +3,7 @@
  * Start of the host's address spaces, for memory_init and the page allocator;
  * the rest is in arch/memory.h.
  */
-#ifndef ARCH_SPACE_H
-#define ARCH_SPACE_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -23,5 +22,3 @@ int space_guard(const struct pcpu_stacks *stacks);
 
 /* Builds the tables for the trampoline page. 0 or -ENOMEM. */
 int space_init_trampoline(hpa_t page);
-
-#endif

@@ -5,8 +5,7 @@
  * for the vector, whether they came through the IDT or were acknowledged by a
  * VM exit.
  */
-#ifndef ARCH_TRAP_H
-#define ARCH_TRAP_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -34,5 +33,3 @@ void irq_set_stray(void (*fn)(void));
 /* Calls fn on every NMI that hits root mode, in place of panic. fn runs on the
  * NMI stack, may interrupt anything, and returns true if the NMI was its own. */
 void trap_set_nmi(bool (*fn)(void));
-
-#endif

@@ -3,8 +3,7 @@
  * The time-stamp counter as Trivet's clock: its frequency, measured against a
  * clock of the machine, and what makes it a bad clock.
  */
-#ifndef ARCH_TSC_H
-#define ARCH_TSC_H
+#pragma once
 
 #include "arch/cpu.h"
 
@@ -52,5 +51,3 @@ u64 tsc_stated(const struct cpuid_regs *leaf15, const struct cpuid_regs *leaf16)
 
 /* Do two frequencies differ by more than 1 %? */
 bool tsc_differs(u64 a, u64 b);
-
-#endif

@@ -3,8 +3,7 @@
  * Architectural state of a vCPU as KVM's KVM_SET_REGS and KVM_SET_SREGS group
  * it. Neutral to the virtualization back end.
  */
-#ifndef ARCH_VCPU_STATE_H
-#define ARCH_VCPU_STATE_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -50,5 +49,3 @@ struct vcpu_sregs {
 	struct vcpu_dtable gdt, idt;
 	u64 cr0, cr2, cr3, cr4, cr8, efer;
 };
-
-#endif

@@ -6,8 +6,7 @@
  * off; calls on a vCPU come from the pCPU on which it is loaded, unless said
  * otherwise.
  */
-#ifndef ARCH_VIRT_H
-#define ARCH_VIRT_H
+#pragma once
 
 #include "arch/vcpu_state.h"
 
@@ -207,5 +206,3 @@ struct virt_ops {
 /* The back end in use; set by the composition root. */
 extern const struct virt_ops *virt;
 extern const struct virt_ops vmx_ops;
-
-#endif

@@ -5,8 +5,7 @@
  * Source: Intel SDM volume 3, appendix "Field Encoding in VMCS", and "VM-Exit
  * Information Fields".
  */
-#ifndef ARCH_VMCS_H
-#define ARCH_VMCS_H
+#pragma once
 
 #include "arch/lib/bits.h"
 
@@ -193,5 +192,3 @@ static inline void vmcs_set(u32 field, u64 value)
 #define ACCESS_DB	BIT(14)
 #define ACCESS_G	BIT(15)
 #define ACCESS_UNUSABLE BIT(16)
-
-#endif

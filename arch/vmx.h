@@ -3,8 +3,7 @@
  * Inside of the VMX back end: capabilities, the vCPU and the VM, shared by the
  * arch/vmx_*.c files only. The outside sees arch/virt.h.
  */
-#ifndef ARCH_VMX_H
-#define ARCH_VMX_H
+#pragma once
 
 #include "arch/pt.h"
 #include "arch/virt.h"
@@ -197,5 +196,3 @@ int ept_vm_map(struct virt_vm *vm, gpa_t gpa, hpa_t hpa, u64 size, unsigned righ
 	       enum virt_memtype type);
 int ept_vm_unmap(struct virt_vm *vm, gpa_t gpa, u64 size);
 void ept_flush(struct virt_vm *vm);
-
-#endif

@@ -2,8 +2,7 @@
 /*
  * What Trivet says about the machine when it starts, one line a subject.
  */
-#ifndef BOOT_BANNER_H
-#define BOOT_BANNER_H
+#pragma once
 
 #include "boot/mb2.h"
 
@@ -15,5 +14,3 @@ void banner_cores(unsigned wanted, unsigned running, unsigned enabled);
 
 /* The back end's capabilities: used, left unused, missing; behind virt->probe. */
 void banner_virt(void);
-
-#endif

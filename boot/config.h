@@ -6,8 +6,7 @@
  *
  * Modules with one vm= make one VM; no vm= at all makes one VM of everything.
  */
-#ifndef BOOT_CONFIG_H
-#define BOOT_CONFIG_H
+#pragma once
 
 #include "boot/mb2.h"
 #include "boot/words.h"
@@ -41,5 +40,3 @@ struct config {
  */
 unsigned config_parse(const struct boot_info *info, struct config *out,
 		      struct words_report *report);
-
-#endif

@@ -2,8 +2,7 @@
 /*
  * The end of a run that went as it should: nothing is left to do.
  */
-#ifndef BOOT_END_H
-#define BOOT_END_H
+#pragma once
 
 #include "boot/options.h"
 
@@ -13,5 +12,3 @@
  * to have sent everything first. Boot CPU.
  */
 _Noreturn void end_machine(const struct options *options);
-
-#endif

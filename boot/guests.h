@@ -2,8 +2,7 @@
 /*
  * From the module list to running VMs.
  */
-#ifndef BOOT_GUESTS_H
-#define BOOT_GUESTS_H
+#pragma once
 
 #include "boot/mb2.h"
 
@@ -15,5 +14,3 @@ unsigned guests_create(const struct boot_info *info);
 
 /* Runs them until the last has ended. */
 void guests_run(void);
-
-#endif

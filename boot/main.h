@@ -2,8 +2,7 @@
 /*
  * The C side of boot/entry.asm.
  */
-#ifndef BOOT_MAIN_H
-#define BOOT_MAIN_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -13,5 +12,3 @@
  * below 4 GiB and so in the early direct area.
  */
 _Noreturn void boot_main(u64 mbi);
-
-#endif

@@ -4,8 +4,7 @@
  * once, with every length checked, into a structure of fixed size. Nothing
  * here points back into the loader's memory, which may be reused afterwards.
  */
-#ifndef BOOT_MB2_H
-#define BOOT_MB2_H
+#pragma once
 
 #include "arch/lib/bits.h"
 
@@ -104,5 +103,3 @@ extern const char *const mb2_note_text[MB2_NOTES];
  * Specification 2.0, "Boot information format".
  */
 int mb2_parse(const void *mbi, size_t available, struct boot_info *out);
-
-#endif

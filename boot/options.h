@@ -9,8 +9,7 @@
  * console= may stand more than once (com1 and fb); the first one replaces the
  * default, which is com1 at 115200 baud and the screen where there is one.
  */
-#ifndef BOOT_OPTIONS_H
-#define BOOT_OPTIONS_H
+#pragma once
 
 #include "arch/lib/log.h"
 #include "boot/words.h"
@@ -59,5 +58,3 @@ const char *options_feature_name(enum option_feature feature);
  * over. Returns how many there were.
  */
 unsigned options_parse(const char *line, struct options *out, struct words_report *report);
-
-#endif

@@ -3,8 +3,7 @@
  * Where Trivet's log goes: the serial port and the screen that the options and
  * the machine give. Until then the log's ring keeps what was said.
  */
-#ifndef BOOT_OUTPUT_H
-#define BOOT_OUTPUT_H
+#pragma once
 
 #include "boot/mb2.h"
 #include "boot/options.h"
@@ -25,5 +24,3 @@ void output_screen(const struct options *options, const struct boot_framebuffer 
 /* Puts the console of the VMs between the log and its devices; behind the
  * start of all cores. */
 void output_to_console(const struct options *options);
-
-#endif

@@ -3,8 +3,7 @@
  * What a machine must have to run guests, checked before anything is done with
  * it: each lack is a line in words.
  */
-#ifndef BOOT_PREFLIGHT_H
-#define BOOT_PREFLIGHT_H
+#pragma once
 
 #include "boot/mb2.h"
 #include "boot/options.h"
@@ -30,5 +29,3 @@ unsigned preflight_count(void);
 
 /* The clean stop of a machine with lacks. */
 _Noreturn void preflight_stop(const struct options *options);
-
-#endif

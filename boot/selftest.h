@@ -4,8 +4,7 @@
  * the files of tests/image beside Trivet's own, and each registers its test
  * here. The image that is installed has none.
  */
-#ifndef BOOT_SELFTEST_H
-#define BOOT_SELFTEST_H
+#pragma once
 
 #include "arch/lib/section.h"
 #include "arch/lib/types.h"
@@ -27,5 +26,3 @@ struct selftest {
  * failed"; "" does nothing. Before any VM.
  */
 void selftest_run(const char *option, bool early);
-
-#endif

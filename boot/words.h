@@ -4,8 +4,7 @@
  * a word with a blank inside in double quotes, and a backslash before each
  * backslash and quote. And the way in which mistakes in them are reported.
  */
-#ifndef BOOT_WORDS_H
-#define BOOT_WORDS_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -33,5 +32,3 @@ struct words_report {
 
 void words_complain(struct words_report *report, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
-
-#endif

@@ -9,8 +9,7 @@
  * (AML) Specification"; IA-PC HPET Specification, "The ACPI 2.0 HPET
  * Description Table".
  */
-#ifndef DRIVERS_ACPI_H
-#define DRIVERS_ACPI_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -86,5 +85,3 @@ bool acpi_find_s5(const u8 *aml, size_t len, u8 *typ_a, u8 *typ_b);
  */
 extern struct acpi_info acpi;
 int acpi_init(const void *rsdp, size_t len);
-
-#endif

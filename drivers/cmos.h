@@ -3,8 +3,7 @@
  * The machine's battery-backed clock, read once at the start to give the
  * guests' clocks their date.
  */
-#ifndef DRIVERS_CMOS_H
-#define DRIVERS_CMOS_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -18,5 +17,3 @@ u64 cmos_read_epoch(u8 century);
 /* The same over any MC146818: read returns a register. MC146818 data sheet, "Time, Calendar
  * and Alarm Locations"; ACPI Specification, "FADT", CENTURY. */
 u64 cmos_epoch(u8 (*read)(u8 index), u8 century);
-
-#endif

@@ -4,8 +4,7 @@
  * or VGA text memory. White on black; newline, carriage return, backspace and
  * tab move, terminal sequences are swallowed, the text scrolls.
  */
-#ifndef DRIVERS_FBCON_H
-#define DRIVERS_FBCON_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -32,5 +31,3 @@ int fbcon_init(const struct fbcon_mode *mode);
 
 /* Writes len bytes, any CPU. Does nothing before a successful fbcon_init. */
 void fbcon_write(const char *text, size_t len);
-
-#endif

@@ -2,13 +2,10 @@
 /*
  * Physical I/O APICs. Trivet uses no interrupt of theirs.
  */
-#ifndef DRIVERS_IOAPIC_H
-#define DRIVERS_IOAPIC_H
+#pragma once
 
 #include "arch/lib/types.h"
 
 /* Masks all pins of the I/O APIC at this address, whatever the firmware left
  * open. Boot CPU, before interrupts are first opened. */
 void ioapic_mask(hpa_t address);
-
-#endif

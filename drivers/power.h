@@ -2,8 +2,7 @@
 /*
  * Switching the physical machine off.
  */
-#ifndef DRIVERS_POWER_H
-#define DRIVERS_POWER_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -17,5 +16,3 @@ void power_off(void);
 
 /* Writes the bytes "Shutdown" to a port: an emulator's switch. */
 void power_exit_port(u16 port);
-
-#endif

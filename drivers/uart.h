@@ -2,8 +2,7 @@
 /*
  * Physical 16550-compatible UART, polled. Callers serialise calls on one UART.
  */
-#ifndef DRIVERS_UART_H
-#define DRIVERS_UART_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -30,5 +29,3 @@ void uart_write(struct uart *uart, const u8 *data, unsigned len);
 
 /* Waits until the last bit has left, before the machine is switched off. */
 void uart_drain(struct uart *uart);
-
-#endif

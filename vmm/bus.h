@@ -6,8 +6,7 @@
  * that no single range covers and answers for addresses without a device.
  * All calls with the VM's device lock held.
  */
-#ifndef VMM_BUS_H
-#define VMM_BUS_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -54,5 +53,3 @@ u64 bus_read(const struct bus *bus, u64 addr, unsigned size, bool *claimed);
  * byte met a device.
  */
 bool bus_write(const struct bus *bus, u64 addr, unsigned size, u64 value);
-
-#endif

@@ -5,8 +5,7 @@
  * as fast as that takes it, and to the screen. No byte is lost and no exit
  * waits: a guest whose output finds no room keeps its byte until there is.
  */
-#ifndef VMM_CONSOLE_H
-#define VMM_CONSOLE_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -81,5 +80,3 @@ u64 console_next(void);
 
 /* Frees what the stream holds; its VM is going. */
 void console_detach(struct vm *vm);
-
-#endif

@@ -4,8 +4,7 @@
  * and an allow-list, default deny; the bits that follow the vCPU's state are
  * put in at each read.
  */
-#ifndef VMM_CPUID_H
-#define VMM_CPUID_H
+#pragma once
 
 #include "arch/cpu.h"
 
@@ -38,5 +37,3 @@ void cpuid_table_init(struct cpuid_table *table, u64 tsc_hz);
 /* The answer to CPUID with EAX = leaf and ECX = subleaf. */
 struct cpuid_regs cpuid_query(const struct cpuid_table *table, u32 leaf, u32 subleaf,
 			      const struct cpuid_state *state);
-
-#endif

@@ -3,8 +3,7 @@
  * Control registers, EFER and XCR0 as the guest writes them: which values are
  * valid, and what a change brings with it.
  */
-#ifndef VMM_CR_H
-#define VMM_CR_H
+#pragma once
 
 #include "vmm/vcpu.h"
 
@@ -15,5 +14,3 @@ void cr_access(struct vcpu *vcpu, const struct vcpu_exit *exit);
 bool cr_set_efer(struct vcpu *vcpu, u64 value);
 /* XSETBV: false: #GP(0). SDM volume 1, "Enabling the XSAVE Feature Set". */
 bool cr_set_xcr(struct vcpu *vcpu, u32 index, u64 value);
-
-#endif

@@ -5,8 +5,7 @@
  * forms with a memory operand only, and turns down everything else: what is
  * not in this list is never emulated.
  */
-#ifndef VMM_DECODE_H
-#define VMM_DECODE_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -56,5 +55,3 @@ struct insn {
  * not meaningful. Source: SDM volume 2, "Instruction Format", "Opcode Map".
  */
 int decode_insn(const u8 *bytes, size_t len, unsigned mode, struct insn *insn);
-
-#endif

@@ -4,8 +4,7 @@
  * into guest RAM at their physical addresses, notes. Nothing in the file is
  * believed before it has been checked. System V ABI, "Object Files".
  */
-#ifndef VMM_ELF_H
-#define VMM_ELF_H
+#pragma once
 
 #include "vmm/load.h"
 
@@ -40,5 +39,3 @@ int elf_load(struct elf *elf, const struct load_input *in, struct load_span *ima
  * 8-byte value. False where there is none that can be read.
  */
 bool elf_find_note(const struct elf *elf, const char *owner, u32 type, u64 *value);
-
-#endif

@@ -6,8 +6,7 @@
  * checks, paging and faults are as the CPU would have them; #AC and debug
  * registers' data breakpoints are not looked at.
  */
-#ifndef VMM_EMULATE_H
-#define VMM_EMULATE_H
+#pragma once
 
 #include "vmm/decode.h"
 #include "arch/vcpu_state.h"
@@ -90,5 +89,3 @@ enum emulate_result emulate_mmio(struct emulator *em);
  * stands there by now: another vCPU may have changed the code.
  */
 enum emulate_result emulate_port_string(struct emulator *em, u16 port, bool in, unsigned size);
-
-#endif

@@ -3,8 +3,7 @@
  * Joins the instruction emulator of vmm/emulate.h with a vCPU: lends it the
  * registers, connects it to the VM's buses, and carries out what it says.
  */
-#ifndef VMM_EMULATOR_H
-#define VMM_EMULATOR_H
+#pragma once
 
 #include "vmm/vcpu.h"
 
@@ -16,5 +15,3 @@ void emulator_mmio(struct vcpu *vcpu, gpa_t gpa);
 /* exit_io.c: one access to the VM's port bus. */
 u32 exit_io_in(struct vm *vm, u16 port, unsigned size);
 void exit_io_out(struct vm *vm, u16 port, unsigned size, u32 value);
-
-#endif

@@ -3,8 +3,7 @@
  * Exits: one handler for each reason, and those that are too long to stand in
  * the dispatcher's file.
  */
-#ifndef VMM_EXIT_H
-#define VMM_EXIT_H
+#pragma once
 
 #include "vmm/vcpu.h"
 
@@ -15,5 +14,3 @@ void exit_handle(struct vcpu *vcpu, const struct vcpu_exit *exit);
 void exit_io(struct vcpu *vcpu, const struct vcpu_exit *exit);
 /* exit_memory.c: addresses without RAM, or RAM that refuses the access. */
 void exit_memory(struct vcpu *vcpu, const struct vcpu_exit *exit);
-
-#endif

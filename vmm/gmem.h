@@ -5,8 +5,7 @@
  * the call fails and nothing, or for a write a part up to the hole, is done.
  * A value is fetched once, into the caller's local.
  */
-#ifndef VMM_GMEM_H
-#define VMM_GMEM_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -27,5 +26,3 @@ int guest_copy_from(struct vm *vm, gpa_t gpa, struct mem_object *mem, u64 offset
  * Returns 0 or -EFAULT where [offset, offset+len) is not within its size.
  */
 int mem_read(struct vm *vm, struct mem_object *mem, u64 offset, void *dst, size_t len);
-
-#endif

@@ -16,8 +16,7 @@
  *   1_00000000   - high top   the remaining RAM
  *   above        -            64-bit PCI window
  */
-#ifndef VMM_GUESTMAP_H
-#define VMM_GUESTMAP_H
+#pragma once
 
 #include "arch/lib/bits.h"
 
@@ -33,5 +32,3 @@
 #define GUEST_IOAPIC_BASE   0xFEC00000ull
 #define GUEST_LAPIC_BASE    0xFEE00000ull
 #define GUEST_RAM_4G	    0x100000000ull
-
-#endif

@@ -6,8 +6,7 @@
  * would raise. No paging, two-level, PAE and four-level tables; five levels
  * and protection keys are hidden from guests.
  */
-#ifndef VMM_GWALK_H
-#define VMM_GWALK_H
+#pragma once
 
 #include "arch/lib/bits.h"
 #include "arch/lib/types.h"
@@ -47,5 +46,3 @@ struct gwalk_ctx {
  */
 int gwalk_translate(struct vm *vm, const struct gwalk_ctx *ctx, gva_t gva, unsigned access,
 		    gpa_t *gpa, u32 *error);
-
-#endif

@@ -3,8 +3,7 @@
  * Events for a vCPU: which exception, repeated event or interrupt the next
  * entry delivers, and what two faults on top of each other make.
  */
-#ifndef VMM_INJECT_H
-#define VMM_INJECT_H
+#pragma once
 
 #include "vmm/vcpu.h"
 
@@ -33,5 +32,3 @@ void inject_take_undelivered(struct vcpu *vcpu);
 void inject_prepare(struct vcpu *vcpu);
 /* Whether an interrupt is pending that would be taken now. */
 bool inject_wakes(struct vcpu *vcpu);
-
-#endif

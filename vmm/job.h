@@ -4,8 +4,7 @@
  * tasks of the run queues with a stack of their own. Between bounded pieces of
  * work a job calls job_yield, and the guests of its pCPU get their share.
  */
-#ifndef VMM_JOB_H
-#define VMM_JOB_H
+#pragma once
 
 #include "vmm/sched.h"
 
@@ -37,5 +36,3 @@ void job_wake(struct job *job);
 
 /* The job that runs on this pCPU now, or NULL. */
 struct job *job_current(void);
-
-#endif

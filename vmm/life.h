@@ -5,8 +5,7 @@
  * carried out by the machine's job; requests may come at any moment, in any
  * state, from any pCPU and job, and from the guest itself.
  */
-#ifndef VMM_LIFE_H
-#define VMM_LIFE_H
+#pragma once
 
 #include "vmm/job.h"
 #include "vmm/machine.h"
@@ -52,5 +51,3 @@ void life_wait(struct machine *machine);
 
 /* True once no machine runs, starts or is paused. */
 bool life_all_ended(void);
-
-#endif

@@ -4,8 +4,7 @@
  * which state vCPU 0 starts. Called for the first start and for every reboot,
  * with the VM's address space loaded and its RAM zeroed.
  */
-#ifndef VMM_LOAD_H
-#define VMM_LOAD_H
+#pragma once
 
 #include "arch/vcpu_state.h"
 
@@ -165,5 +164,3 @@ int load_put_header(const struct load_input *in, const struct vm_module *kernel,
 void load_state_protected32(struct load_result *out, u32 eip);
 void load_state_long64(struct load_result *out, u64 rip, u64 cr3);
 void load_state_real(struct load_result *out, u16 cs, u16 ip);
-
-#endif

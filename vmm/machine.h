@@ -2,8 +2,7 @@
 /*
  * The machine: what a VM consists of, and its life from the modules to the end.
  */
-#ifndef VMM_MACHINE_H
-#define VMM_MACHINE_H
+#pragma once
 
 #include "vmm/vm.h"
 
@@ -30,5 +29,3 @@ int machine_create(const struct machine_config *config, struct vm **vm);
  * runs it, and does so again for every reset. Logs why it ended.
  */
 void machine_run(struct vm *vm);
-
-#endif

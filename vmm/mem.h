@@ -3,8 +3,7 @@
  * Memory objects: frames with one life, shown to a VM through regions. An
  * object is anonymous (scrubbed RAM), or a module where GRUB put it.
  */
-#ifndef VMM_MEM_H
-#define VMM_MEM_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -40,5 +39,3 @@ void mem_put(struct mem_object *mem);
 /* The longest piece of [offset, offset + size) that is contiguous: its address
  * and length. The offset lies in the object. */
 u64 mem_piece(const struct mem_object *mem, u64 offset, u64 size, hpa_t *hpa);
-
-#endif

@@ -2,8 +2,7 @@
 /*
  * MSRs that exit: an allow-list; every other number gives the guest #GP.
  */
-#ifndef VMM_MSR_H
-#define VMM_MSR_H
+#pragma once
 
 #include "vmm/vcpu.h"
 
@@ -14,5 +13,3 @@ bool msr_read(struct vcpu *vcpu, u32 index, u64 *value);
 bool msr_write(struct vcpu *vcpu, u32 index, u64 value);
 /* One row of the allow-list, for tests and listings; false beyond the last. */
 bool msr_range(unsigned row, u32 *first, u32 *last, const char **name);
-
-#endif

@@ -3,8 +3,7 @@
  * Things of which each is counted, and told once: unknown ports, MSRs,
  * addresses. The memory is bounded, so no guest can flood the log.
  */
-#ifndef VMM_ONCE_H
-#define VMM_ONCE_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -28,5 +27,3 @@ static inline bool once_first(struct once *once, u64 key)
 	once->key[once->used++] = key;
 	return true;
 }
-
-#endif

@@ -2,12 +2,9 @@
 /*
  * vmm's part of a physical CPU: the timers of the VMs that it runs.
  */
-#ifndef VMM_PCPU_H
-#define VMM_PCPU_H
+#pragma once
 
 #include "vmm/vtimer.h"
 
 /* This CPU's timer queue; NULL when there is no memory for one. */
 struct vtimer_queue *pcpu_timers(void);
-
-#endif

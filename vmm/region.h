@@ -4,8 +4,7 @@
  * memory object, KVM's memory slots. Whatever is in a region is mapped in the
  * nested tables and, at the same offset, in the VM's window.
  */
-#ifndef VMM_REGION_H
-#define VMM_REGION_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -43,5 +42,3 @@ const struct region *region_find(const struct region_table *table, gpa_t gpa);
  */
 int vm_set_memory_region(struct vm *vm, unsigned slot, unsigned flags, gpa_t gpa, u64 size,
 			 struct mem_object *mem, u64 offset);
-
-#endif

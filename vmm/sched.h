@@ -5,8 +5,7 @@
  * slice of at most SCHED_SLICE_MS; one that wakes takes the pCPU from a task
  * that has had more. A pCPU with nothing to do takes a waiting task of another.
  */
-#ifndef VMM_SCHED_H
-#define VMM_SCHED_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -69,5 +68,3 @@ bool sched_should_yield(void);
 
 /* Least TSC at which this pCPU has work of its own: a device timer, the console. */
 u64 sched_serve(u64 now);
-
-#endif

@@ -3,8 +3,7 @@
  * A virtual CPU: the back end's part, the state that Trivet keeps for it, and
  * the run loop. All calls come from the pCPU that runs it.
  */
-#ifndef VMM_VCPU_H
-#define VMM_VCPU_H
+#pragma once
 
 #include "arch/virt.h"
 #include "vmm/load.h"
@@ -70,5 +69,3 @@ u64 vcpu_gpr(struct vcpu *vcpu, unsigned gpr);
 void vcpu_set_gpr(struct vcpu *vcpu, unsigned gpr, u64 value);
 /* Moves behind the instruction that exited. */
 void vcpu_skip(struct vcpu *vcpu, const struct vcpu_exit *exit);
-
-#endif

@@ -6,8 +6,7 @@
  * type name. Calls into a device come one at a time for each VM (the VM's
  * device lock is held by the caller).
  */
-#ifndef VMM_VDEV_H
-#define VMM_VDEV_H
+#pragma once
 
 #include "arch/lib/section.h"
 #include "arch/lib/types.h"
@@ -168,5 +167,3 @@ u64 vm_ram_below_4g(const struct vm *vm);
 u64 vm_ram_above_4g(const struct vm *vm);
 
 /* The A20 gate (port 92h, i8042): Trivet's guests always have A20 on. */
-
-#endif

@@ -4,8 +4,7 @@
  * restoring and freeing them. Devices themselves need only vmm/vdev.h. The
  * calls for one device are made with the VM's device lock held.
  */
-#ifndef VMM_VDEV_LIFE_H
-#define VMM_VDEV_LIFE_H
+#pragma once
 
 #include "vmm/vdev.h"
 
@@ -26,5 +25,3 @@ size_t vdev_save(const struct vdev *dev, void *blob);
  * blob that no save can have made, the device then unchanged.
  */
 int vdev_restore(struct vdev *dev, const void *blob, size_t size);
-
-#endif

@@ -3,8 +3,7 @@
  * A virtual machine: memory, clock, devices, vCPUs and the requests that end
  * or restart it. What devices may ask of it stands in vmm/vdev.h.
  */
-#ifndef VMM_VM_H
-#define VMM_VM_H
+#pragma once
 
 #include "arch/lib/lock.h"
 #include "arch/memory.h"
@@ -83,5 +82,3 @@ void vm_go(struct vm *vm);
 void vm_end(struct vm *vm, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The guest did what cannot be emulated: as vm_end, and logs vCPU 0's state. */
 void vm_kill(struct vm *vm, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-#endif

@@ -10,8 +10,7 @@
  * held; the queue's own lock is taken inside it. A callback runs with its VM's
  * device lock and no queue lock.
  */
-#ifndef VMM_VTIMER_H
-#define VMM_VTIMER_H
+#pragma once
 
 #include "arch/lib/lock.h"
 #include "vmm/vdev.h"
@@ -65,5 +64,3 @@ unsigned vtimer_run(struct vtimer_queue *queue, u64 now_tsc, unsigned max);
  * of `from`, and with those of the VM times those of `to`.
  */
 void vtimer_requeue_vm(struct vm *vm, struct vtimer_queue *from, struct vtimer_queue *to);
-
-#endif

@@ -3,8 +3,7 @@
  * Bits, fields and alignment. Ranges are written as the manual prints them,
  * high bit first: BITS(15, 8) is the mask of bits 15:8.
  */
-#ifndef ARCH_LIB_BITS_H
-#define ARCH_LIB_BITS_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -52,5 +51,3 @@ static inline u64 muldiv64(u64 a, u64 b, u64 c)
 	__asm__("divq %4" : "=a"(quotient), "=d"(hi) : "a"(lo), "d"(hi), "rm"(c) : "cc");
 	return quotient;
 }
-
-#endif

@@ -3,8 +3,7 @@
  * Error numbers, returned negative. Values are Linux's, so that the same
  * sources also compile beside a hosted C library.
  */
-#ifndef ARCH_LIB_ERRNO_H
-#define ARCH_LIB_ERRNO_H
+#pragma once
 
 #define ENOENT     2
 #define EIO        5
@@ -19,5 +18,3 @@
 #define ENOSPC     28
 #define ERANGE     34
 #define EOPNOTSUPP 95
-
-#endif

@@ -4,8 +4,7 @@
  * joined: the free list for what is counted in large pieces. No lock, no
  * allocation; ranges do not reach 2^64.
  */
-#ifndef ARCH_LIB_EXTENTS_H
-#define ARCH_LIB_EXTENTS_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -37,5 +36,3 @@ int extents_remove(struct extents *set, u64 start, u64 size);
  */
 int extents_take(struct extents *set, u64 size, u64 align, u64 unit, u64 limit,
 		 struct extent *taken);
-
-#endif

@@ -3,8 +3,7 @@
  * Ticket spinlock. Root mode runs with interrupts off, so nothing needs to be
  * saved. What a lock guards is said where the lock stands.
  */
-#ifndef ARCH_LIB_LOCK_H
-#define ARCH_LIB_LOCK_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -25,5 +24,3 @@ static inline void spin_unlock(struct spinlock *lock)
 {
 	__atomic_store_n(&lock->owner, lock->owner + 1, __ATOMIC_RELEASE);
 }
-
-#endif

@@ -3,8 +3,7 @@
  * Trivet's log: formatted lines into a ring and to the registered sinks, and
  * panic for bugs of Trivet's own. A line needs no newline at its end.
  */
-#ifndef ARCH_LIB_LOG_H
-#define ARCH_LIB_LOG_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -39,5 +38,3 @@ void log_break_lock(void);
  * place, stops all CPUs, never returns. No action of a guest may reach it.
  */
 _Noreturn void panic(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
-#endif

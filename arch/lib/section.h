@@ -4,8 +4,7 @@
  * entry in a named section, and one place walks them all. The linker script,
  * and for host tests the linker itself, provides __start_NAME and __stop_NAME.
  */
-#ifndef ARCH_LIB_SECTION_H
-#define ARCH_LIB_SECTION_H
+#pragma once
 
 /* Registers &entry in the section `name`; stands once behind the entry. */
 #define SECTION_REGISTER(name, entry)                                                             \
@@ -16,5 +15,3 @@
 
 /* Walks a section; `it` is a `type const *const *`. */
 #define SECTION_FOR_EACH(it, name) for ((it) = __start_##name; (it) < __stop_##name; (it)++)
-
-#endif

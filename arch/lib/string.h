@@ -4,8 +4,7 @@
  * as Trivet uses them, and formatted output into a buffer under names of its
  * own. Host tests link the C library's memcpy and kin instead.
  */
-#ifndef ARCH_LIB_STRING_H
-#define ARCH_LIB_STRING_H
+#pragma once
 
 #include "arch/lib/types.h"
 
@@ -34,5 +33,3 @@ int str_format(char *buf, size_t size, const char *fmt, ...)
  * an empty text, -ERANGE when it does not fit in 64 bits.
  */
 int str_to_u64(const char *s, size_t len, u64 *value);
-
-#endif

@@ -4,8 +4,7 @@
  * physical addresses are one-member structs, so that a swapped argument does
  * not compile.
  */
-#ifndef ARCH_LIB_TYPES_H
-#define ARCH_LIB_TYPES_H
+#pragma once
 
 #include <stdarg.h>
 #include <stdbool.h>
@@ -39,5 +38,3 @@ typedef struct {
 
 #define PAGE_SHIFT 12
 #define PAGE_SIZE  4096ul
-
-#endif
