@@ -36,7 +36,9 @@ C_SRC   := $(sort $(wildcard $(addsuffix /*.c,$(FOLDERS))))
 ASM_SRC := $(sort $(wildcard $(addsuffix /*.asm,$(FOLDERS))))
 OBJ     := $(C_SRC:%.c=$(B)/%.o) $(ASM_SRC:%.asm=$(B)/%.asm.o)
 
-WARN    := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wundef
+# Functions behind a pointer need not use all that they get.
+WARN    := -Wall -Wextra -Werror -Wno-unused-parameter -Wmissing-prototypes -Wstrict-prototypes \
+	-Wvla -Wundef
 CFLAGS  := -std=gnu11 -O2 -g -I. -I$(B)/gen -ffreestanding -fno-pic -fno-pie -mcmodel=kernel \
 	-mno-red-zone -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables \
 	-fno-strict-aliasing -fno-omit-frame-pointer -fcf-protection=none -ffunction-sections \
@@ -131,8 +133,8 @@ run:
 setup:
 	@tests/rig/setup.sh test
 
-HOSTFLAGS := -std=gnu11 -g -O1 -I. -I$(B)/gen -Wall -Wextra -Werror -fsanitize=address,undefined \
-	-fno-sanitize-recover=all
+HOSTFLAGS := -std=gnu11 -g -O1 -I. -I$(B)/gen -Wall -Wextra -Werror -Wno-unused-parameter \
+	-fsanitize=address,undefined -fno-sanitize-recover=all
 COVERAGE  := $(if $(findstring clang,$(HOSTCC)),,--coverage)
 UNITS     := $(sort $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c)))
 note       = $(shell sed -n '1,12s@.*/\* $(2): *\(.*[^ ]\) *\*/.*@\1@p' tests/unit/$(1).c)

@@ -187,7 +187,6 @@ static void read_rsdp(struct boot_info *out, const struct tag *tag)
 
 static void read_efi(struct boot_info *out, const struct tag *tag)
 {
-	(void)tag;
 	out->efi = true;
 }
 

@@ -21,7 +21,6 @@ static u8 cf9_in(struct vdev *dev, u16 port)
 {
 	const struct cf9 *c = dev->state;
 
-	(void)port;
 	return c->value;
 }
 
@@ -30,7 +29,6 @@ static void cf9_out(struct vdev *dev, u16 port, u8 value)
 	struct cf9 *c = dev->state;
 	bool rises = value & ~c->value & CF9_RST_CPU;
 
-	(void)port;
 	c->value = value & CF9_VALID;
 	if (rises)
 		vm_request_reset(dev->vm, "port CF9h");
@@ -42,7 +40,6 @@ static bool cf9_valid(const struct vdev *dev, const void *saved)
 {
 	const struct cf9 *c = saved;
 
-	(void)dev;
 	return !(c->value & ~CF9_VALID);
 }
 

@@ -10,14 +10,11 @@
 
 static u8 debugcon_in(struct vdev *dev, u16 port)
 {
-	(void)dev;
-	(void)port;
 	return ABI_DEBUG_READS;
 }
 
 static void debugcon_out(struct vdev *dev, u16 port, u8 value)
 {
-	(void)port;
 	console_debug_put(dev->vm, value);
 }
 

@@ -10,15 +10,11 @@
 
 static u64 debugexit_read(struct vdev *dev, u64 offset, unsigned size)
 {
-	(void)dev;
-	(void)offset;
-	(void)size;
 	return ~0ull; /* write-only: as if nothing were there */
 }
 
 static void debugexit_write(struct vdev *dev, u64 offset, unsigned size, u64 value)
 {
-	(void)size;
 	if (offset == 0)
 		vm_request_exit(dev->vm, (u32)value);
 }

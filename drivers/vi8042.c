@@ -172,7 +172,6 @@ static bool i8042_valid(const struct vdev *dev, const void *saved)
 {
 	const struct i8042 *k = saved;
 
-	(void)dev;
 	return !(k->status & ~STATUS_STORED) && (!k->expect || takes_data(k->expect));
 }
 

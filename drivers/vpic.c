@@ -389,7 +389,6 @@ static bool vpic_valid(const struct vdev *dev, const void *saved)
 {
 	const struct pic_chip *chip = saved;
 
-	(void)dev;
 	return chip_valid(&chip[MASTER], MASTER) && chip_valid(&chip[SLAVE], SLAVE) &&
 	       chip[SLAVE].intr == !!(chip[MASTER].lines & BIT(CASCADE_IR));
 }

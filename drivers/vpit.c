@@ -512,7 +512,6 @@ static bool vpit_valid(const struct vdev *dev, const void *saved)
 	const struct pit_channel *ch = pit->channel;
 	bool valid = pit->line <= 1 && !(pit->port61 & ~P61_WRITE);
 
-	(void)dev;
 	for (unsigned i = 0; i < 3; i++)
 		valid = valid && channel_valid(&ch[i]) && next_valid(&ch[i]);
 	if (!valid || !ch[0].gate || !ch[1].gate || ch[2].gate != (pit->port61 & P61_GATE2))

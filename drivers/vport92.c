@@ -18,7 +18,6 @@ static u8 port92_in(struct vdev *dev, u16 port)
 {
 	const struct port92 *p = dev->state;
 
-	(void)port;
 	return p->value | PORT92_A20;
 }
 
@@ -27,7 +26,6 @@ static void port92_out(struct vdev *dev, u16 port, u8 value)
 	struct port92 *p = dev->state;
 	bool rises = value & ~p->value & PORT92_RESET;
 
-	(void)port;
 	p->value = value & PORT92_RESET;
 	if (rises)
 		vm_request_reset(dev->vm, "port 92h");
@@ -39,7 +37,6 @@ static bool port92_valid(const struct vdev *dev, const void *saved)
 {
 	const struct port92 *p = saved;
 
-	(void)dev;
 	return !(p->value & ~PORT92_RESET);
 }
 

@@ -412,7 +412,6 @@ static bool uart_valid(const struct vdev *dev, const void *saved)
 	const struct uart *u = saved;
 	const u8 *reg = u->reg;
 
-	(void)dev;
 	return !(reg[IER] & ~IER_VALID) && !(reg[MCR] & ~MCR_VALID) && !(reg[FCR] & ~FCR_STORED) &&
 	       ((reg[FCR] & FCR_ENABLE) || reg[FCR] == 0) && !(u->overrun & ~LSR_OE) &&
 	       (reg[MSR] & ~MSR_DELTA) == modem_inputs(reg[MCR]) &&
