@@ -20,76 +20,29 @@
 #define CR0_CD BIT(30)
 #define CR0_PG BIT(31)
 
-#define CR4_VME	       BIT(0)
-#define CR4_PVI	       BIT(1)
-#define CR4_TSD	       BIT(2)
-#define CR4_DE	       BIT(3)
-#define CR4_PSE	       BIT(4)
-#define CR4_PAE	       BIT(5)
-#define CR4_MCE	       BIT(6)
-#define CR4_PGE	       BIT(7)
-#define CR4_PCE	       BIT(8)
-#define CR4_OSFXSR     BIT(9)
-#define CR4_OSXMMEXCPT BIT(10)
-#define CR4_UMIP       BIT(11)
-#define CR4_LA57       BIT(12)
-#define CR4_VMXE       BIT(13)
-#define CR4_SMXE       BIT(14)
-#define CR4_FSGSBASE   BIT(16)
-#define CR4_PCIDE      BIT(17)
-#define CR4_OSXSAVE    BIT(18)
-#define CR4_SMEP       BIT(20)
-#define CR4_SMAP       BIT(21)
-#define CR4_PKE	       BIT(22)
-#define CR4_CET	       BIT(23)
+enum {
+	CR4_VME = BIT(0), CR4_PVI = BIT(1), CR4_TSD = BIT(2), CR4_DE = BIT(3), CR4_PSE = BIT(4),
+	CR4_PAE = BIT(5), CR4_MCE = BIT(6), CR4_PGE = BIT(7), CR4_PCE = BIT(8),
+	CR4_OSFXSR = BIT(9), CR4_OSXMMEXCPT = BIT(10), CR4_UMIP = BIT(11), CR4_LA57 = BIT(12),
+	CR4_VMXE = BIT(13), CR4_FSGSBASE = BIT(16), CR4_PCIDE = BIT(17), CR4_OSXSAVE = BIT(18),
+	CR4_SMEP = BIT(20), CR4_SMAP = BIT(21),
+};
 
-#define XCR0_X87    BIT(0)
-#define XCR0_SSE    BIT(1)
-#define XCR0_AVX    BIT(2)
-#define XCR0_AVX512 BITS(7, 5)
+enum { XCR0_X87 = BIT(0), XCR0_SSE = BIT(1), XCR0_AVX = BIT(2), XCR0_AVX512 = BITS(7, 5) };
+enum { EFER_SCE = BIT(0), EFER_LME = BIT(8), EFER_LMA = BIT(10), EFER_NXE = BIT(11) };
 
-#define EFER_SCE BIT(0)
-#define EFER_LME BIT(8)
-#define EFER_LMA BIT(10)
-#define EFER_NXE BIT(11)
-
-#define RFLAGS_CF   BIT(0)
-#define RFLAGS_ONE  BIT(1)
-#define RFLAGS_PF   BIT(2)
-#define RFLAGS_AF   BIT(4)
-#define RFLAGS_ZF   BIT(6)
-#define RFLAGS_SF   BIT(7)
-#define RFLAGS_TF   BIT(8)
-#define RFLAGS_IF   BIT(9)
-#define RFLAGS_DF   BIT(10)
-#define RFLAGS_OF   BIT(11)
-#define RFLAGS_IOPL BITS(13, 12)
-#define RFLAGS_NT   BIT(14)
-#define RFLAGS_RF   BIT(16)
-#define RFLAGS_VM   BIT(17)
-#define RFLAGS_AC   BIT(18)
-#define RFLAGS_VIF  BIT(19)
-#define RFLAGS_VIP  BIT(20)
-#define RFLAGS_ID   BIT(21)
+enum {
+	RFLAGS_CF = BIT(0), RFLAGS_ONE = BIT(1), RFLAGS_PF = BIT(2), RFLAGS_AF = BIT(4),
+	RFLAGS_ZF = BIT(6), RFLAGS_SF = BIT(7), RFLAGS_TF = BIT(8), RFLAGS_IF = BIT(9),
+	RFLAGS_DF = BIT(10), RFLAGS_OF = BIT(11), RFLAGS_RF = BIT(16), RFLAGS_VM = BIT(17),
+	RFLAGS_AC = BIT(18),
+};
 
 /* Exception vectors: SDM volume 3, "Exception and Interrupt Vectors". */
 enum {
-	VECTOR_DE = 0,
-	VECTOR_DB = 1,
-	VECTOR_NMI = 2,
-	VECTOR_BP = 3,
-	VECTOR_OF = 4,
-	VECTOR_UD = 6,
-	VECTOR_NM = 7,
-	VECTOR_DF = 8,
-	VECTOR_TS = 10,
-	VECTOR_NP = 11,
-	VECTOR_SS = 12,
-	VECTOR_GP = 13,
-	VECTOR_PF = 14,
-	VECTOR_AC = 17,
-	VECTOR_MC = 18,
-	VECTOR_CP = 21,
+	VECTOR_DE = 0, VECTOR_DB = 1, VECTOR_NMI = 2, VECTOR_BP = 3, VECTOR_OF = 4, VECTOR_UD = 6,
+	VECTOR_NM = 7, VECTOR_DF = 8, VECTOR_TS = 10, VECTOR_NP = 11, VECTOR_SS = 12,
+	VECTOR_GP = 13, VECTOR_PF = 14, VECTOR_AC = 17, VECTOR_MC = 18, VECTOR_CP = 21,
 };
 
 /* Bits 63:47 alike: the linear addresses of 4-level paging. */
@@ -135,44 +88,22 @@ static inline u64 rdtsc_ordered(void)
 	return rdtsc();
 }
 
-static inline u8 inb(u16 port)
-{
-	u8 value;
+/* inb(port), outb(port, value) and so on. */
+#define CPU_DEFINE_PORT(letter, type)                                                             \
+	static inline type in##letter(u16 port)                                                   \
+	{                                                                                         \
+		type value;                                                                       \
+		__asm__ volatile("in" #letter " %1, %0" : "=a"(value) : "Nd"(port));              \
+		return value;                                                                     \
+	}                                                                                         \
+	static inline void out##letter(u16 port, type value)                                      \
+	{                                                                                         \
+		__asm__ volatile("out" #letter " %0, %1" ::"a"(value), "Nd"(port));               \
+	}
 
-	__asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
-	return value;
-}
-
-static inline void outb(u16 port, u8 value)
-{
-	__asm__ volatile("outb %0, %1" ::"a"(value), "Nd"(port));
-}
-
-static inline u16 inw(u16 port)
-{
-	u16 value;
-
-	__asm__ volatile("inw %1, %0" : "=a"(value) : "Nd"(port));
-	return value;
-}
-
-static inline void outw(u16 port, u16 value)
-{
-	__asm__ volatile("outw %0, %1" ::"a"(value), "Nd"(port));
-}
-
-static inline u32 inl(u16 port)
-{
-	u32 value;
-
-	__asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
-	return value;
-}
-
-static inline void outl(u16 port, u32 value)
-{
-	__asm__ volatile("outl %0, %1" ::"a"(value), "Nd"(port));
-}
+CPU_DEFINE_PORT(b, u8)
+CPU_DEFINE_PORT(w, u16)
+CPU_DEFINE_PORT(l, u32)
 
 #define CPU_DEFINE_CR(n)                                                                          \
 	static inline u64 read_cr##n(void)                                                        \
