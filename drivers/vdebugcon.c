@@ -18,7 +18,5 @@ static void debugcon_out(struct vdev *dev, u16 port, u8 value)
 	console_debug_put(dev->vm, value);
 }
 
-static const struct bus_ops debugcon_ops = {.in = debugcon_in, .out = debugcon_out};
-
 DEFINE_VDEV(vdebugcon, .name = "debugcon", .ports = {{ABI_PORT_DEBUG_E9, 1}, {ABI_PORT_DEBUG_402, 1}},
-	    .port_ops = &debugcon_ops);
+	    .port_ops = {.in = debugcon_in, .out = debugcon_out});

@@ -19,7 +19,5 @@ static void debugexit_write(struct vdev *dev, u64 offset, unsigned size, u64 val
 		vm_request_exit(dev->vm, (u32)value);
 }
 
-static const struct bus_ops debugexit_ops = {.read = debugexit_read, .write = debugexit_write};
-
 DEFINE_VDEV(vdebugexit, .name = "debug-exit", .ports = {{ABI_PORT_DEBUG_EXIT, 4}},
-	    .port_ops = &debugexit_ops);
+	    .port_ops = {.read = debugexit_read, .write = debugexit_write});

@@ -17,23 +17,16 @@
 
 #define PORT_DATA    0x60 /* the other, 64h, takes commands and gives the status */
 
-#define STATUS_OBF     BIT(0) /* output buffer full */
-#define STATUS_SYSTEM  BIT(2) /* bit 2 of the command byte */
-#define STATUS_COMMAND BIT(3) /* the last write went to port 64h */
-#define STATUS_UNLOCK  BIT(4) /* keyboard not locked; valid from the first output on */
-#define STATUS_AUX     BIT(5) /* the output is the auxiliary port's */
-#define STATUS_TIMEOUT BIT(6)
-#define STATUS_STORED  (BITS(6, 3) | STATUS_OBF)
-
-#define CTR_IRQ	       BIT(0) /* interrupt when the output buffer is full */
-#define CTR_SYSTEM     BIT(2)
-#define CTR_NO_KBD     BIT(4)
-#define CTR_NO_AUX     BIT(5)
-
-#define OUTPUT_RUN  BIT(0) /* low resets the CPU */
-#define OUTPUT_A20  BIT(1)
-#define OUTPUT_FULL BIT(4)
-#define OUTPUT_IDLE (BITS(7, 6) | OUTPUT_A20 | OUTPUT_RUN)
+/* Bits of status, command byte and output port. */
+enum { STATUS_OBF = BIT(0) /* output buffer full */, STATUS_SYSTEM = BIT(2) /* as CTR_SYSTEM */,
+       STATUS_COMMAND = BIT(3) /* the last write went to port 64h */,
+       STATUS_UNLOCK = BIT(4) /* keyboard not locked; valid from the first output on */,
+       STATUS_AUX = BIT(5) /* the output is the auxiliary port's */, STATUS_TIMEOUT = BIT(6),
+       STATUS_STORED = BITS(6, 3) | STATUS_OBF };
+enum { CTR_IRQ = BIT(0) /* interrupt when the output buffer is full */, CTR_SYSTEM = BIT(2),
+       CTR_NO_KBD = BIT(4), CTR_NO_AUX = BIT(5) };
+enum { OUTPUT_RUN = BIT(0) /* low resets the CPU */, OUTPUT_A20 = BIT(1), OUTPUT_FULL = BIT(4),
+       OUTPUT_IDLE = BITS(7, 6) | OUTPUT_A20 | OUTPUT_RUN };
 
 #define NO_ANSWER 0xfe
 
@@ -159,8 +152,6 @@ static void i8042_out(struct vdev *dev, u16 port, u8 value)
 		command(dev, value);
 }
 
-static const struct bus_ops i8042_ops = {.in = i8042_in, .out = i8042_out};
-
 /* All zero, as the chip is before any firmware has spoken to it. */
 static void i8042_reset(struct vdev *dev)
 {
@@ -177,5 +168,5 @@ static bool i8042_valid(const struct vdev *dev, const void *saved)
 
 DEFINE_VDEV(vi8042, .name = "i8042", .state_size = sizeof(struct i8042),
 	    .save_size = sizeof(struct i8042), .ports = {{PORT_DATA, 1}, {0x64, 1}},
-	    .port_ops = &i8042_ops, .reset = i8042_reset, .valid = i8042_valid,
-	    .restored = update_line);
+	    .port_ops = {.in = i8042_in, .out = i8042_out}, .reset = i8042_reset,
+	    .valid = i8042_valid, .restored = update_line);

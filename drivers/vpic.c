@@ -19,21 +19,12 @@
 #include "arch/lib/bits.h"
 #include "vmm/vdev.h"
 
-#define ICW1_IC4  BIT(0)
-#define ICW1_SNGL BIT(1)
-#define ICW1_LTIM BIT(3)
-#define ICW1      BIT(4) /* in a write to the even port: ICW1 */
-#define ICW4_AEOI BIT(1)
-#define ICW4_SFNM BIT(4)
-#define OCW2_EOI  BIT(5)
-#define OCW2_SL   BIT(6) /* the level is given */
-#define OCW2_R    BIT(7) /* rotate */
-#define OCW3      BIT(3) /* with ICW1 clear: OCW3, else OCW2 */
-#define OCW3_RIS  BIT(0)
-#define OCW3_RR   BIT(1)
-#define OCW3_POLL BIT(2)
-#define OCW3_SMM  BIT(5)
-#define OCW3_ESMM BIT(6)
+/* Writes to the even port: ICW1 by its bit, else OCW3 by its bit, else OCW2. */
+enum { ICW1 = BIT(4), ICW1_IC4 = BIT(0), ICW1_SNGL = BIT(1), ICW1_LTIM = BIT(3) };
+enum { ICW4_AEOI = BIT(1), ICW4_SFNM = BIT(4) };
+enum { OCW2_EOI = BIT(5), OCW2_SL = BIT(6) /* the level is given */, OCW2_R = BIT(7) /* rotate */ };
+enum { OCW3 = BIT(3), OCW3_RIS = BIT(0), OCW3_RR = BIT(1), OCW3_POLL = BIT(2), OCW3_SMM = BIT(5),
+       OCW3_ESMM = BIT(6) };
 
 #define PORT_SLAVE 0xa0
 #define PORT_ELCR  0x4d0
@@ -65,8 +56,7 @@ struct pic_chip {
 	u8 intr; /* the INT output */
 };
 
-#define MASTER 0
-#define SLAVE  1
+enum { MASTER, SLAVE };
 
 struct vpic {
 	struct pic_chip chip[2];
@@ -347,8 +337,6 @@ static void vpic_out(struct vdev *dev, u16 port, u8 value)
 	vpic_update(dev, which);
 }
 
-static const struct bus_ops vpic_ops = {.in = vpic_in, .out = vpic_out};
-
 /* Not initialised, all inputs in edge mode; the lines are the devices' own. */
 static void vpic_reset(struct vdev *dev)
 {
@@ -402,6 +390,6 @@ static void vpic_restored(struct vdev *dev)
 
 DEFINE_VDEV(vpic, .name = "8259", .state_size = sizeof(struct vpic),
 	    .save_size = sizeof(struct pic_chip[2]),
-	    .ports = {{0x20, 2}, {PORT_SLAVE, 2}, {PORT_ELCR, 2}}, .port_ops = &vpic_ops,
-	    .create = vpic_create, .reset = vpic_reset, .valid = vpic_valid,
-	    .restored = vpic_restored);
+	    .ports = {{0x20, 2}, {PORT_SLAVE, 2}, {PORT_ELCR, 2}},
+	    .port_ops = {.in = vpic_in, .out = vpic_out}, .create = vpic_create,
+	    .reset = vpic_reset, .valid = vpic_valid, .restored = vpic_restored);

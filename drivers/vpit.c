@@ -38,22 +38,14 @@
 #define CLOCK_NEVER (1ll << 62)
 #define CLOCK_MAX   (1ll << 61) /* bounds what restore believes: sums cannot overflow */
 
-#define CONTROL_BCD    BIT(0)
-#define CONTROL_MODE   BITS(3, 1)
-#define CONTROL_ACCESS BITS(5, 4)
-#define CONTROL_SELECT BITS(7, 6)
-#define READBACK       3 /* as SELECT */
-#define READBACK_NO_STATUS BIT(4)
-#define READBACK_NO_COUNT  BIT(5)
-#define STATUS_NULL    BIT(6)
-#define STATUS_OUT     BIT(7)
+/* Bits of control word, read-back command, status byte and port 61h. */
+enum { CONTROL_BCD = BIT(0), CONTROL_MODE = BITS(3, 1), CONTROL_ACCESS = BITS(5, 4),
+       CONTROL_SELECT = BITS(7, 6) };
+enum { READBACK = 3 /* as SELECT */, READBACK_NO_STATUS = BIT(4), READBACK_NO_COUNT = BIT(5) };
+enum { STATUS_NULL = BIT(6), STATUS_OUT = BIT(7) };
+enum { P61_GATE2 = BIT(0), P61_WRITE = BITS(3, 0), P61_REFRESH = BIT(4), P61_OUT2 = BIT(5) };
 
 enum { ACCESS_LATCH, ACCESS_LOW, ACCESS_HIGH, ACCESS_BOTH };
-
-#define P61_GATE2   BIT(0)
-#define P61_WRITE   BITS(3, 0)
-#define P61_REFRESH BIT(4)
-#define P61_OUT2    BIT(5)
 
 enum {
 	COUNT_IDLE,    /* waits for a count, or in modes 1 and 5 for a trigger */
@@ -457,8 +449,6 @@ static void vpit_out(struct vdev *dev, u16 port, u8 value)
 	}
 }
 
-static const struct bus_ops vpit_ops = {.in = vpit_in, .out = vpit_out};
-
 static void vpit_reset(struct vdev *dev)
 {
 	struct vpit *pit = dev->state;
@@ -530,5 +520,5 @@ static void vpit_restored(struct vdev *dev)
 
 DEFINE_VDEV(vpit, .name = "8254", .state_size = sizeof(struct vpit),
 	    .save_size = offsetof(struct vpit, timer), .ports = {{0x40, 4}, {PORT_61, 1}},
-	    .port_ops = &vpit_ops, .create = vpit_create, .reset = vpit_reset,
-	    .valid = vpit_valid, .restored = vpit_restored);
+	    .port_ops = {.in = vpit_in, .out = vpit_out}, .create = vpit_create,
+	    .reset = vpit_reset, .valid = vpit_valid, .restored = vpit_restored);

@@ -34,23 +34,12 @@ enum {
 	CENTURY = 0x32, ABOVE_16M = 0x34, ABOVE_4G = 0x5b,
 };
 
-#define A_UIP	 BIT(7)
-#define A_DV	 BITS(6, 4)
-#define A_DV_RUN 2 /* 32.768 kHz */
-#define A_RS	 BITS(3, 0)
-#define B_SET	 BIT(7)
-#define B_PIE	 BIT(6)
-#define B_AIE	 BIT(5)
-#define B_UIE	 BIT(4)
-#define B_SQWE	 BIT(3)
-#define B_BINARY BIT(2)
-#define B_24H	 BIT(1)
-#define C_IRQF	 BIT(7)
-#define C_PF	 BIT(6) /* the flags stand where register B enables them */
-#define C_AF	 BIT(5)
-#define C_UF	 BIT(4)
-#define C_FLAGS	 (C_PF | C_AF | C_UF)
-#define D_VRT	 BIT(7)
+/* Bits by register; the flags of C stand where B enables them. */
+enum { A_UIP = BIT(7), A_DV = BITS(6, 4), A_DV_RUN = 2 /* 32.768 kHz */, A_RS = BITS(3, 0) };
+enum { B_SET = BIT(7), B_PIE = BIT(6), B_AIE = BIT(5), B_UIE = BIT(4), B_SQWE = BIT(3),
+       B_BINARY = BIT(2), B_24H = BIT(1) };
+enum { C_IRQF = BIT(7), C_PF = BIT(6), C_AF = BIT(5), C_UF = BIT(4), C_FLAGS = C_PF | C_AF | C_UF };
+enum { D_VRT = BIT(7) };
 
 #define PM	    BIT(7) /* in hours of a 12-hour clock */
 #define DONT_CARE   BITS(7, 6)
@@ -349,8 +338,6 @@ static void vrtc_out(struct vdev *dev, u16 port, u8 value)
 		rtc->index = value & 127;
 }
 
-static const struct bus_ops vrtc_ops = {.in = vrtc_in, .out = vrtc_out};
-
 /* RESET# leaves time, calendar and RAM; it clears the enables and the flags. */
 static void vrtc_reset(struct vdev *dev)
 {
@@ -418,5 +405,5 @@ static bool vrtc_valid(const struct vdev *dev, const void *saved)
 
 DEFINE_VDEV(vrtc, .name = "rtc", .state_size = sizeof(struct vrtc),
 	    .save_size = offsetof(struct vrtc, timer), .ports = {{0x70, 2}},
-	    .port_ops = &vrtc_ops, .create = vrtc_create, .reset = vrtc_reset,
-	    .valid = vrtc_valid, .restored = update_irq);
+	    .port_ops = {.in = vrtc_in, .out = vrtc_out}, .create = vrtc_create,
+	    .reset = vrtc_reset, .valid = vrtc_valid, .restored = update_irq);

@@ -18,49 +18,20 @@
 /* Registers by port; with LCR_DLAB the first two are the divisor's bytes. */
 enum { DATA, IER, FCR, LCR, MCR, LSR, MSR, SCR, REGS, IIR = FCR };
 
-#define IER_RX	   BIT(0) /* received data available, character timeout */
-#define IER_THRE   BIT(1)
-#define IER_LINE   BIT(2)
-#define IER_MODEM  BIT(3)
-#define IER_VALID  BITS(3, 0)
-
-#define IIR_NONE    0x01
-#define IIR_LINE    0x06
-#define IIR_RX	    0x04
-#define IIR_TIMEOUT 0x0c
-#define IIR_THRE    0x02
-#define IIR_MODEM   0x00
-#define IIR_FIFO    0xc0
-
-#define FCR_ENABLE   BIT(0)
-#define FCR_RX_RESET BIT(1)
-#define FCR_TX_RESET BIT(2)
-#define FCR_TRIGGER  BITS(7, 6)
-#define FCR_STORED   (FCR_ENABLE | BIT(3) | FCR_TRIGGER)
-
-#define LCR_WORD   BITS(1, 0) /* data bits less 5 */
-#define LCR_STOP   BIT(2)
-#define LCR_PARITY BIT(3)
-#define LCR_DLAB   BIT(7)
-
-#define MCR_DTR	  BIT(0)
-#define MCR_RTS	  BIT(1)
-#define MCR_OUT1  BIT(2)
-#define MCR_OUT2  BIT(3)
-#define MCR_LOOP  BIT(4)
-#define MCR_VALID BITS(4, 0)
-
-#define LSR_DR	 BIT(0)
-#define LSR_OE	 BIT(1)
-#define LSR_THRE BIT(5)
-#define LSR_TEMT BIT(6)
-
-#define MSR_TERI  BIT(2)
-#define MSR_DELTA BITS(3, 0)
-#define MSR_CTS	  BIT(4)
-#define MSR_DSR	  BIT(5)
-#define MSR_RI	  BIT(6)
-#define MSR_DCD	  BIT(7)
+/* Bits by register. */
+enum { IER_RX = BIT(0) /* data available, character timeout */, IER_THRE = BIT(1),
+       IER_LINE = BIT(2), IER_MODEM = BIT(3), IER_VALID = BITS(3, 0) };
+enum { IIR_MODEM = 0, IIR_NONE = 1, IIR_THRE = 2, IIR_RX = 4, IIR_LINE = 6, IIR_TIMEOUT = 0xc,
+       IIR_FIFO = BITS(7, 6) };
+enum { FCR_ENABLE = BIT(0), FCR_RX_RESET = BIT(1), FCR_TX_RESET = BIT(2), FCR_TRIGGER = BITS(7, 6),
+       FCR_STORED = FCR_ENABLE | BIT(3) | FCR_TRIGGER };
+enum { LCR_WORD = BITS(1, 0) /* data bits less 5 */, LCR_STOP = BIT(2), LCR_PARITY = BIT(3),
+       LCR_DLAB = BIT(7) };
+enum { MCR_DTR = BIT(0), MCR_RTS = BIT(1), MCR_OUT1 = BIT(2), MCR_OUT2 = BIT(3), MCR_LOOP = BIT(4),
+       MCR_VALID = BITS(4, 0) };
+enum { LSR_DR = BIT(0), LSR_OE = BIT(1), LSR_THRE = BIT(5), LSR_TEMT = BIT(6) };
+enum { MSR_TERI = BIT(2), MSR_DELTA = BITS(3, 0), MSR_CTS = BIT(4), MSR_DSR = BIT(5),
+       MSR_RI = BIT(6), MSR_DCD = BIT(7) };
 
 #define CLOCK_HZ	1843200ull /* the crystal of a PC's port */
 #define TIMEOUT_CHARS	4
@@ -375,8 +346,6 @@ static void uart_out(struct vdev *dev, u16 port, u8 value)
 	}
 }
 
-static const struct bus_ops uart_ops = {.in = uart_in, .out = uart_out};
-
 /* --- life ------------------------------------------------------------- */
 
 /* Master reset leaves the scratch register and the divisor as they are. */
@@ -428,6 +397,6 @@ static void uart_restored(struct vdev *dev)
 }
 
 DEFINE_VDEV(vuart, .name = "16550", .state_size = sizeof(struct uart),
-	    .save_size = offsetof(struct uart, timeout), .ports = {{0, REGS}}, .port_ops = &uart_ops,
-	    .create = uart_create, .reset = uart_reset, .valid = uart_valid,
-	    .restored = uart_restored);
+	    .save_size = offsetof(struct uart, timeout), .ports = {{0, REGS}},
+	    .port_ops = {.in = uart_in, .out = uart_out}, .create = uart_create,
+	    .reset = uart_reset, .valid = uart_valid, .restored = uart_restored);

@@ -35,34 +35,6 @@ struct vdev_ports {
 };
 
 /*
- * A device type. What is saved of an instance are the first save_size bytes of
- * its state, at most VDEV_SAVE_MAX: values that do not depend on host addresses
- * or host time, timers as their deadline in the VM's clock, and no padding.
- * Members that are not given do nothing.
- */
-struct vdev_type {
-	const char *name;
-	size_t state_size, save_size;
-	/* Claimed before create, all with the same ops. */
-	struct vdev_ports ports[3];
-	const struct bus_ops *port_ops;
-	/* Claims what else it needs, sets power-on state; reset follows. An errno fails the VM. */
-	int (*create)(struct vdev *dev);
-	/* As the machine's RESET# line resets the chip. Not given: clears what is saved. */
-	void (*reset)(struct vdev *dev);
-	/* Whether a save can have made this: save_size bytes, aligned as the state. */
-	bool (*valid)(const struct vdev *dev, const void *saved);
-	/* After saved bytes came back into the state: drives lines, arms timers. */
-	void (*restored)(struct vdev *dev);
-};
-
-#define VDEV_SAVE_MAX 1024
-
-#define DEFINE_VDEV(ident, ...)                                                                   \
-	static const struct vdev_type ident = {__VA_ARGS__};                                      \
-	SECTION_REGISTER(vdev_types, ident)
-
-/*
  * Access to a range of ports or of guest physical addresses. The offset is
  * from the start of the range; size is 1, 2, 4 (for memory also 8) and the
  * access lies wholly within the range. read returns by value; the caller masks
@@ -84,6 +56,34 @@ struct bus_ops {
 	 */
 	bool exact;
 };
+
+/*
+ * A device type. What is saved of an instance are the first save_size bytes of
+ * its state, at most VDEV_SAVE_MAX: values that do not depend on host addresses
+ * or host time, timers as their deadline in the VM's clock, and no padding.
+ * Members that are not given do nothing.
+ */
+struct vdev_type {
+	const char *name;
+	size_t state_size, save_size;
+	/* Claimed before create, all with the same ops. */
+	struct vdev_ports ports[3];
+	struct bus_ops port_ops;
+	/* Claims what else it needs, sets power-on state; reset follows. An errno fails the VM. */
+	int (*create)(struct vdev *dev);
+	/* As the machine's RESET# line resets the chip. Not given: clears what is saved. */
+	void (*reset)(struct vdev *dev);
+	/* Whether a save can have made this: save_size bytes, aligned as the state. */
+	bool (*valid)(const struct vdev *dev, const void *saved);
+	/* After saved bytes came back into the state: drives lines, arms timers. */
+	void (*restored)(struct vdev *dev);
+};
+
+#define VDEV_SAVE_MAX 1024
+
+#define DEFINE_VDEV(ident, ...)                                                                   \
+	static const struct vdev_type ident = {__VA_ARGS__};                                      \
+	SECTION_REGISTER(vdev_types, ident)
 
 /*
  * Claims `count` ports from `first`. Any number of claims by a device, only in

@@ -16,7 +16,7 @@ int vdev_init(struct vdev *dev)
 
 	for (unsigned i = 0; i < ARRAY_SIZE(type->ports) && type->ports[i].count && !error; i++)
 		error = bus_claim_ports(dev, dev->args.port + type->ports[i].first,
-					type->ports[i].count, type->port_ops);
+					type->ports[i].count, &type->port_ops);
 	if (!error && type->create)
 		error = type->create(dev);
 	if (!error)
