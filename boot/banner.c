@@ -78,11 +78,11 @@ static void print_cpu(void)
 		 signature & 15, cpuid(1, 0).ecx & BIT(31) ? ", under a hypervisor" : "");
 }
 
-static void print_screen(const struct boot_framebuffer *fb)
+static void print_screen(const struct fbcon_mode *fb)
 {
-	if (!fb->present)
+	if (!fb->addr.v)
 		log_info("screen: none");
-	else if (fb->type == BOOT_FRAMEBUFFER_TEXT)
+	else if (fb->type == FBCON_TEXT)
 		log_info("screen: text, %ux%u", fb->width, fb->height);
 	else
 		log_info("screen: graphic, %ux%u, %u bits", fb->width, fb->height, fb->bpp);

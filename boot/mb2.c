@@ -15,24 +15,15 @@
 #define TAG_ALIGN   8u
 #define MMAP_HEADER 16u
 #define MMAP_ENTRY  24u
-#define COLORS      24u /* in a framebuffer's tag, behind the header */
+#define COLORS_END  (offsetof(struct fbcon_mode, blue) + sizeof(struct fbcon_field))
 #define RSDP_OLD    20u
 #define RSDP_NEW    36u
 
-enum {
-	TAG_END = 0,
-	TAG_CMDLINE = 1,
-	TAG_LOADER = 2,
-	TAG_MODULE = 3,
-	TAG_MMAP = 6,
-	TAG_FRAMEBUFFER = 8,
-	TAG_EFI32 = 11,
-	TAG_EFI64 = 12,
-	TAG_RSDP_OLD = 14,
-	TAG_RSDP_NEW = 15,
-	TAG_EFI_MMAP = 17,
-	TAG_EFI_SERVICES = 18,
-};
+enum { TAG_END = 0, TAG_CMDLINE = 1, TAG_LOADER = 2, TAG_MODULE = 3, TAG_MMAP = 6,
+       TAG_FRAMEBUFFER = 8, TAG_EFI32 = 11, TAG_EFI64 = 12, TAG_RSDP_OLD = 14, TAG_RSDP_NEW = 15,
+       TAG_EFI_MMAP = 17, TAG_EFI_SERVICES = 18 };
+
+_Static_assert(offsetof(struct fbcon_mode, red) == 24, "a framebuffer's tag, behind the header");
 
 const char *const mb2_note_text[MB2_NOTES] = {
 	[MB2_NOTE_NO_END] = "the boot information has no end tag",
@@ -152,28 +143,14 @@ static void read_mmap(struct boot_info *out, const struct tag *tag)
 	}
 }
 
-static struct boot_color fetch_color(const struct tag *tag, u32 offset)
-{
-	return (struct boot_color){fetch(tag, offset, 1), fetch(tag, offset + 1, 1)};
-}
-
 static void read_framebuffer(struct boot_info *out, const struct tag *tag)
 {
-	struct boot_framebuffer *fb = &out->framebuffer;
+	struct fbcon_mode *fb = &out->framebuffer;
 
-	fb->addr = HPA(fetch(tag, 0, 8));
-	fb->pitch = fetch(tag, 8, 4);
-	fb->width = fetch(tag, 12, 4);
-	fb->height = fetch(tag, 16, 4);
-	fb->bpp = fetch(tag, 20, 1);
-	fb->type = fetch(tag, 21, 1);
-	fb->present = fb->type != BOOT_FRAMEBUFFER_RGB || tag->len >= COLORS + 6;
-	if (!fb->present) {
+	memcpy(fb, tag->data, MIN(tag->len, COLORS_END));
+	if (fb->type == FBCON_RGB && tag->len < COLORS_END) {
+		memset(fb, 0, sizeof(*fb));
 		note(out, MB2_NOTE_SHORT_TAG);
-	} else if (fb->type == BOOT_FRAMEBUFFER_RGB) {
-		fb->red = fetch_color(tag, COLORS);
-		fb->green = fetch_color(tag, COLORS + 2);
-		fb->blue = fetch_color(tag, COLORS + 4);
 	}
 }
 

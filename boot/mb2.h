@@ -7,6 +7,7 @@
 #pragma once
 
 #include "arch/lib/bits.h"
+#include "drivers/fbcon.h"
 
 #define BOOT_MODULES_MAX 64
 #define BOOT_MEMORY_MAX	 256
@@ -36,27 +37,6 @@ struct boot_module {
 	bool words_cut; /* the words were longer than Trivet keeps */
 };
 
-enum boot_framebuffer_type {
-	BOOT_FRAMEBUFFER_INDEXED = 0,
-	BOOT_FRAMEBUFFER_RGB = 1,
-	BOOT_FRAMEBUFFER_TEXT = 2, /* width and height are in characters */
-};
-
-struct boot_color {
-	u8 position; /* lowest bit of the field in a pixel */
-	u8 size;     /* bits */
-};
-
-struct boot_framebuffer {
-	bool present;
-	hpa_t addr;
-	u32 pitch; /* bytes a line */
-	u32 width, height;
-	u8 bpp; /* bits a pixel */
-	u8 type;
-	struct boot_color red, green, blue; /* for RGB */
-};
-
 /* A copy of the RSDP; size is 0 where the loader gave none. */
 struct boot_rsdp {
 	u8 data[36];
@@ -84,7 +64,7 @@ struct boot_info {
 	unsigned modules_left_out; /* beyond BOOT_MODULES_MAX */
 	struct boot_memory memory[BOOT_MEMORY_MAX]; /* ascending by base */
 	unsigned memory_count;
-	struct boot_framebuffer framebuffer;
+	struct fbcon_mode framebuffer; /* address 0 where there is none */
 	struct boot_rsdp rsdp_old; /* ACPI 1.0, 20 bytes */
 	struct boot_rsdp rsdp_new; /* ACPI 2.0 and later, 36 bytes */
 	bool efi;  /* the firmware is UEFI */

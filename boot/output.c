@@ -87,23 +87,11 @@ void output_serial(const struct options *options)
 	panic_flush = flush;
 }
 
-void output_screen(const struct options *options, const struct boot_framebuffer *fb)
+void output_screen(const struct options *options, const struct fbcon_mode *mode)
 {
-	struct fbcon_mode mode = {
-		.addr = fb->addr,
-		.pitch = fb->pitch,
-		.width = fb->width,
-		.height = fb->height,
-		.bpp = fb->bpp,
-		.text = fb->type == BOOT_FRAMEBUFFER_TEXT,
-		.red = {fb->red.position, fb->red.size},
-		.green = {fb->green.position, fb->green.size},
-		.blue = {fb->blue.position, fb->blue.size},
-	};
-
-	if (!options->screen || !fb->present)
+	if (!options->screen || !mode->addr.v)
 		return;
-	if (fb->type == BOOT_FRAMEBUFFER_INDEXED || fbcon_init(&mode)) {
+	if (fbcon_init(mode)) {
 		log_warn("console: the screen has a mode that Trivet cannot use");
 		return;
 	}

@@ -19,7 +19,7 @@ void output_prepare(void);
 void output_serial(const struct options *options);
 
 /* Opens the screen where the options want it; behind memory_init. */
-void output_screen(const struct options *options, const struct boot_framebuffer *framebuffer);
+void output_screen(const struct options *options, const struct fbcon_mode *mode);
 
 /* Puts the console of the VMs between the log and its devices; behind the
  * start of all cores. */

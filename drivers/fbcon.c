@@ -185,18 +185,19 @@ static u32 field_ones(struct fbcon_field field)
 
 int fbcon_init(const struct fbcon_mode *mode)
 {
+	bool text = mode->type == FBCON_TEXT, rgb = mode->type == FBCON_RGB;
 	bool known = mode->bpp == 15 || mode->bpp == 16 || mode->bpp == 24 || mode->bpp == 32;
-	u32 cell_width = mode->text ? 1 : GLYPH_WIDTH, cell_height = mode->text ? 1 : GLYPH_HEIGHT;
-	unsigned pixel_bytes = mode->text ? 0 : (mode->bpp + 7u) / 8;
-	u64 line_bytes = (u64)mode->width * (mode->text ? 2 : pixel_bytes);
+	u32 cell_width = text ? 1 : GLYPH_WIDTH, cell_height = text ? 1 : GLYPH_HEIGHT;
+	unsigned pixel_bytes = text ? 0 : (mode->bpp + 7u) / 8;
+	u64 line_bytes = (u64)mode->width * (text ? 2 : pixel_bytes);
 	u64 size = (u64)mode->pitch * mode->height;
 	u8 *screen;
 
 	con.screen = NULL;
-	if (!mode->addr.v || (!mode->text && !known) || mode->width < cell_width ||
+	if (!mode->addr.v || !(text || (rgb && known)) || mode->width < cell_width ||
 	    mode->height < cell_height || mode->pitch < line_bytes || size > SCREEN_MAX)
 		return -EINVAL;
-	screen = phys_map(mode->addr, size, mode->text ? PHYS_UNCACHED : PHYS_WRITE_COMBINING);
+	screen = phys_map(mode->addr, size, text ? PHYS_UNCACHED : PHYS_WRITE_COMBINING);
 	if (!screen)
 		return -ENOMEM;
 
@@ -207,9 +208,9 @@ int fbcon_init(const struct fbcon_mode *mode)
 	con.columns = MIN(mode->width / cell_width, COLUMNS_MAX);
 	con.rows = MIN(mode->height / cell_height, ROWS_MAX);
 	memset(con.wanted, ' ', sizeof(con.wanted));
-	if (!mode->text)
+	if (!text)
 		memset(con.shown, ' ', sizeof(con.shown));
-	for (u32 y = 0; y < mode->height && !mode->text; y++)
+	for (u32 y = 0; y < mode->height && !text; y++)
 		memset(screen + (size_t)y * mode->pitch, 0, line_bytes);
 	con.screen = screen;
 	con.dirty_from = 0;

@@ -13,18 +13,23 @@ struct fbcon_field {
 	u8 size;     /* bits */
 };
 
+enum fbcon_type { FBCON_INDEXED, FBCON_RGB, FBCON_TEXT };
+
+/* A mode as multiboot2's framebuffer tag describes it, in the tag's layout. */
 struct fbcon_mode {
 	hpa_t addr;
 	u32 pitch;	   /* bytes from one line to the next */
 	u32 width, height; /* pixels, or characters for text */
-	u8 bpp;
-	bool text; /* VGA text memory, 16 bits a character */
-	struct fbcon_field red, green, blue;
+	u8 bpp;		   /* bits a pixel */
+	u8 type;	   /* enum fbcon_type; text has 16 bits a character */
+	u16 reserved;
+	struct fbcon_field red, green, blue; /* for RGB */
 };
 
 /*
  * Maps and clears the screen. Returns 0, -EINVAL for a mode that makes no
- * sense or has no 15, 16, 24 or 32 bits a pixel, -ENOMEM without room to map.
+ * sense or is neither text nor RGB with 15, 16, 24 or 32 bits a pixel, -ENOMEM
+ * without room to map.
  * Boot CPU, before the sink is added.
  */
 int fbcon_init(const struct fbcon_mode *mode);

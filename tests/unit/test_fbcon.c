@@ -36,10 +36,11 @@ void *phys_map(hpa_t hpa, u64 size, enum phys_cache cache)
 
 static const struct fbcon_mode rgb32 = {
 	.addr = {0xfd000000}, .pitch = 200 * 4 + 64, .width = 200, .height = 100, .bpp = 32,
+	.type = FBCON_RGB,
 	.red = {16, 8}, .green = {8, 8}, .blue = {0, 8},
 };
 static const struct fbcon_mode text = {
-	.addr = {0xfd000000}, .pitch = 160, .width = 80, .height = 25, .bpp = 16, .text = true,
+	.addr = {0xfd000000}, .pitch = 160, .width = 80, .height = 25, .bpp = 16, .type = FBCON_TEXT,
 };
 
 static int load_font(void **state)
@@ -78,7 +79,7 @@ static char cell(const struct fbcon_mode *m, unsigned column, unsigned row, u32 
 {
 	u8 glyph[16] = {0};
 
-	if (m->text) {
+	if (m->type == FBCON_TEXT) {
 		assert_int_equal(screen[row * m->pitch + column * 2 + 1], 7);
 		return (char)screen[row * m->pitch + column * 2];
 	}
@@ -98,7 +99,8 @@ static char cell(const struct fbcon_mode *m, unsigned column, unsigned row, u32 
 
 static void expect(const struct fbcon_mode *m, u32 white, const char *const *lines)
 {
-	unsigned columns = m->width / (m->text ? 1 : 8), rows = m->height / (m->text ? 1 : 16);
+	bool chars = m->type == FBCON_TEXT;
+	unsigned columns = m->width / (chars ? 1 : 8), rows = m->height / (chars ? 1 : 16);
 
 	for (unsigned row = 0; row < rows; row++) {
 		const char *want = *lines ? *lines++ : "";
@@ -180,7 +182,8 @@ static void every_pixel_format(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct fbcon_mode m = {.addr = {0xfd000000}, .width = 81, .height = 33};
+		struct fbcon_mode m = {.addr = {0xfd000000}, .width = 81, .height = 33,
+					 .type = FBCON_RGB};
 
 		m.bpp = rows[i].bpp;
 		m.pitch = m.width * ((m.bpp + 7u) / 8);
@@ -230,6 +233,8 @@ static void modes_are_checked(void **state)
 	REFUSED(text, width, 0);
 	REFUSED(text, height, 0);
 	REFUSED(text, pitch, 159);
+	REFUSED(rgb32, type, FBCON_INDEXED);
+	REFUSED(text, type, 3);
 	refuse_map = true;
 	assert_int_equal(fbcon_init(&rgb32), -ENOMEM);
 	refuse_map = false;

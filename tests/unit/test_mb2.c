@@ -152,13 +152,13 @@ static void test_framebuffer(void **state)
 	(void)state;
 	typical();
 	parse_exactly(mbi_size);
-	assert_true(info.framebuffer.present);
+	assert_true(info.framebuffer.addr.v);
 	assert_int_equal(info.framebuffer.addr.v, 0xfd000000);
 	assert_int_equal(info.framebuffer.pitch, 4096);
 	assert_int_equal(info.framebuffer.width, 1024);
 	assert_int_equal(info.framebuffer.height, 768);
 	assert_int_equal(info.framebuffer.bpp, 32);
-	assert_int_equal(info.framebuffer.type, BOOT_FRAMEBUFFER_RGB);
+	assert_int_equal(info.framebuffer.type, FBCON_RGB);
 	assert_int_equal(info.framebuffer.red.position, 16);
 	assert_int_equal(info.framebuffer.red.size, 8);
 	assert_int_equal(info.framebuffer.green.position, 8);
@@ -170,8 +170,8 @@ static void test_framebuffer(void **state)
 	tag(8, text, sizeof(text));
 	finish();
 	parse_exactly(mbi_size);
-	assert_true(info.framebuffer.present);
-	assert_int_equal(info.framebuffer.type, BOOT_FRAMEBUFFER_TEXT);
+	assert_true(info.framebuffer.addr.v);
+	assert_int_equal(info.framebuffer.type, FBCON_TEXT);
 	assert_int_equal(info.framebuffer.addr.v, 0xb8000);
 
 	/* RGB without its colour fields is of no use */
@@ -180,7 +180,7 @@ static void test_framebuffer(void **state)
 	tag(8, text, sizeof(text));
 	finish();
 	parse_exactly(mbi_size);
-	assert_false(info.framebuffer.present);
+	assert_false(info.framebuffer.addr.v);
 	assert_int_equal(info.notes, BIT(MB2_NOTE_SHORT_TAG));
 }
 
@@ -265,7 +265,7 @@ static void test_short_tags(void **state)
 		assert_string_equal(info.cmdline, "next");
 		assert_int_equal(info.module_count + info.memory_count, 0);
 		assert_int_equal(info.rsdp_old.size + info.rsdp_new.size, 0);
-		assert_false(info.framebuffer.present);
+		assert_false(info.framebuffer.addr.v);
 	}
 }
 
