@@ -15,13 +15,6 @@
 
 static const u16 com_ports[] = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
 
-static const char *const log_names[] = {
-	[LOG_ERROR] = "error",
-	[LOG_WARN] = "warn",
-	[LOG_INFO] = "info",
-	[LOG_DEBUG] = "debug",
-};
-
 static const char *const feature_names[NO_FEATURES] = {
 	[NO_VPID] = "vpid",
 	[NO_PREEMPTION_TIMER] = "preemption-timer",
@@ -99,7 +92,7 @@ static bool set_console(struct options *out, const char *value)
 
 static bool set_log(struct options *out, const char *value)
 {
-	int level = find_name(log_names, ARRAY_SIZE(log_names), value, strlen(value));
+	int level = find_name(log_level_names, LOG_LEVELS, value, strlen(value));
 
 	out->log = level;
 	return level >= 0;

@@ -11,7 +11,13 @@
 #include "arch/lib/string.h"
 
 #define RING_SIZE 16384 /* a power of two */
-#define LINE_MAX  256
+
+const char *const log_level_names[LOG_LEVELS] = {
+	[LOG_ERROR] = "error",
+	[LOG_WARN] = "warn",
+	[LOG_INFO] = "info",
+	[LOG_DEBUG] = "debug",
+};
 
 static const char *const level_prefix[] = {
 	[LOG_ERROR] = "error: ",
@@ -34,28 +40,40 @@ static void acquire(void)
 		spin_lock(&lock);
 }
 
-/* Writes the ring's contents from its first whole line on. */
-static void replay(const struct log_sink *sink)
+/* The line at *at, or the first one behind it that the ring still has whole. */
+static size_t next_line(u64 *at, char line[LOG_LINE_MAX])
 {
-	u64 start = ring_end > RING_SIZE ? ring_end - RING_SIZE : 0;
+	size_t len = 0;
 
-	if (start > 0) {
-		while (ring[start % RING_SIZE] != '\n')
-			start++;
-		start++;
+	if (ring_end - *at > RING_SIZE) {
+		*at = ring_end - RING_SIZE;
+		while (ring[(*at)++ % RING_SIZE] != '\n')
+			;
 	}
-	while (start < ring_end) {
-		size_t at = start % RING_SIZE, len = MIN(ring_end - start, RING_SIZE - at);
+	while (*at < ring_end && len < LOG_LINE_MAX && (len == 0 || line[len - 1] != '\n'))
+		line[len++] = ring[(*at)++ % RING_SIZE];
+	return len;
+}
 
-		sink->write(ring + at, len);
-		start += len;
-	}
+size_t log_read(u64 *at, char line[LOG_LINE_MAX])
+{
+	size_t len;
+
+	acquire();
+	len = next_line(at, line);
+	spin_unlock(&lock);
+	return len;
 }
 
 void log_add_sink(struct log_sink *sink)
 {
+	char line[LOG_LINE_MAX];
+	u64 at = 0;
+	size_t len;
+
 	acquire();
-	replay(sink);
+	while ((len = next_line(&at, line)))
+		sink->write(line, len);
 	sink->next = sinks;
 	sinks = sink;
 	spin_unlock(&lock);
@@ -73,7 +91,7 @@ void log_break_lock(void)
 
 void log_line(enum log_level level, const char *fmt, ...)
 {
-	char line[LINE_MAX];
+	char line[LOG_LINE_MAX];
 	size_t len;
 	va_list ap;
 

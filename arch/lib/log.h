@@ -7,7 +7,9 @@
 
 #include "arch/lib/types.h"
 
-enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG, LOG_LEVELS };
+/* As options and commands call them. */
+extern const char *const log_level_names[LOG_LEVELS];
 
 /* Where finished lines go; write gets the text with its newline, any CPU. */
 struct log_sink {
@@ -17,6 +19,13 @@ struct log_sink {
 
 /* Adds a sink and replays to it what the ring holds so far. Boot CPU only. */
 void log_add_sink(struct log_sink *sink);
+
+#define LOG_LINE_MAX 256
+/*
+ * Copies the line at *at, from 0 the oldest that is kept, with its newline and
+ * no NUL; *at is the next one's place then. Its length; 0: there are no more.
+ */
+size_t log_read(u64 *at, char line[LOG_LINE_MAX]);
 
 /* Lines above this level are dropped; LOG_INFO at the start. */
 void log_set_level(enum log_level level);

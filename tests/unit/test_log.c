@@ -123,6 +123,37 @@ static void test_ring_goes_round(void **state)
 	}
 }
 
+/* A reader that comes back goes on where it was, or where the ring begins by now. */
+static void test_read(void **state)
+{
+	static struct log_sink sink;
+	char line[LOG_LINE_MAX], text[RING_SIZE + 1];
+	size_t len, total = 0;
+	u64 at = 0, again;
+
+	(void)state;
+	add_late_sink(&sink);
+	sink.write = nowhere_write;
+	while ((len = log_read(&at, line))) {
+		assert_int_equal(line[len - 1], '\n');
+		memcpy(text + total, line, len);
+		total += len;
+	}
+	text[total] = 0;
+	assert_string_equal(text, late_text);
+	log_info("new");
+	again = at;
+	assert_int_equal(log_read(&at, line), 4);
+	assert_memory_equal(line, "new\n", 4);
+	assert_int_equal(log_read(&at, line), 0);
+	for (unsigned i = 0; i < 3000; i++)
+		log_info("line %u", i);
+	len = log_read(&again, line);
+	assert_true(again > at);
+	assert_memory_equal(line, "line ", 5);
+	assert_int_equal(line[len - 1], '\n');
+}
+
 static void test_broken_lock(void **state)
 {
 	size_t before = first_len;
@@ -141,6 +172,7 @@ int main(void)
 		cmocka_unit_test(test_late_sink),
 		cmocka_unit_test(test_long_line),
 		cmocka_unit_test(test_ring_goes_round),
+		cmocka_unit_test(test_read),
 		cmocka_unit_test(test_broken_lock),
 	};
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* SOURCES: boot/options.c boot/words.c arch/lib/format.c tests/unit/fake_gmem.c */
+/* SOURCES: boot/options.c boot/words.c arch/lib/format.c arch/lib/log.c tests/unit/fake_gmem.c */
 /* Trivet's options: defaults, every word and value, and each kind of mistake. */
 #include <stdarg.h>
 #include <stddef.h>
