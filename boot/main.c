@@ -173,6 +173,7 @@ void boot_main(u64 mbi)
 	output_screen(&options, &info.framebuffer);
 	selftest_run(options.selftest, true);
 	start_acpi();
+	output_find_serial(&options);
 	banner_machine(&info);
 	start_clock();
 	start_cores();

@@ -58,22 +58,26 @@ static size_t item_length(const char *list)
 	return comma ? (size_t)(comma - list) : strlen(list);
 }
 
-/* comN or a port, then ,BAUD if wanted. */
+/* The word for a serial port, then ,BAUD if wanted. */
 static bool set_serial(struct options *out, const char *value)
 {
+	static const char *const names[] = {"com1", "com2", "com3", "com4", "pci", "spcr"};
 	size_t len = item_length(value);
 	const char *rate = value + len + 1;
-	u64 baud = UART_CLOCK;
+	int name = find_name(names, ARRAY_SIZE(names), value, len);
+	u64 baud = 0;
 
-	if (len == 4 && strncmp(value, "com", 3) == 0 && value[3] >= '1' && value[3] <= '4')
-		out->serial_port = com_ports[value[3] - '1'];
+	out->serial = SERIAL_PORT;
+	if (name >= (int)ARRAY_SIZE(com_ports))
+		out->serial = strncmp(value, "pci", 3) == 0 ? SERIAL_PCI : SERIAL_SPCR;
+	else if (name >= 0)
+		out->serial_port = com_ports[name];
 	else if (!parse_port(value, len, 0x10000 - UART_PORTS, &out->serial_port))
 		return false;
 	/* The divisor latch has 16 bits. */
 	if (value[len] != '\0' && (str_to_u64(rate, strlen(rate), &baud) || baud == 0 ||
 				   UART_CLOCK % baud != 0 || UART_CLOCK / baud > 0xffff))
 		return false;
-	out->serial = true;
 	out->serial_baud = baud;
 	return true;
 }
@@ -82,8 +86,10 @@ static bool set_console(struct options *out, const char *value)
 {
 	bool none = strcmp(value, "none") == 0;
 
-	if (none || !out->console_given)
-		out->serial = out->screen = false;
+	if (none || !out->console_given) {
+		out->serial = SERIAL_NONE;
+		out->screen = false;
+	}
 	out->console_given = true;
 	if (strcmp(value, "fb") == 0)
 		return out->screen = true;
@@ -153,7 +159,8 @@ static const struct option {
 	const char *allowed;
 } option_table[] = {
 	{"console", set_console,
-	 "com1 to com4 or a port like 3f8, with ,BAUD (a divisor of 115200) if wanted; fb; none"},
+	 "com1 to com4, a port like 3f8, pci or spcr, with ,BAUD (a divisor of 115200) if wanted; "
+	 "fb; none"},
 	{"log", set_log, "error, warn, info, debug"},
 	{"exit", set_exit, "poweroff, port:HEX"},
 	{"no", set_no,
@@ -195,9 +202,8 @@ unsigned options_parse(const char *line, struct options *out, struct words_repor
 	char word[WORD_MAX], shown[WORD_MAX];
 
 	*out = (struct options){
-		.serial = true,
+		.serial = SERIAL_PORT,
 		.serial_port = com_ports[0],
-		.serial_baud = UART_CLOCK,
 		.screen = true,
 		.log = LOG_INFO,
 	};

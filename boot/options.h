@@ -2,7 +2,7 @@
 /*
  * Trivet's own options, the words of the `multiboot2` line:
  *
- *   console=com1..com4|PORT[,BAUD]  console=fb  console=none
+ *   console=com1..com4|PORT|pci|spcr[,BAUD]  console=fb  console=none
  *   log=error|warn|info|debug       exit=poweroff  exit=port:HEX
  *   no=FEATURE,...                  cpus=N         selftest=NAME[:ARGUMENT]
  *
@@ -32,10 +32,17 @@ enum option_exit {
 	EXIT_PORT,     /* "Shutdown" to options.exit_port: an emulator's switch */
 };
 
+enum option_serial {
+	SERIAL_NONE,
+	SERIAL_PORT, /* at options.serial_port */
+	SERIAL_PCI,  /* the first on the PCI */
+	SERIAL_SPCR, /* which the ACPI SPCR table names */
+};
+
 struct options {
-	bool serial;	 /* use a serial port ... */
-	u16 serial_port; /* ... at this I/O port ... */
-	u32 serial_baud; /* ... with 115200 / N baud */
+	enum option_serial serial;
+	u16 serial_port; /* I/O port */
+	u32 serial_baud; /* 115200 / N; 0: not said */
 	bool screen;	 /* use the framebuffer or VGA text */
 	bool console_given;
 	enum log_level log;

@@ -7,9 +7,12 @@
 #include "arch/panic.h"
 #include "arch/smp.h"
 #include "arch/tsc.h"
+#include "drivers/acpi.h"
 #include "drivers/fbcon.h"
+#include "drivers/pci.h"
 #include "vmm/console.h"
 
+#define DEFAULT_BAUD  115200
 #define BITS_PER_BYTE 10 /* on the line: start, 8, stop */
 #define BURST	      16
 #define INPUT_LOOKS   100 /* a second */
@@ -58,9 +61,9 @@ static void flush(void)
 	uart_drain(&output_uart);
 }
 
-static int open_serial(u16 port, u32 baud)
+static int open_serial(const struct uart_place *place, u32 baud)
 {
-	int error = uart_init(&output_uart, port, baud);
+	int error = uart_init(&output_uart, place, baud);
 
 	if (!error)
 		log_add_sink(&serial_sink);
@@ -68,9 +71,16 @@ static int open_serial(u16 port, u32 baud)
 	return error;
 }
 
+static struct uart_place port_place(u16 port)
+{
+	return (struct uart_place){.base = port, .stride = 1, .width = 1};
+}
+
 static void last_resort(void)
 {
-	open_serial(UART_COM1_PORT, 115200);
+	const struct uart_place com1 = port_place(UART_COM1_PORT);
+
+	open_serial(&com1, DEFAULT_BAUD);
 	flush();
 }
 
@@ -81,9 +91,35 @@ void output_prepare(void)
 
 void output_serial(const struct options *options)
 {
-	if (options->serial && open_serial(options->serial_port, options->serial_baud))
+	const struct uart_place place = port_place(options->serial_port);
+
+	if (options->serial == SERIAL_PCI || options->serial == SERIAL_SPCR)
+		return;
+	if (options->serial == SERIAL_PORT &&
+	    open_serial(&place, options->serial_baud ?: DEFAULT_BAUD))
 		log_warn("console: no UART at port %xh", options->serial_port);
 	/* With no serial port wanted, a panic still uses none. */
+	panic_flush = flush;
+}
+
+void output_find_serial(const struct options *options)
+{
+	bool pci = options->serial == SERIAL_PCI;
+	struct uart_place place = acpi.serial;
+	struct pci_bar bar;
+	u32 baud;
+
+	if (!pci && options->serial != SERIAL_SPCR)
+		return;
+	if (pci) {
+		pci_find(PCI_CLASS_16550, &bar);
+		place = (struct uart_place){bar.memory, bar.base, 1, 1};
+	}
+	/* In memory the chip's clock may be any: the firmware's divisor is right. */
+	baud = pci ? DEFAULT_BAUD : place.memory ? 0 : acpi.serial_baud;
+	if (!place.base || open_serial(&place, options->serial_baud ?: baud))
+		log_warn("console: no 16550 %s",
+			 pci ? "on the PCI" : "that the ACPI table SPCR names");
 	panic_flush = flush;
 }
 
@@ -123,7 +159,8 @@ static void stop_others(void)
 
 void output_to_console(const struct options *options)
 {
-	bool serial = output_uart.port;
+	bool serial = output_uart.fifo;
+	u32 baud = options->serial_baud ?: DEFAULT_BAUD;
 	struct console_backend backend = {
 		.try_write = serial ? serial_try_write : NULL,
 		.write = serial ? serial_wait_write : NULL,
@@ -131,7 +168,7 @@ void output_to_console(const struct options *options)
 		.screen = screen_open ? fbcon_write : NULL,
 		/* A guest's output would cost it a repainted screen a line. */
 		.screen_shows_guest = screen_open && (!serial || options->console_given),
-		.burst_ticks = serial ? tsc_hz * BITS_PER_BYTE * BURST / options->serial_baud : 0,
+		.burst_ticks = serial ? tsc_hz * BITS_PER_BYTE * BURST / baud : 0,
 		.poll_ticks = tsc_hz / INPUT_LOOKS,
 	};
 

@@ -28,11 +28,19 @@ enum { FADT_DSDT = 40, FADT_SMI_CMD = 48, FADT_ACPI_ENABLE = 52, FADT_PM1A_CNT =
 
 #define FADT_FLAG_TMR_VAL_EXT BIT(8)
 
-#define GAS_SPACE_IO 1
+/* Of a generic address: space, register's width in bits, access size by its code, address. */
+enum { GAS_SPACE = 0, GAS_WIDTH = 1, GAS_ACCESS = 3, GAS_ADDRESS = 4 };
+enum { GAS_SPACE_MEMORY = 0, GAS_SPACE_IO = 1, GAS_ACCESS_BYTE = 1 };
 
-enum { MADT_LOCAL_APIC = 0, MADT_IO_APIC = 1, MADT_LOCAL_X2APIC = 9 };
+enum { MADT_LOCAL_APIC = 0, MADT_IO_APIC = 1, MADT_OVERRIDE = 2, MADT_LOCAL_X2APIC = 9 };
 
-#define MADT_ENABLED BIT(0)
+#define MADT_ENABLED  BIT(0)
+#define MADT_POLARITY BITS(1, 0)
+#define MADT_TRIGGER  BITS(3, 2)
+#define MADT_CONTRARY 3 /* low, or level; the others are or mean ISA's own */
+
+enum { SPCR_INTERFACE = 36, SPCR_BASE = 40, SPCR_BAUD = 58 };
+enum { SPCR_16450 = 0x01, SPCR_16550_GAS = 0x12 }; /* and 00h, a 16550 */
 
 enum { AML_ZERO = 0x00, AML_ONE = 0x01, AML_NAME = 0x08, AML_BYTE = 0x0a, AML_DWORD = 0x0c,
        AML_PACKAGE = 0x12, AML_ROOT = '\\', AML_ONES = 0xff };
@@ -164,6 +172,27 @@ static void add_cpu(struct acpi_info *info, u32 apic_id, u32 flags)
 		info->apic_ids[info->cpu_count++] = apic_id;
 }
 
+static void add_ioapic(struct acpi_info *info, const struct view *t, size_t at)
+{
+	if (info->ioapic_count == ACPI_IOAPIC_MAX)
+		return;
+	info->ioapic_gsi[info->ioapic_count] = (u32)view_get(t, at + 8, 4);
+	info->ioapics[info->ioapic_count++] = HPA(view_get(t, at + 4, 4));
+}
+
+static void add_override(struct acpi_info *info, const struct view *t, size_t at)
+{
+	u64 bus = view_get(t, at + 2, 1), irq = view_get(t, at + 3, 1);
+	u64 flags = view_get(t, at + 8, 2);
+
+	if (bus == 0 && irq < ACPI_ISA_IRQS)
+		info->irq[irq] = (struct acpi_irq){
+			.gsi = (u32)view_get(t, at + 4, 4),
+			.low = FIELD_GET(MADT_POLARITY, flags) == MADT_CONTRARY,
+			.level = FIELD_GET(MADT_TRIGGER, flags) == MADT_CONTRARY,
+		};
+}
+
 static void read_madt(struct acpi_info *info, const struct view *t)
 {
 	if (info->have_madt)
@@ -179,17 +208,19 @@ static void read_madt(struct acpi_info *info, const struct view *t)
 			add_cpu(info, t->bytes[at + 3], (u32)view_get(t, at + 4, 4));
 		else if (type == MADT_LOCAL_X2APIC && size >= 16)
 			add_cpu(info, (u32)view_get(t, at + 4, 4), (u32)view_get(t, at + 8, 4));
-		else if (type == MADT_IO_APIC && size >= 12 && info->ioapic_count < ACPI_IOAPIC_MAX)
-			info->ioapics[info->ioapic_count++] = HPA(view_get(t, at + 4, 4));
+		else if (type == MADT_IO_APIC && size >= 12)
+			add_ioapic(info, t, at);
+		else if (type == MADT_OVERRIDE && size >= 10)
+			add_override(info, t, at);
 	}
 }
 
 /* A port of the FADT: the generic address where it holds one, else the old field. */
 static u16 fadt_port(const struct view *t, size_t old, size_t generic)
 {
-	u64 port = view_get(t, generic + 4, 8);
+	u64 port = view_get(t, generic + GAS_ADDRESS, 8);
 
-	if (view_get(t, generic, 1) != GAS_SPACE_IO || !port)
+	if (view_get(t, generic + GAS_SPACE, 1) != GAS_SPACE_IO || !port)
 		port = view_get(t, old, 4);
 	return port <= 0xffff ? (u16)port : 0;
 }
@@ -219,6 +250,25 @@ static void read_hpet(struct acpi_info *info, const struct view *t)
 		info->hpet = HPA(view_get(t, 44, 8));
 }
 
+static void read_spcr(struct acpi_info *info, const struct view *t)
+{
+	static const u32 bauds[] = {[3] = 9600, [4] = 19200, [6] = 57600, [7] = 115200};
+	u64 interface = view_get(t, SPCR_INTERFACE, 1), code = view_get(t, SPCR_BAUD, 1);
+	u64 space = view_get(t, SPCR_BASE + GAS_SPACE, 1);
+	u64 bits = view_get(t, SPCR_BASE + GAS_WIDTH, 1);
+
+	if ((interface > SPCR_16450 && interface != SPCR_16550_GAS) || space > GAS_SPACE_IO)
+		return;
+	info->serial = (struct uart_place){
+		.memory = space == GAS_SPACE_MEMORY,
+		.base = view_get(t, SPCR_BASE + GAS_ADDRESS, 8),
+		.stride = bits == 16 || bits == 32 ? (u8)(bits / 8) : 1,
+	};
+	info->serial.width = info->serial.stride == 4 &&
+			     view_get(t, SPCR_BASE + GAS_ACCESS, 1) != GAS_ACCESS_BYTE ? 4 : 1;
+	info->serial_baud = code < ARRAY_SIZE(bauds) ? bauds[code] : 0;
+}
+
 static void read_aml(struct acpi_info *info, const struct view *t)
 {
 	if (!info->have_s5)
@@ -232,7 +282,7 @@ static const struct reader {
 	void (*read)(struct acpi_info *info, const struct view *t);
 } readers[] = {
 	{"APIC", read_madt}, {"FACP", read_fadt}, {"HPET", read_hpet},
-	{"DSDT", read_aml},  {"SSDT", read_aml},
+	{"DSDT", read_aml},  {"SSDT", read_aml},  {"SPCR", read_spcr},
 };
 
 /* Maps a whole table whose length and checksum hold; else a view without bytes. */
@@ -303,6 +353,8 @@ int acpi_parse(const struct acpi_memory *memory, const void *rsdp, size_t len,
 	bool extended;
 
 	memset(info, 0, sizeof(*info));
+	for (u32 i = 0; i < ACPI_ISA_IRQS; i++)
+		info->irq[i].gsi = i;
 	if (!acpi_rsdp_valid(rsdp, len))
 		return -EINVAL;
 	info->revision = (u8)view_get(&view, 15, 1);

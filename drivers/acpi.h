@@ -7,11 +7,11 @@
  * and fuzzed on a host. Sources: ACPI Specification, "ACPI Software
  * Programming Model" (RSDP, RSDT, XSDT, FADT, MADT) and "ACPI Machine Language
  * (AML) Specification"; IA-PC HPET Specification, "The ACPI 2.0 HPET
- * Description Table".
+ * Description Table"; Microsoft, "Serial Port Console Redirection Table".
  */
 #pragma once
 
-#include "arch/lib/types.h"
+#include "drivers/uart.h"
 
 #define ACPI_CPU_MAX   256
 #define ACPI_IOAPIC_MAX 16
@@ -25,6 +25,14 @@ struct acpi_memory {
 	const void *(*map)(hpa_t hpa, size_t len);
 	void (*unmap)(const void *bytes, size_t len);
 };
+
+/* Where an ISA interrupt arrives among all inputs of the I/O APICs, and how. */
+struct acpi_irq {
+	u32 gsi;
+	bool low, level; /* active low; level-triggered. ISA's own: high, edge. */
+};
+
+#define ACPI_ISA_IRQS 16
 
 /* A field that no table states is 0. */
 struct acpi_info {
@@ -40,6 +48,8 @@ struct acpi_info {
 	u32 apic_ids[ACPI_CPU_MAX];
 	unsigned ioapic_count;
 	hpa_t ioapics[ACPI_IOAPIC_MAX];
+	u32 ioapic_gsi[ACPI_IOAPIC_MAX]; /* of its first input */
+	struct acpi_irq irq[ACPI_ISA_IRQS]; /* each stated, by a table or by default */
 
 	hpa_t dsdt;
 	u16 smi_cmd;
@@ -53,6 +63,8 @@ struct acpi_info {
 	u8 s5_typ_a, s5_typ_b; /* SLP_TYP of the soft-off state */
 
 	hpa_t hpet;
+	struct uart_place serial; /* the firmware's console; base 0: none */
+	u32 serial_baud;
 };
 
 /* True when the len bytes at p hold a valid RSDP, old or new. */

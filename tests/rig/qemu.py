@@ -115,7 +115,7 @@ def arguments(config, iso, qmp, kvm):
         "-cpu", cpu, "-smp", str(config.pcpus), "-m", str(config.pmem),
         "-cdrom", iso, "-boot", "d", "-display", "none", "-vga", "std", "-nic", "none",
         "-no-reboot", "-nodefaults",
-        "-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial",
+        "-chardev", "stdio,id=serial,signal=off", *(config.serial or ("-serial", "chardev:serial")),
         "-qmp", "unix:%s,server=on,wait=off" % qmp,
         "-device", "isa-debug-exit,iobase=0x8900,iosize=4",
     ]

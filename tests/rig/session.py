@@ -41,6 +41,7 @@ class Config:
     lax_msrs: bool = False
     stay: bool = False
     program: str = ""
+    serial: tuple = ()  # QEMU only: the arguments that connect chardev "serial", if not as COM1
 
 
 @dataclasses.dataclass

@@ -89,7 +89,9 @@ enum {
 	HPET = 0x5000,
 	MCFG = 0x5100,
 	SSDT = 0x5200,
-	MADT_SIZE = 44 + 8 * 4 + 16 * 4 + 12 + 12,
+	SPCR = 0x5300,
+	SPCR_SIZE = 80,
+	MADT_SIZE = 44 + 8 * 4 + 16 * 4 + 12 + 12 + 10 * 5,
 };
 
 static void put_madt(void)
@@ -103,6 +105,13 @@ static void put_madt(void)
 		u32 id, flags;
 	} x2[] = {{4, 1}, {300, 1}, {~0u, 1}, {301, 2}};
 
+	static const struct {
+		u8 bus, irq;
+		u32 gsi;
+		u16 flags;
+	} overrides[] = {{0, 0, 2, 0}, {0, 9, 9, 0xf}, {0, 4, 36, 0x5}, {1, 3, 50, 0xf},
+			 {0, 16, 51, 0xf}};
+
 	put(MADT + 36, 0xfee00000, 4);
 	put(MADT + 40, 1, 4);
 	for (unsigned i = 0; i < 4; i++, at += 8) {
@@ -111,6 +120,7 @@ static void put_madt(void)
 	}
 	put(at, 1 | 12 << 8, 2); /* an I/O APIC */
 	put(at + 4, 0xfec00000, 4);
+	put(at + 8, 24, 4);
 	at += 12;
 	for (unsigned i = 0; i < 4; i++, at += 16) {
 		put(at, 9 | 16 << 8, 4);
@@ -119,6 +129,14 @@ static void put_madt(void)
 	}
 	put(at, 5 | 12 << 8, 4);
 	put(at + 4, 0x1fee00000, 8);
+	at += 12;
+	for (unsigned i = 0; i < 5; i++, at += 10) {
+		put(at, 2 | 10 << 8, 2);
+		put(at + 2, overrides[i].bus, 1);
+		put(at + 3, overrides[i].irq, 1);
+		put(at + 4, overrides[i].gsi, 4);
+		put(at + 8, overrides[i].flags, 2);
+	}
 	seal(MADT, "APIC", MADT_SIZE);
 }
 
@@ -169,18 +187,18 @@ static void put_rsdp(u64 at, u8 revision)
 
 static int build(void **state)
 {
-	static const u32 list[] = {MADT, FADT, HPET, MCFG};
+	static const u32 list[] = {MADT, FADT, HPET, MCFG, SPCR};
 
 	(void)state;
 	memset(memory, 0, sizeof(memory));
 	deny = ~0ull;
 	put_rsdp(RSDP, 2);
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 0; i < 5; i++) {
 		put(RSDT + 36 + 4 * i, list[i], 4);
 		put(XSDT + 36 + 8 * i, list[i], 8);
 	}
-	seal(RSDT, "RSDT", 36 + 4 * 4);
-	seal(XSDT, "XSDT", 36 + 8 * 4);
+	seal(RSDT, "RSDT", 36 + 4 * 5);
+	seal(XSDT, "XSDT", 36 + 8 * 5);
 	put_madt();
 	put_fadt(244);
 	memcpy(memory + DSDT + 36, s5_aml, sizeof(s5_aml));
@@ -191,6 +209,10 @@ static int build(void **state)
 	put(MCFG + 44, 0xb0000000, 8);
 	put(MCFG + 44 + 11, 255, 1);
 	seal(MCFG, "MCFG", 60);
+	put(SPCR + 40, 1 | 8 << 8 | 1 << 24, 4);
+	put(SPCR + 44, 0x2f8, 8);
+	put(SPCR + 58, 7, 1);
+	seal(SPCR, "SPCR", SPCR_SIZE);
 	return 0;
 }
 
@@ -214,7 +236,7 @@ static void everything_is_read(void **state)
 	assert_int_equal(info.revision, 2);
 	assert_string_equal(info.oem, "TRIVET");
 	assert_int_equal(info.bad_tables, 0);
-	assert_int_equal(info.table_count, 5);
+	assert_int_equal(info.table_count, 6);
 	assert_true(info.have_madt);
 	assert_int_equal(info.cpu_count, 3);
 	assert_int_equal(info.apic_ids[0], 0);
@@ -222,6 +244,7 @@ static void everything_is_read(void **state)
 	assert_int_equal(info.apic_ids[2], 300);
 	assert_int_equal(info.ioapic_count, 1);
 	assert_int_equal(info.ioapics[0].v, 0xfec00000);
+	assert_int_equal(info.ioapic_gsi[0], 24);
 	assert_int_equal(info.smi_cmd, 0xb2);
 	assert_int_equal(info.acpi_enable, 0xf1);
 	assert_int_equal(info.pm1a_cnt, 0x1804);
@@ -256,7 +279,7 @@ static void bad_xsdt_falls_back_to_rsdt(void **state)
 	(void)state;
 	memory[XSDT + 20]++;
 	assert_int_equal(parse(), 0);
-	assert_int_equal(info.table_count, 5);
+	assert_int_equal(info.table_count, 6);
 	memory[RSDT + 20]++;
 	assert_int_equal(parse(), -ENOENT);
 	assert_false(info.have_madt);
@@ -369,8 +392,8 @@ static void s5_may_stand_in_an_ssdt(void **state)
 	seal(DSDT, "DSDT", 36 + sizeof(s5_aml));
 	memcpy(memory + SSDT + 36, s5_aml, sizeof(s5_aml));
 	seal(SSDT, "SSDT", 36 + sizeof(s5_aml));
-	put(XSDT + 36 + 8 * 4, SSDT, 8);
-	seal(XSDT, "XSDT", 36 + 8 * 5);
+	put(XSDT + 36 + 8 * 5, SSDT, 8);
+	seal(XSDT, "XSDT", 36 + 8 * 6);
 	assert_int_equal(parse(), 0);
 	assert_true(info.have_s5);
 	assert_int_equal(info.s5_typ_a, 5);
@@ -453,19 +476,105 @@ static void init_reads_the_machine(void **state)
 	assert_int_equal(acpi_init(NULL, 0), -ENOENT);
 	build(NULL);
 	put(XSDT + 36, ~0ull - 100, 8); /* beyond any address width */
-	seal(XSDT, "XSDT", 36 + 8 * 4);
+	seal(XSDT, "XSDT", 36 + 8 * 5);
 	assert_int_equal(acpi_init(memory + RSDP, 36), 0);
 	assert_int_equal(acpi.bad_tables, 1);
 }
 
+static void overrides_say_where_isa_interrupts_are(void **state)
+{
+	(void)state;
+	assert_int_equal(parse(), 0);
+	for (unsigned i = 0; i < ACPI_ISA_IRQS; i++) {
+		assert_int_equal(info.irq[i].gsi, i == 0 ? 2 : i == 4 ? 36 : i);
+		assert_int_equal(info.irq[i].low, i == 9);
+		assert_int_equal(info.irq[i].level, i == 9);
+	}
+	/* also where there is no MADT, or none that can be read */
+	memory[MADT + 50]++;
+	assert_int_equal(parse(), 0);
+	for (unsigned i = 0; i < ACPI_ISA_IRQS; i++)
+		assert_int_equal(info.irq[i].gsi, i);
+}
+
+/* Whatever the table says, it is a place that drivers/uart.h allows. */
+static void check_serial(void)
+{
+	const struct uart_place *s = &info.serial;
+
+	if (s->base) {
+		assert_true(s->stride == 1 || s->stride == 2 || s->stride == 4);
+		assert_true(s->width == 1 || (s->width == 4 && s->stride == 4));
+	}
+	assert_true(info.serial_baud <= 115200 &&
+		    (!info.serial_baud || 115200 % info.serial_baud == 0));
+}
+
+static void spcr_names_the_console(void **state)
+{
+	static const struct {
+		u8 interface, space, bits, access, baud;
+		bool found, memory;
+		u8 stride, width;
+		u32 rate;
+	} rows[] = {
+		{0x00, 1, 8, 1, 7, true, false, 1, 1, 115200},
+		{0x00, 1, 8, 0, 3, true, false, 1, 1, 9600},
+		{0x01, 0, 8, 1, 4, true, true, 1, 1, 19200},
+		{0x12, 0, 32, 3, 6, true, true, 4, 4, 57600},
+		{0x12, 0, 32, 0, 0, true, true, 4, 4, 0},
+		{0x12, 0, 32, 1, 0, true, true, 4, 1, 0},
+		{0x12, 0, 16, 2, 0, true, true, 2, 1, 0},
+		{0x12, 0, 0, 9, 5, true, true, 1, 1, 0},
+		{0x12, 0, 255, 255, 255, true, true, 1, 1, 0},
+		{0x02, 1, 8, 1, 7, false, false, 0, 0, 0},
+		{0x03, 0, 32, 3, 7, false, false, 0, 0, 0},
+		{0x13, 0, 32, 3, 7, false, false, 0, 0, 0},
+		{0x00, 2, 8, 1, 7, false, false, 0, 0, 0}, /* PCI configuration space */
+		{0x00, 127, 8, 1, 7, false, false, 0, 0, 0},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		put(SPCR + 36, rows[i].interface, 1);
+		put(SPCR + 40, rows[i].space | rows[i].bits << 8 | (u64)rows[i].access << 24, 4);
+		put(SPCR + 44, 0x12fe030000, 8);
+		put(SPCR + 58, rows[i].baud, 1);
+		seal(SPCR, "SPCR", SPCR_SIZE);
+		assert_int_equal(parse(), 0);
+		assert_int_equal(info.serial.base, rows[i].found ? 0x12fe030000 : 0);
+		assert_int_equal(info.serial.memory, rows[i].memory);
+		assert_int_equal(info.serial.stride, rows[i].stride);
+		assert_int_equal(info.serial.width, rows[i].width);
+		assert_int_equal(info.serial_baud, rows[i].rate);
+	}
+}
+
+static void short_or_bad_spcr(void **state)
+{
+	(void)state;
+	for (u32 len = 36; len < SPCR_SIZE; len++) {
+		seal(SPCR, "SPCR", len);
+		assert_int_equal(parse(), 0);
+		check_serial();
+		assert_true(len < 52 ? info.serial.base <= 0x2f8 : info.serial.base == 0x2f8);
+		assert_int_equal(info.serial_baud, len > 58 ? 115200 : 0);
+	}
+	seal(SPCR, "SPCR", SPCR_SIZE);
+	memory[SPCR + 45] ^= 1;
+	assert_int_equal(parse(), 0);
+	assert_int_equal(info.bad_tables, 1);
+	assert_int_equal(info.serial.base, 0);
+}
+
 static void mutations_stay_inside(void **state)
 {
-	static const u32 tables[] = {RSDT, XSDT, MADT, FADT, DSDT, HPET, MCFG};
+	static const u32 tables[] = {RSDT, XSDT, MADT, FADT, DSDT, HPET, MCFG, SPCR};
 	u64 seed = 1;
 
 	(void)state;
 	for (unsigned round = 0; round < 4000; round++) {
-		u32 at = tables[round % 7];
+		u32 at = tables[round % 8];
 		u32 len;
 
 		build(NULL);
@@ -477,6 +586,7 @@ static void mutations_stay_inside(void **state)
 		fix_checksum(at, len < 36 ? 36 : len, 9);
 		if (acpi_parse(&fake, memory + RSDP, 36, &info) == 0)
 			assert_true(info.cpu_count <= ACPI_CPU_MAX);
+		check_serial();
 		assert_int_equal(mapped, 0);
 	}
 }
@@ -498,6 +608,9 @@ int main(void)
 		TEST(s5_encodings),
 		TEST(search_finds_rsdp),
 		TEST(init_reads_the_machine),
+		TEST(overrides_say_where_isa_interrupts_are),
+		TEST(spcr_names_the_console),
+		TEST(short_or_bad_spcr),
 		TEST(mutations_stay_inside),
 	};
 

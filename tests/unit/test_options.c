@@ -40,9 +40,9 @@ static void test_defaults(void **state)
 	struct options o = parse("", 0);
 
 	(void)state;
-	assert_true(o.serial);
+	assert_int_equal(o.serial, SERIAL_PORT);
 	assert_int_equal(o.serial_port, 0x3f8);
-	assert_int_equal(o.serial_baud, 115200);
+	assert_int_equal(o.serial_baud, 0);
 	assert_true(o.screen);
 	assert_false(o.console_given);
 	assert_int_equal(o.log, LOG_INFO);
@@ -56,21 +56,29 @@ static void test_console(void **state)
 {
 	static const struct {
 		const char *line;
-		bool serial, screen;
+		enum option_serial serial;
+		bool screen;
 		u16 port;
 		u32 baud;
 	} rows[] = {
-		{"console=com1", true, false, 0x3f8, 115200},
-		{"console=com2,9600", true, false, 0x2f8, 9600},
-		{"console=com3,57600", true, false, 0x3e8, 57600},
-		{"console=com4,2", true, false, 0x2e8, 2},
-		{"console=e000", true, false, 0xe000, 115200},
-		{"console=0xE0A8,38400", true, false, 0xe0a8, 38400},
-		{"console=fff8", true, false, 0xfff8, 115200},
-		{"console=fb", false, true, 0x3f8, 115200},
-		{"console=none", false, false, 0x3f8, 115200},
-		{"console=fb console=com2", true, true, 0x2f8, 115200},
-		{"console=com1 console=none", false, false, 0x3f8, 115200},
+		{"console=com1", SERIAL_PORT, false, 0x3f8, 0},
+		{"console=com2,9600", SERIAL_PORT, false, 0x2f8, 9600},
+		{"console=com3,57600", SERIAL_PORT, false, 0x3e8, 57600},
+		{"console=com4,2", SERIAL_PORT, false, 0x2e8, 2},
+		{"console=e000", SERIAL_PORT, false, 0xe000, 0},
+		{"console=0xE0A8,38400", SERIAL_PORT, false, 0xe0a8, 38400},
+		{"console=fff8", SERIAL_PORT, false, 0xfff8, 0},
+		{"console=fb", SERIAL_NONE, true, 0x3f8, 0},
+		{"console=none", SERIAL_NONE, false, 0x3f8, 0},
+		{"console=fb console=com2", SERIAL_PORT, true, 0x2f8, 0},
+		{"console=com1 console=none", SERIAL_NONE, false, 0x3f8, 0},
+		{"console=com1,115200", SERIAL_PORT, false, 0x3f8, 115200},
+		{"console=pci", SERIAL_PCI, false, 0x3f8, 0},
+		{"console=pci,9600", SERIAL_PCI, false, 0x3f8, 9600},
+		{"console=spcr console=fb", SERIAL_SPCR, true, 0x3f8, 0},
+		{"console=fb console=spcr,57600", SERIAL_SPCR, true, 0x3f8, 57600},
+		{"console=pci console=none", SERIAL_NONE, false, 0x3f8, 0},
+		{"console=com2,9600 console=com1", SERIAL_PORT, false, 0x3f8, 0},
 	};
 
 	(void)state;
@@ -123,7 +131,8 @@ static void test_mistakes(void **state)
 		"console=", "console=com", "console=com5", "console=com11", "console=com1,",
 		"console=com1,0", "console=com1,1", "console=com1,115201", "console=com1,9600x",
 		"console=com1,9600,8n1", "console=fbx", "console=f", "console=0", "console=ff", "console=0x",
-		"console=fff9", "console=10000", "console=0x10000", "console=none,9600",
+		"console=fff9", "console=10000", "console=0x10000", "console=none,9600", "console=fb,9600",
+		"console=pc", "console=pci2", "console=pci,", "console=pci,7", "console=spcrs", "console=spcr,115200,", "console=PCI",
 		"log=", "log=inf", "log=infos", "log=INFO", "log=2",
 		"exit=", "exit=power", "exit=poweroffs", "exit=port", "exit=port:", "exit=port:0", "exit=port:ff",
 		"exit=port:g", "exit=port:0x", "exit=port:10000", "exit=port:89000000000000000000",
@@ -155,6 +164,10 @@ static void test_messages(void **state)
 	assert_string_equal(messages, "option 'log=loud': allowed is error, warn, info, debug\n");
 	parse("log", 1);
 	assert_string_equal(messages, "option 'log' needs a value: error, warn, info, debug\n");
+	parse("console=com9", 1);
+	assert_string_equal(messages, "option 'console=com9': allowed is com1 to com4, a port like "
+				      "3f8, pci or spcr, with ,BAUD (a divisor of 115200) if "
+				      "wanted; fb; none\n");
 	/* the list of features in the message is the list of features */
 	parse("no=none", 1);
 	assert_non_null(strstr(messages, "vpid, preemption-timer, 2m-pages, 1g-pages, ept-ad, "
@@ -182,7 +195,8 @@ static void test_mutations(void **state)
 			damaged[fake_random(&seed) % (sizeof(line) - 1)] = fake_random(&seed);
 		messages[0] = '\0';
 		options_parse(damaged, &o, &report);
-		assert_true(o.serial_baud > 0 && 115200 % o.serial_baud == 0);
+		assert_true(!o.serial_baud || 115200 % o.serial_baud == 0);
+		assert_true(o.serial <= SERIAL_SPCR);
 		assert_true(o.serial_port >= 0x100 && o.serial_port <= 0xfff8);
 		assert_true(o.no < BIT(NO_FEATURES) && o.log <= LOG_DEBUG);
 		assert_true(o.exit != EXIT_PORT || o.exit_port != 0);
