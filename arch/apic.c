@@ -21,25 +21,16 @@ enum { APIC_LVT_CMCI = 0x2f0, APIC_LVT_TIMER = 0x320, APIC_LVT_THERMAL = 0x330,
        APIC_LVT_PERFORMANCE = 0x340, APIC_LVT_LINT0 = 0x350, APIC_LVT_ERROR = 0x370 };
 enum { APIC_TIMER_INITIAL = 0x380, APIC_TIMER_CURRENT = 0x390, APIC_TIMER_DIVIDE = 0x3e0 };
 
-#define BASE_X2APIC  BIT(10)
-#define BASE_ENABLE  BIT(11)
+enum { BASE_X2APIC = BIT(10), BASE_ENABLE = BIT(11) };
 #define BASE_ADDRESS BITS(51, 12)
+enum { SVR_ENABLE = BIT(8), VERSION_LVT = BITS(23, 16) /* entries less one */ };
+enum { LVT_MASKED = BIT(16), LVT_TSC_DEADLINE = BIT(18) };
+enum { ICR_PENDING = BIT(12), ICR_ASSERT = BIT(14) };
+#define ICR_HIGH_ID BITS(31, 24)
 
-#define SVR_ENABLE  BIT(8)
-#define VERSION_LVT BITS(23, 16) /* entries less one */
+enum { CPUID1_EDX_APIC = BIT(9), CPUID1_ECX_X2APIC = BIT(21), CPUID1_ECX_TSC_DEADLINE = BIT(24) };
 
-#define LVT_MASKED	 BIT(16)
-#define LVT_TSC_DEADLINE BIT(18)
-
-#define ICR_PENDING	BIT(12)
-#define ICR_ASSERT	BIT(14)
-#define ICR_HIGH_ID	BITS(31, 24)
 #define ICR_PATIENCE_US 100000
-
-#define CPUID1_EDX_APIC		BIT(9)
-#define CPUID1_ECX_X2APIC	BIT(21)
-#define CPUID1_ECX_TSC_DEADLINE BIT(24)
-
 #define XAPIC_ID_MAX   254 /* 255 is everybody */
 #define DIVIDE_BY_16   3
 #define CALIBRATION_US 5000
@@ -116,7 +107,7 @@ void apic_cpu_init(void)
 	apic_write(APIC_TPR, 0);
 	if (!x2apic)
 		apic_write(APIC_DFR, ~0u); /* flat model, as after reset */
-	apic_write(APIC_SVR, (u32)SVR_ENABLE | APIC_VECTOR_SPURIOUS);
+	apic_write(APIC_SVR, SVR_ENABLE | APIC_VECTOR_SPURIOUS);
 	last = (u32)FIELD_GET(VERSION_LVT, apic_read(APIC_VERSION));
 	for (u32 i = 4; i < ARRAY_SIZE(optional) && i <= last; i++)
 		apic_write(optional[i], LVT_MASKED);
@@ -158,7 +149,7 @@ void apic_send(u32 id, u32 command)
 	}
 	icr_wait();
 	apic_write(APIC_ICR_HIGH, (u32)FIELD_PREP(ICR_HIGH_ID, id));
-	apic_write(APIC_ICR, (u32)ICR_ASSERT | command);
+	apic_write(APIC_ICR, ICR_ASSERT | command);
 	icr_wait();
 }
 

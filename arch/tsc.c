@@ -23,16 +23,12 @@
 #define PM_TIMER_HZ 3579545
 #define PIT_HZ	    1193182
 
-#define PIT_CHANNEL2 0x42
-#define PIT_COMMAND  0x43
-#define PORT_B	     0x61
-#define PORT_B_GATE2 BIT(0)
-#define PORT_B_SPEAKER BIT(1)
+enum { PIT_CHANNEL2 = 0x42, PIT_COMMAND = 0x43 };
+enum { PORT_B = 0x61, PORT_B_GATE2 = BIT(0), PORT_B_SPEAKER = BIT(1) };
 
+/* Registers by index, 32 bits each. */
+enum { HPET_PERIOD = 0x04 / 4, HPET_CONFIG = 0x10 / 4, HPET_COUNTER = 0xf0 / 4 };
 #define HPET_SIZE	0x400
-#define HPET_PERIOD	(0x04 / 4)
-#define HPET_CONFIG	(0x10 / 4)
-#define HPET_COUNTER	(0xf0 / 4)
 #define HPET_ENABLE	BIT(0)
 #define HPET_PERIOD_MAX 100000000u /* femtoseconds */
 

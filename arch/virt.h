@@ -76,14 +76,11 @@ struct vcpu_exit {
 		struct {
 			u16 port;
 			u8 size; /* 1, 2, 4 */
-			bool in;
-			bool string;
-			bool rep;
+			bool in, string, rep;
 		} io;
 		struct {
 			gpa_t gpa;
-			bool write;
-			bool fetch;
+			bool write, fetch;
 		} memory;
 		struct {
 			enum vcpu_cr_access access;
@@ -102,26 +99,12 @@ struct vcpu_exit {
 
 /* Registers beyond the general ones; CR0 and CR4 as the guest sees them. */
 enum vcpu_reg {
-	VREG_RIP,
-	VREG_RSP,
-	VREG_RFLAGS,
-	VREG_CR0,
-	VREG_CR2,
-	VREG_CR3,
-	VREG_CR4,
-	VREG_EFER,
-	VREG_DR6,
-	VREG_DR7,
-	VREG_PDPTE0, /* PAE page directory pointers; ignored where the CPU reads memory */
-	VREG_PDPTE1,
-	VREG_PDPTE2,
-	VREG_PDPTE3,
-	VREG_PAT,
-	VREG_XCR0,
-	VREG_TSC_OFFSET,
-	VREG_SYSENTER_CS,
-	VREG_SYSENTER_ESP,
-	VREG_SYSENTER_EIP,
+	VREG_RIP, VREG_RSP, VREG_RFLAGS, VREG_CR0, VREG_CR2, VREG_CR3, VREG_CR4, VREG_EFER,
+	VREG_DR6, VREG_DR7,
+	/* PAE page directory pointers; ignored where the CPU reads memory */
+	VREG_PDPTE0, VREG_PDPTE1, VREG_PDPTE2, VREG_PDPTE3,
+	VREG_PAT, VREG_XCR0, VREG_TSC_OFFSET,
+	VREG_SYSENTER_CS, VREG_SYSENTER_ESP, VREG_SYSENTER_EIP,
 	VREG_COUNT
 };
 

@@ -9,15 +9,9 @@
 #include "arch/cpu.h"
 #include "arch/lib/string.h"
 
-#define PORT_INDEX 0x70 /* bit 7 clear: NMI stays enabled */
-#define PORT_DATA  0x71
-
-#define REG_A 0x0a
-#define REG_B 0x0b
-
-#define REG_A_UPDATE BIT(7)
-#define REG_B_BINARY BIT(2)
-#define REG_B_24H    BIT(1)
+enum { PORT_INDEX = 0x70 /* bit 7 clear: NMI stays enabled */, PORT_DATA = 0x71 };
+enum { REG_A = 0x0a, REG_A_UPDATE = BIT(7) };
+enum { REG_B = 0x0b, REG_B_BINARY = BIT(2), REG_B_24H = BIT(1) };
 #define HOUR_PM	     BIT(7)
 
 #define UPDATE_READS 20000 /* an update takes 2 ms; a port read 1 us or less */

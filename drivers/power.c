@@ -8,9 +8,7 @@
 #include "arch/tsc.h"
 #include "drivers/acpi.h"
 
-#define PM1_CNT_SCI_EN	BIT(0)
-#define PM1_CNT_SLP_TYP BITS(12, 10)
-#define PM1_CNT_SLP_EN	BIT(13)
+enum { PM1_CNT_SCI_EN = BIT(0), PM1_CNT_SLP_TYP = BITS(12, 10), PM1_CNT_SLP_EN = BIT(13) };
 
 #define ENABLE_STEP_US 1000
 #define ENABLE_STEPS   3000 /* firmware may take seconds to hand over */

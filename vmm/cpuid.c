@@ -13,10 +13,8 @@
 #define ALL BITS(31, 0)
 
 /* Leaf 1 ECX. */
-#define F1C_OSXSAVE    BIT(27)
+enum { F1C_PCID = BIT(17), F1C_XSAVE = BIT(26), F1C_OSXSAVE = BIT(27) };
 #define F1C_HYPERVISOR BIT(31)
-#define F1C_XSAVE      BIT(26)
-#define F1C_PCID       BIT(17)
 #define F1C_ALLOWED                                                                               \
 	(BIT(0) /* SSE3 */ | BIT(1) /* PCLMULQDQ */ | BIT(9) /* SSSE3 */ | BIT(12) /* FMA */ |    \
 	 BIT(13) /* CX16 */ | F1C_PCID | BITS(20, 19) /* SSE4 */ | BIT(22) /* MOVBE */ |          \
@@ -26,18 +24,14 @@
 #define F1D_ALLOWED (BITS(8, 0) | BITS(17, 11) | BIT(19) | BITS(27, 23))
 
 /* Leaf 7. HLE, RTM, MPX, PKU, CET, LA57, WAITPKG and speculation controls are hidden. */
-#define F7B_INVPCID  BIT(10)
-#define F7B_FSGSBASE BIT(0)
-#define F7B_SMEP     BIT(7)
-#define F7B_SMAP     BIT(20)
+enum { F7B_FSGSBASE = BIT(0), F7B_SMEP = BIT(7), F7B_INVPCID = BIT(10), F7B_SMAP = BIT(20) };
 #define F7B_AVX512   (BITS(17, 16) | BIT(21) | BIT(28) | BITS(31, 30)) /* F, DQ, IFMA, CD, BW, VL */
 #define F7B_ALLOWED                                                                               \
 	(F7B_FSGSBASE | BIT(3) /* BMI1 */ | BIT(5) /* AVX2 */ | BIT(6) /* FDP_EXCPTN */ |         \
 	 F7B_SMEP | BIT(8) /* BMI2 */ | BIT(9) /* ERMS */ | F7B_INVPCID | BIT(13) /* FCS */ |     \
 	 F7B_AVX512 | BITS(19, 18) /* RDSEED, ADX */ | F7B_SMAP |                                 \
 	 BITS(24, 23) /* CLFLUSHOPT, CLWB */ | BIT(29) /* SHA */)
-#define F7C_UMIP  BIT(2)
-#define F7C_RDPID BIT(22)
+enum { F7C_UMIP = BIT(2), F7C_RDPID = BIT(22) };
 #define F7C_AVX512 (BIT(1) | BIT(6) | BITS(12, 11) | BIT(14)) /* VBMI to VPOPCNTDQ */
 #define F7C_ALLOWED                                                                               \
 	(F7C_UMIP | F7C_AVX512 | BITS(10, 8) /* GFNI, VAES, VPCLMULQDQ */ | F7C_RDPID)

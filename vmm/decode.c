@@ -85,10 +85,7 @@ static const struct pattern groups[GROUPS][8] = {
 	(BITS(INSN_XOR, INSN_ADD) | BITS(INSN_CMPXCHG, INSN_XCHG) | BITS(INSN_NEG, INSN_INC) |    \
 	 BITS(INSN_BTC, INSN_BTS))
 
-#define REX_W BIT(3)
-#define REX_R BIT(2)
-#define REX_X BIT(1)
-#define REX_B BIT(0)
+enum { REX_W = BIT(3), REX_R = BIT(2), REX_X = BIT(1), REX_B = BIT(0) };
 
 struct cursor {
 	const u8 *bytes;
