@@ -12,6 +12,15 @@ bits 64
 ; #DF TS NP SS GP PF AC CP VC SX push an error code.
 %define HAS_ERROR(v) ((0x60227d00 >> (v)) & 1)
 
+; EACH instruction, operand, ...: the instruction for one operand after the other.
+%macro EACH 2-*
+%define instruction %1
+%rep %0 - 1
+%rotate 1
+	instruction %1
+%endrep
+%endmacro
+
 global trap_stubs
 	align 16
 trap_stubs:
@@ -32,21 +41,7 @@ trap_stubs:
 	align 16
 
 trap_common:
-	push rax
-	push rbx
-	push rcx
-	push rdx
-	push rsi
-	push rdi
-	push rbp
-	push r8
-	push r9
-	push r10
-	push r11
-	push r12
-	push r13
-	push r14
-	push r15
+	EACH push, rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15
 	cld
 	; The gate does not clear AC: what was interrupted may have opened SMAP.
 	cmp byte [cpu_smap], 0
@@ -58,21 +53,7 @@ trap_common:
 	and rsp, ~15
 	call trap_dispatch
 	mov rsp, rbp
-	pop r15
-	pop r14
-	pop r13
-	pop r12
-	pop r11
-	pop r10
-	pop r9
-	pop r8
-	pop rbp
-	pop rdi
-	pop rsi
-	pop rdx
-	pop rcx
-	pop rbx
-	pop rax
+	EACH pop, r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax
 	add rsp, 16
 	iretq
 

@@ -8,21 +8,26 @@
 bits 64
 default rel
 
-GPR_RAX equ 0
-GPR_RCX equ 8
-GPR_RDX equ 16
-GPR_RBX equ 24
-GPR_RBP equ 40
-GPR_RSI equ 48
-GPR_RDI equ 56
-GPR_R8 equ 64
-GPR_R9 equ 72
-GPR_R10 equ 80
-GPR_R11 equ 88
-GPR_R12 equ 96
-GPR_R13 equ 104
-GPR_R14 equ 112
-GPR_R15 equ 120
+%define GPR(number) [rdi + (number) * 8]
+
+; LOAD register, number, ...: from the vCPU's array; STORE: to it.
+%macro LOAD 2-*
+%rep %0 / 2
+	mov %1, GPR(%2)
+%rotate 2
+%endrep
+%endmacro
+%macro STORE 2-*
+%rep %0 / 2
+	mov GPR(%2), %1
+%rotate 2
+%endrep
+%endmacro
+
+; All but RSP, and RDI, which holds the vCPU.
+%define GENERAL rax, 0, rcx, 1, rdx, 2, rbx, 3, rbp, 5, rsi, 6, r8, 8, r9, 9, r10, 10, \
+	r11, 11, r12, 12, r13, 13, r14, 14, r15, 15
+%define RDI_NUMBER 7
 VCPU_HOST_RSP equ 128
 FIELD_HOST_RSP equ 0x6c14
 
@@ -45,21 +50,8 @@ vmx_entry:
 	mov [rdi + VCPU_HOST_RSP], rsp
 .stack_known:
 	test sil, sil			; no MOV below changes the flags
-	mov rax, [rdi + GPR_RAX]
-	mov rcx, [rdi + GPR_RCX]
-	mov rdx, [rdi + GPR_RDX]
-	mov rbx, [rdi + GPR_RBX]
-	mov rbp, [rdi + GPR_RBP]
-	mov rsi, [rdi + GPR_RSI]
-	mov r8, [rdi + GPR_R8]
-	mov r9, [rdi + GPR_R9]
-	mov r10, [rdi + GPR_R10]
-	mov r11, [rdi + GPR_R11]
-	mov r12, [rdi + GPR_R12]
-	mov r13, [rdi + GPR_R13]
-	mov r14, [rdi + GPR_R14]
-	mov r15, [rdi + GPR_R15]
-	mov rdi, [rdi + GPR_RDI]
+	LOAD GENERAL
+	mov rdi, GPR(RDI_NUMBER)
 	jz .launch
 	vmresume
 	jmp .failed
@@ -76,21 +68,8 @@ global vmx_entry_exit:function
 vmx_entry_exit:
 	push rdi
 	mov rdi, [rsp + 8]
-	mov [rdi + GPR_RAX], rax
-	mov [rdi + GPR_RCX], rcx
-	mov [rdi + GPR_RDX], rdx
-	mov [rdi + GPR_RBX], rbx
-	mov [rdi + GPR_RBP], rbp
-	mov [rdi + GPR_RSI], rsi
-	mov [rdi + GPR_R8], r8
-	mov [rdi + GPR_R9], r9
-	mov [rdi + GPR_R10], r10
-	mov [rdi + GPR_R11], r11
-	mov [rdi + GPR_R12], r12
-	mov [rdi + GPR_R13], r13
-	mov [rdi + GPR_R14], r14
-	mov [rdi + GPR_R15], r15
-	pop qword [rdi + GPR_RDI]
+	STORE GENERAL
+	pop qword GPR(RDI_NUMBER)
 	add rsp, 8
 	xor ecx, ecx			; no guest value is left for speculation
 	xor edx, edx
