@@ -10,6 +10,7 @@
 #include "arch/cpu.h"
 #include "arch/lib/errno.h"
 #include "arch/lib/string.h"
+#include "vmm/emulator.h"
 #include "vmm/gmem.h"
 #include "vmm/gwalk.h"
 
@@ -29,18 +30,18 @@ struct span {
 
 static bool is_long(const struct emulator *em)
 {
-	return (em->sregs->efer & EFER_LMA) && em->sregs->seg[SREG_CS].l;
+	return (em->sregs.efer & EFER_LMA) && em->sregs.seg[SREG_CS].l;
 }
 
 unsigned emulate_mode(const struct emulator *em)
 {
-	return is_long(em) ? 64 : em->sregs->seg[SREG_CS].db ? 32 : 16;
+	return is_long(em) ? 64 : em->sregs.seg[SREG_CS].db ? 32 : 16;
 }
 
 static bool set_fault(struct emulator *em, u8 vector, u32 error)
 {
 	em->fault.vector = vector;
-	em->fault.has_error = em->sregs->cr0 & CR0_PE;
+	em->fault.has_error = em->sregs.cr0 & CR0_PE;
 	em->fault.error = error;
 	return false;
 }
@@ -50,7 +51,7 @@ static bool segment_allows(const struct emulator *em, const struct vcpu_segment 
 			   unsigned size, unsigned access)
 {
 	bool code = seg->type & SEGMENT_CODE, allow = seg->type & SEGMENT_ALLOW;
-	bool checked = (em->sregs->cr0 & CR0_PE) && !(em->regs->rflags & RFLAGS_VM);
+	bool checked = (em->sregs.cr0 & CR0_PE) && !(em->regs.rflags & RFLAGS_VM);
 	u64 last = offset + size - 1;
 
 	if (checked && (seg->unusable || (access == GWALK_WRITE && (code || !allow)) ||
@@ -65,7 +66,7 @@ static bool segment_allows(const struct emulator *em, const struct vcpu_segment 
 static bool linear_address(struct emulator *em, unsigned seg, u64 offset, unsigned size,
 			   unsigned access, u64 *linear)
 {
-	const struct vcpu_segment *s = &em->sregs->seg[seg];
+	const struct vcpu_segment *s = &em->sregs.seg[seg];
 	u64 last;
 	bool ok;
 
@@ -83,11 +84,11 @@ static bool linear_address(struct emulator *em, unsigned seg, u64 offset, unsign
 
 static bool walk_tables(struct emulator *em, u64 linear, unsigned access, gpa_t *gpa)
 {
-	const struct vcpu_sregs *s = em->sregs;
+	const struct vcpu_sregs *s = &em->sregs;
 	struct gwalk_ctx walk = {
 		.cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer, .pdpte = em->pdpte,
 		.cpl = s->seg[SREG_SS].dpl, .maxphyaddr = em->maxphyaddr,
-		.ac = em->regs->rflags & RFLAGS_AC};
+		.ac = em->regs.rflags & RFLAGS_AC};
 	u32 error;
 
 	if (gwalk_translate(em->vm, &walk, GVA(linear), access, gpa, &error) == 0)
@@ -147,9 +148,9 @@ static void transfer_piece(struct emulator *em, u64 gpa, u8 *bytes, unsigned siz
 		n = 1u << (31 - __builtin_clz(size));
 		memcpy(&value, bytes, n);
 		if (write)
-			em->ops->mmio_write(em->ctx, GPA(gpa), n, value);
+			emulator_write(em->vm, GPA(gpa), n, value);
 		else
-			value = em->ops->mmio_read(em->ctx, GPA(gpa), n);
+			value = emulator_read(em->vm, GPA(gpa), n);
 		memcpy(bytes, &value, n);
 	}
 }
@@ -196,13 +197,13 @@ static u64 get_operand(const struct emulator *em, const struct insn *insn)
 	u64 value = insn->imm;
 
 	if (insn->reg != INSN_NO_REG)
-		value = em->regs->gpr[insn->reg] >> (insn->reg_high ? 8 : 0);
+		value = em->regs.gpr[insn->reg] >> (insn->reg_high ? 8 : 0);
 	return value & size_mask(insn->opsize);
 }
 
 static void set_operand(struct emulator *em, const struct insn *insn, u64 value)
 {
-	u64 *reg = &em->regs->gpr[insn->reg];
+	u64 *reg = &em->regs.gpr[insn->reg];
 
 	if (insn->reg_high)
 		*reg = FIELD_SET(*reg, BITS(15, 8), value);
@@ -284,11 +285,11 @@ static u64 compute(enum insn_op op, u64 a, u64 b, unsigned size, u64 *flags)
 /* The instruction is over: RIP goes on, RF is cleared. IP does not wrap at 64 KiB. */
 static enum emulate_result finish(struct emulator *em, unsigned length)
 {
-	em->regs->rip += length;
+	em->regs.rip += length;
 	if (!is_long(em))
-		em->regs->rip = (u32)em->regs->rip;
-	em->trap = em->regs->rflags & RFLAGS_TF;
-	em->regs->rflags &= ~RFLAGS_RF;
+		em->regs.rip = (u32)em->regs.rip;
+	em->trap = em->regs.rflags & RFLAGS_TF;
+	em->regs.rflags &= ~RFLAGS_RF;
 	return EMULATE_DONE;
 }
 
@@ -297,14 +298,14 @@ static u64 effective_offset(const struct emulator *em, const struct insn *insn)
 	u64 offset = insn->disp;
 
 	if (insn->rip_relative)
-		offset += em->regs->rip + insn->length;
+		offset += em->regs.rip + insn->length;
 	if (insn->base != INSN_NO_REG)
-		offset += em->regs->gpr[insn->base];
+		offset += em->regs.gpr[insn->base];
 	if (insn->index != INSN_NO_REG)
-		offset += em->regs->gpr[insn->index] * insn->scale;
+		offset += em->regs.gpr[insn->index] * insn->scale;
 	/* A bit offset in a register reaches far around the operand. */
 	if (insn->op >= INSN_BT && insn->op <= INSN_BTC && insn->form == INSN_MEM_REG) {
-		s64 bit = (s64)sign_extend(em->regs->gpr[insn->reg], insn->opsize);
+		s64 bit = (s64)sign_extend(em->regs.gpr[insn->reg], insn->opsize);
 
 		offset += (u64)(bit >> (3 + __builtin_ctz(insn->opsize))) * insn->opsize;
 	}
@@ -320,7 +321,7 @@ static bool writes_memory(const struct insn *insn)
 static void compare_exchange(struct emulator *em, const struct insn *insn, const struct span *span,
 			     u64 old, u64 *flags)
 {
-	u64 *accumulator = &em->regs->gpr[GPR_RAX];
+	u64 *accumulator = &em->regs.gpr[GPR_RAX];
 	u64 mask = size_mask(insn->opsize);
 	bool equal = (*accumulator & mask) == old;
 
@@ -346,7 +347,7 @@ static void read_memory(struct emulator *em, const struct insn *insn, u64 mem, u
 
 static enum emulate_result run_memory(struct emulator *em, const struct insn *insn)
 {
-	u64 offset = effective_offset(em, insn), flags = em->regs->rflags, mem = 0, result;
+	u64 offset = effective_offset(em, insn), flags = em->regs.rflags, mem = 0, result;
 	bool write = writes_memory(insn);
 	struct span span;
 
@@ -365,8 +366,8 @@ static enum emulate_result run_memory(struct emulator *em, const struct insn *in
 		if (insn->op == INSN_XCHG || insn->op == INSN_XADD)
 			set_operand(em, insn, mem);
 	}
-	em->regs->rflags =
-		(em->regs->rflags & ~ARITHMETIC_FLAGS) | (flags & ARITHMETIC_FLAGS);
+	em->regs.rflags =
+		(em->regs.rflags & ~ARITHMETIC_FLAGS) | (flags & ARITHMETIC_FLAGS);
 	return finish(em, insn->length);
 }
 
@@ -383,15 +384,15 @@ static bool uses_destination(const struct insn *insn)
 /* Moves rSI or rDI to the next element, within the address size. */
 static void advance(struct emulator *em, const struct insn *insn, unsigned reg)
 {
-	u64 step = em->regs->rflags & RFLAGS_DF ? -(u64)insn->memsize : insn->memsize;
+	u64 step = em->regs.rflags & RFLAGS_DF ? -(u64)insn->memsize : insn->memsize;
 
-	set_part(&em->regs->gpr[reg], insn->addrsize, em->regs->gpr[reg] + step);
+	set_part(&em->regs.gpr[reg], insn->addrsize, em->regs.gpr[reg] + step);
 }
 
 static bool iterate(struct emulator *em, const struct insn *insn, u16 port)
 {
-	u64 mask = size_mask(insn->addrsize), value = em->regs->gpr[GPR_RAX];
-	u64 source = em->regs->gpr[GPR_RSI] & mask, destination = em->regs->gpr[GPR_RDI] & mask;
+	u64 mask = size_mask(insn->addrsize), value = em->regs.gpr[GPR_RAX];
+	u64 source = em->regs.gpr[GPR_RSI] & mask, destination = em->regs.gpr[GPR_RDI] & mask;
 	unsigned size = insn->memsize;
 	struct span src, dst;
 
@@ -403,13 +404,13 @@ static bool iterate(struct emulator *em, const struct insn *insn, u16 port)
 	if (uses_source(insn))
 		value = load(em, &src);
 	else if (insn->op == INSN_INS)
-		value = em->ops->port_in(em->ctx, port, size);
+		value = exit_io_in(em->vm, port, size);
 	if (uses_destination(insn))
 		store(em, &dst, value);
 	else if (insn->op == INSN_OUTS)
-		em->ops->port_out(em->ctx, port, size, (u32)(value & size_mask(size)));
+		exit_io_out(em->vm, port, size, (u32)(value & size_mask(size)));
 	else
-		set_part(&em->regs->gpr[GPR_RAX], size, value);
+		set_part(&em->regs.gpr[GPR_RAX], size, value);
 	if (uses_source(insn))
 		advance(em, insn, GPR_RSI);
 	if (uses_destination(insn))
@@ -419,10 +420,10 @@ static bool iterate(struct emulator *em, const struct insn *insn, u16 port)
 
 static enum emulate_result run_string(struct emulator *em, const struct insn *insn, u16 port)
 {
-	u64 *rcx = &em->regs->gpr[GPR_RCX];
+	u64 *rcx = &em->regs.gpr[GPR_RCX];
 	u64 count = insn->rep ? *rcx & size_mask(insn->addrsize) : 1;
 	/* Single-stepping stops behind each iteration. */
-	unsigned budget = em->regs->rflags & RFLAGS_TF ? 1 : EMULATE_MAX_ITERATIONS;
+	unsigned budget = em->regs.rflags & RFLAGS_TF ? 1 : EMULATE_MAX_ITERATIONS;
 
 	while (count > 0 && budget-- > 0) {
 		if (!iterate(em, insn, port))
@@ -434,8 +435,8 @@ static enum emulate_result run_string(struct emulator *em, const struct insn *in
 	if (count == 0)
 		return finish(em, insn->length);
 	/* As between the iterations of a CPU: no second code breakpoint on resuming. */
-	em->trap = em->regs->rflags & RFLAGS_TF;
-	em->regs->rflags |= RFLAGS_RF;
+	em->trap = em->regs.rflags & RFLAGS_TF;
+	em->regs.rflags |= RFLAGS_RF;
 	return EMULATE_AGAIN;
 }
 
@@ -454,7 +455,7 @@ unsigned emulate_fetch(struct emulator *em, u8 bytes[DECODE_MAX_LENGTH])
 
 	begin(em);
 	while (done < DECODE_MAX_LENGTH) {
-		u64 offset = em->regs->rip + done;
+		u64 offset = em->regs.rip + done;
 
 		if (!linear_address(em, SREG_CS, offset, 1, GWALK_FETCH, &linear) ||
 		    !walk_tables(em, linear, GWALK_FETCH, &gpa))
@@ -462,7 +463,7 @@ unsigned emulate_fetch(struct emulator *em, u8 bytes[DECODE_MAX_LENGTH])
 		n = (unsigned)MIN(DECODE_MAX_LENGTH - done,
 				  PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
 		/* Near the end of the segment go byte by byte. */
-		if (!is_long(em) && offset + n - 1 > em->sregs->seg[SREG_CS].limit)
+		if (!is_long(em) && offset + n - 1 > em->sregs.seg[SREG_CS].limit)
 			n = 1;
 		if (guest_read(em->vm, gpa, bytes + done, n))
 			break;

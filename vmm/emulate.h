@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Executes one guest instruction whose memory operand is device memory, or a
- * port string instruction, on a copy-free view of the vCPU's registers. It
- * knows neither devices nor exits: both sides are the caller's. Segment
- * checks, paging and faults are as the CPU would have them; #AC and debug
- * registers' data breakpoints are not looked at.
+ * port string instruction, on a copy of the vCPU's registers. It knows neither
+ * devices nor exits: it reaches devices by the four accesses of
+ * vmm/emulator.h. Segment checks, paging and faults are as the CPU would have
+ * them; #AC and debug registers' data breakpoints are not looked at.
  */
 #pragma once
 
@@ -12,17 +12,6 @@
 #include "arch/vcpu_state.h"
 
 struct vm;
-
-/*
- * The caller's devices. Memory accesses have 1, 2, 4 or 8 bytes and stay in a
- * page; a read returns by value and is cut to its size by the emulator.
- */
-struct emulator_ops {
-	u64 (*mmio_read)(void *ctx, gpa_t gpa, unsigned size);
-	void (*mmio_write)(void *ctx, gpa_t gpa, unsigned size, u64 value);
-	u32 (*port_in)(void *ctx, u16 port, unsigned size);
-	void (*port_out)(void *ctx, u16 port, unsigned size, u32 value);
-};
 
 /* What to inject. In real mode there is no error code. */
 struct emulate_fault {
@@ -34,12 +23,10 @@ struct emulate_fault {
 
 struct emulator {
 	struct vm *vm;
-	struct vcpu_regs *regs;
-	const struct vcpu_sregs *sregs; /* the guest's view; the CPL is SS.DPL */
-	const u64 *pdpte;		/* as in struct gwalk_ctx */
+	struct vcpu_regs regs;
+	struct vcpu_sregs sregs; /* the guest's view; the CPL is SS.DPL */
+	u64 pdpte[4];		 /* as in struct gwalk_ctx */
 	unsigned maxphyaddr;
-	const struct emulator_ops *ops;
-	void *ctx;
 	/* Results. */
 	struct emulate_fault fault; /* with EMULATE_FAULT */
 	bool trap;		    /* with DONE and AGAIN: RFLAGS.TF asks for #DB (DR6.BS) now */
@@ -74,7 +61,7 @@ unsigned emulate_mode(const struct emulator *em);
  * Executes a decoded instruction; ports are out of its reach. All faults come
  * before the first access to a device, so a read with a side effect is done
  * once. An operand that is not RAM, or RAM that refuses a write, goes to the
- * mmio hooks, in two pieces where it crosses a page. Not atomic against other
+ * devices, in two pieces where it crosses a page. Not atomic against other
  * vCPUs. Caller clears interrupt shadows. Source: SDM volume 2; volume 1,
  * "EFLAGS Register"; volume 3, "Segment-Level Protection".
  */

@@ -38,8 +38,6 @@ struct event {
 
 static struct env {
 	struct vm *vm;
-	struct vcpu_regs regs;
-	struct vcpu_sregs sregs;
 	struct emulator em;
 	u8 device[8192]; /* at DEVICE and at VGA */
 	struct event events[2048];
@@ -52,41 +50,39 @@ static void record(char kind, u64 where, unsigned size, u64 value)
 	e.events[e.count++] = (struct event){kind, where, size, value};
 }
 
-static u64 mmio_read(void *ctx, gpa_t gpa, unsigned size)
+u64 emulator_read(struct vm *vm, gpa_t gpa, unsigned size)
 {
 	u64 value = 0xa5a5a5a5a5a5a5a5; /* what is above `size` must not come through */
 
-	assert_ptr_equal(ctx, &e);
+	assert_ptr_equal(vm, e.vm);
 	assert_true(size == 1 || size == 2 || size == 4 || size == 8);
 	memcpy(&value, &e.device[gpa.v & 4095], size);
 	record('r', gpa.v, size, value & size_mask(size));
 	return value;
 }
 
-static void mmio_write(void *ctx, gpa_t gpa, unsigned size, u64 value)
+void emulator_write(struct vm *vm, gpa_t gpa, unsigned size, u64 value)
 {
-	assert_ptr_equal(ctx, &e);
+	assert_ptr_equal(vm, e.vm);
 	assert_true(size == 1 || size == 2 || size == 4 || size == 8);
 	assert_int_equal(value & ~size_mask(size), 0);
 	memcpy(&e.device[gpa.v & 4095], &value, size);
 	record('w', gpa.v, size, value);
 }
 
-static u32 port_in(void *ctx, u16 port, unsigned size)
+u32 exit_io_in(struct vm *vm, u16 port, unsigned size)
 {
-	(void)ctx;
+	(void)vm;
 	record('i', port, size, 0);
 	return 0x04030201 + e.count * 0x01010101;
 }
 
-static void port_out(void *ctx, u16 port, unsigned size, u32 value)
+void exit_io_out(struct vm *vm, u16 port, unsigned size, u32 value)
 {
-	(void)ctx;
+	(void)vm;
 	assert_int_equal(value & ~size_mask(size), 0);
 	record('o', port, size, value);
 }
-
-static const struct emulator_ops ops = {mmio_read, mmio_write, port_in, port_out};
 
 static void assert_event(unsigned i, char kind, u64 where, unsigned size, u64 value)
 {
@@ -116,23 +112,22 @@ static void reset(unsigned mode)
 	unsigned i;
 
 	fake_gmem_clear(e.vm);
-	memset(&e.regs, 0, sizeof(e.regs));
-	memset(&e.sregs, 0, sizeof(e.sregs));
+	e.em = (struct emulator){.vm = e.vm, .maxphyaddr = 40};
 	e.count = 0;
-	e.regs.rip = CODE;
-	e.regs.rflags = RFLAGS_ONE;
-	e.sregs.cr0 = mode == 16 ? 0 : CR0_PE | (mode == 64 ? CR0_PG | CR0_WP : 0);
+	e.em.regs.rip = CODE;
+	e.em.regs.rflags = RFLAGS_ONE;
+	e.em.sregs.cr0 = mode == 16 ? 0 : CR0_PE | (mode == 64 ? CR0_PG | CR0_WP : 0);
 	for (i = 0; i < SREG_COUNT; i++)
-		e.sregs.seg[i] = (struct vcpu_segment){
+		e.em.sregs.seg[i] = (struct vcpu_segment){
 			.limit = mode == 16 ? 0xffff : ~0u, .type = i == SREG_CS ? 11 : 3,
 			.s = true, .present = true, .db = mode == 32};
 	if (mode == 16)
-		e.sregs.seg[SREG_CS].base = e.regs.rip = CODE / 2;
+		e.em.sregs.seg[SREG_CS].base = e.em.regs.rip = CODE / 2;
 	if (mode == 64) {
-		e.sregs.seg[SREG_CS].l = true;
-		e.sregs.efer = EFER_LME | EFER_LMA | EFER_NXE;
-		e.sregs.cr4 = CR4_PAE;
-		e.sregs.cr3 = TABLES;
+		e.em.sregs.seg[SREG_CS].l = true;
+		e.em.sregs.efer = EFER_LME | EFER_LMA | EFER_NXE;
+		e.em.sregs.cr4 = CR4_PAE;
+		e.em.sregs.cr3 = TABLES;
 		poke64(TABLES, (TABLES + 0x1000) | 7);
 		poke64(TABLES + 511 * 8, (TABLES + 0x1000) | 7);
 		for (i = 0; i < 4; i++)
@@ -142,13 +137,11 @@ static void reset(unsigned mode)
 		poke64(TABLES + 0x2000, (TABLES + 0x3000) | 7);
 		poke64(TABLES + 0x3000, 0x3000 | 7);
 	}
-	e.em = (struct emulator){.vm = e.vm, .regs = &e.regs, .sregs = &e.sregs,
-				 .maxphyaddr = 40, .ops = &ops, .ctx = &e};
 }
 
 static void place_bytes(const u8 *bytes, size_t len)
 {
-	u64 linear = (e.sregs.efer & EFER_LMA ? 0 : e.sregs.seg[SREG_CS].base) + e.regs.rip;
+	u64 linear = (e.em.sregs.efer & EFER_LMA ? 0 : e.em.sregs.seg[SREG_CS].base) + e.em.regs.rip;
 
 	memcpy(fake_gmem_at(e.vm, linear, len), bytes, len);
 }
@@ -337,26 +330,26 @@ static void compare_with_host(const u8 *code, unsigned len, u8 *page, u64 flags_
 		memcpy(host_memory + 128, &s.rax, 8);
 	e.count = 0;
 	memcpy(e.device + 1024, host_memory, 256);
-	e.regs = (struct vcpu_regs){.rip = CODE, .rflags = s.flags};
-	e.regs.gpr[GPR_RAX] = s.rax;
-	e.regs.gpr[GPR_RCX] = s.rcx;
-	e.regs.gpr[GPR_RDX] = s.rdx;
-	e.regs.gpr[GPR_RBX] = s.rbx;
-	e.regs.gpr[GPR_R8] = s.r8;
-	e.regs.gpr[GPR_RDI] = DEVICE + 1024 + 128;
+	e.em.regs = (struct vcpu_regs){.rip = CODE, .rflags = s.flags};
+	e.em.regs.gpr[GPR_RAX] = s.rax;
+	e.em.regs.gpr[GPR_RCX] = s.rcx;
+	e.em.regs.gpr[GPR_RDX] = s.rdx;
+	e.em.regs.gpr[GPR_RBX] = s.rbx;
+	e.em.regs.gpr[GPR_R8] = s.r8;
+	e.em.regs.gpr[GPR_RDI] = DEVICE + 1024 + 128;
 	memcpy(page, code, len);
 	page[len] = 0xc3;
 	run_on_host(page, &s);
-	if (run_bytes(code, len) != EMULATE_DONE || e.regs.rip != CODE + len ||
-	    e.regs.gpr[GPR_RAX] != s.rax || e.regs.gpr[GPR_RCX] != s.rcx ||
-	    e.regs.gpr[GPR_RDX] != s.rdx || e.regs.gpr[GPR_RBX] != s.rbx ||
-	    e.regs.gpr[GPR_R8] != s.r8 || ((e.regs.rflags ^ s.flags) & flags_mask) ||
-	    ((e.regs.rflags ^ s.flags) & ~ALL_FLAGS & ~RFLAGS_ONE) ||
+	if (run_bytes(code, len) != EMULATE_DONE || e.em.regs.rip != CODE + len ||
+	    e.em.regs.gpr[GPR_RAX] != s.rax || e.em.regs.gpr[GPR_RCX] != s.rcx ||
+	    e.em.regs.gpr[GPR_RDX] != s.rdx || e.em.regs.gpr[GPR_RBX] != s.rbx ||
+	    e.em.regs.gpr[GPR_R8] != s.r8 || ((e.em.regs.rflags ^ s.flags) & flags_mask) ||
+	    ((e.em.regs.rflags ^ s.flags) & ~ALL_FLAGS & ~RFLAGS_ONE) ||
 	    memcmp(e.device + 1024, host_memory, 256)) {
 		for (i = 0; i < len; i++)
 			fprintf(stderr, "%02x ", code[i]);
-		fail_msg("rax %llx %llx flags %llx %llx", (unsigned long long)e.regs.gpr[GPR_RAX],
-			 (unsigned long long)s.rax, (unsigned long long)e.regs.rflags,
+		fail_msg("rax %llx %llx flags %llx %llx", (unsigned long long)e.em.regs.gpr[GPR_RAX],
+			 (unsigned long long)s.rax, (unsigned long long)e.em.regs.rflags,
 			 (unsigned long long)s.flags);
 	}
 }
@@ -382,8 +375,8 @@ static void touches_the_device_as_the_cpu_does(void **state)
 {
 	(void)state;
 	reset(64);
-	e.regs.gpr[GPR_RDI] = DEVICE;
-	e.regs.gpr[GPR_RAX] = 0x1122334455667788;
+	e.em.regs.gpr[GPR_RDI] = DEVICE;
+	e.em.regs.gpr[GPR_RAX] = 0x1122334455667788;
 	assert_int_equal(RUN(0x48, 0x89, 0x07), EMULATE_DONE); /* mov [rdi], rax: no read */
 	assert_int_equal(e.count, 1);
 	assert_event(0, 'w', DEVICE, 8, 0x1122334455667788);
@@ -397,7 +390,7 @@ static void touches_the_device_as_the_cpu_does(void **state)
 	assert_event(1, 'w', DEVICE, 1, 0x89);
 	/* a failing cmpxchg writes back what it read */
 	e.count = 0;
-	e.regs.gpr[GPR_RAX] = 0;
+	e.em.regs.gpr[GPR_RAX] = 0;
 	assert_int_equal(RUN(0x0f, 0xb0, 0x0f), EMULATE_DONE);
 	assert_int_equal(e.count, 2);
 	assert_event(1, 'w', DEVICE, 1, 0x89);
@@ -407,14 +400,14 @@ static void touches_the_device_as_the_cpu_does(void **state)
 	assert_event(0, 'r', DEVICE + 0x10, 1, e.device[16]);
 	/* mov eax, [rip + disp32] counts from the end of the instruction */
 	e.count = 0;
-	e.regs.rip = CODE;
+	e.em.regs.rip = CODE;
 	poke64(TABLES + 0x1000 + 511 * 8, 0xc0000087);
 	assert_int_equal(RUN(0x8b, 0x05, 0xfa, 0xff, 0xfe, 0xbf), EMULATE_DONE);
 	assert_event(0, 'r', DEVICE, 4, get32(e.device));
 	/* base, index, scale and displacement */
 	reset(32);
-	e.regs.gpr[GPR_RBX] = 0xc0000000;
-	e.regs.gpr[GPR_RCX] = 2;
+	e.em.regs.gpr[GPR_RBX] = 0xc0000000;
+	e.em.regs.gpr[GPR_RCX] = 2;
 	e.count = 0;
 	assert_int_equal(RUN(0x8b, 0x44, 0x8b, 0x08), EMULATE_DONE); /* mov eax, [ebx+ecx*4+8] */
 	assert_event(0, 'r', DEVICE + 0x10, 4, get32(e.device + 16));
@@ -427,19 +420,19 @@ static void splits_at_page_ends(void **state)
 	(void)state;
 	reset(64);
 	end = fake_gmem_at(e.vm, VGA - 8, 8);
-	e.regs.gpr[GPR_RDI] = VGA - 3;
-	e.regs.gpr[GPR_RAX] = 0x8877665544332211;
+	e.em.regs.gpr[GPR_RDI] = VGA - 3;
+	e.em.regs.gpr[GPR_RAX] = 0x8877665544332211;
 	assert_int_equal(RUN(0x48, 0x89, 0x07), EMULATE_DONE); /* 3 bytes RAM, 5 device */
 	assert_memory_equal(end + 5, "\x11\x22\x33", 3);
 	assert_int_equal(e.count, 2);
 	assert_event(0, 'w', VGA, 4, 0x77665544);
 	assert_event(1, 'w', VGA + 4, 1, 0x88);
-	e.regs.gpr[GPR_RAX] = 0;
+	e.em.regs.gpr[GPR_RAX] = 0;
 	assert_int_equal(RUN(0x48, 0x8b, 0x07), EMULATE_DONE);
-	assert_int_equal(e.regs.gpr[GPR_RAX], 0x8877665544332211);
+	assert_int_equal(e.em.regs.gpr[GPR_RAX], 0x8877665544332211);
 	/* device to device, 1 + 3 bytes */
 	e.count = 0;
-	e.regs.gpr[GPR_RDI] = DEVICE + 4095;
+	e.em.regs.gpr[GPR_RDI] = DEVICE + 4095;
 	assert_int_equal(RUN(0x89, 0x07), EMULATE_DONE);
 	assert_int_equal(e.count, 3);
 	assert_event(0, 'w', DEVICE + 4095, 1, 0x11);
@@ -447,7 +440,7 @@ static void splits_at_page_ends(void **state)
 	assert_event(2, 'w', DEVICE + 4098, 1, 0x44);
 	/* misaligned within a page is one access */
 	e.count = 0;
-	e.regs.gpr[GPR_RDI] = DEVICE + 13;
+	e.em.regs.gpr[GPR_RDI] = DEVICE + 13;
 	assert_int_equal(RUN(0x89, 0x07), EMULATE_DONE);
 	assert_int_equal(e.count, 1);
 	assert_event(0, 'w', DEVICE + 13, 4, 0x44332211);
@@ -459,31 +452,31 @@ static void raises_page_faults(void **state)
 
 	(void)state;
 	reset(64);
-	e.regs.gpr[GPR_RDI] = UNMAPPED + 0x123;
-	before = e.regs;
+	e.em.regs.gpr[GPR_RDI] = UNMAPPED + 0x123;
+	before = e.em.regs;
 	assert_fault(RUN(0x89, 0x07), VECTOR_PF, true, PF_WRITE);
 	assert_int_equal(e.em.fault.cr2, UNMAPPED + 0x123);
-	assert_memory_equal(&before, &e.regs, sizeof(before));
+	assert_memory_equal(&before, &e.em.regs, sizeof(before));
 	/* a read-modify-write asks for the right to write before it reads */
 	assert_fault(RUN(0x80, 0x07, 1), VECTOR_PF, true, PF_WRITE);
 	assert_fault(RUN(0x80, 0x3f, 1), VECTOR_PF, true, 0); /* cmp */
 	/* the second page of a crossing access, before the first is touched */
-	e.regs.gpr[GPR_RDI] = UNMAPPED - 2;
-	e.regs.gpr[GPR_RAX] = ~0ull;
+	e.em.regs.gpr[GPR_RDI] = UNMAPPED - 2;
+	e.em.regs.gpr[GPR_RAX] = ~0ull;
 	assert_fault(RUN(0x89, 0x07), VECTOR_PF, true, PF_WRITE);
 	assert_int_equal(e.em.fault.cr2, UNMAPPED);
 	assert_int_equal(*(u16 *)fake_gmem_at(e.vm, 0x3ffe, 2), 0);
 	/* user mode on a supervisor's page */
-	e.sregs.seg[SREG_SS].dpl = 3;
+	e.em.sregs.seg[SREG_SS].dpl = 3;
 	poke64(TABLES + 0x3000, 0x3000 | 3);
-	e.regs.gpr[GPR_RDI] = UNMAPPED - 0x10;
+	e.em.regs.gpr[GPR_RDI] = UNMAPPED - 0x10;
 	assert_fault(RUN(0x8b, 0x07), VECTOR_PF, true, PF_PRESENT | PF_USER);
 	/* SMAP: the kernel on a user's page, unless AC is set */
-	e.sregs.seg[SREG_SS].dpl = 0;
-	e.sregs.cr4 |= CR4_SMAP;
-	e.regs.gpr[GPR_RDI] = DEVICE;
+	e.em.sregs.seg[SREG_SS].dpl = 0;
+	e.em.sregs.cr4 |= CR4_SMAP;
+	e.em.regs.gpr[GPR_RDI] = DEVICE;
 	assert_fault(RUN(0x8b, 0x07), VECTOR_PF, true, PF_PRESENT);
-	e.regs.rflags |= RFLAGS_AC;
+	e.em.regs.rflags |= RFLAGS_AC;
 	assert_int_equal(RUN(0x8b, 0x07), EMULATE_DONE);
 }
 
@@ -492,13 +485,13 @@ static void wraps_linear_addresses(void **state)
 {
 	(void)state;
 	reset(32);
-	e.sregs.cr0 |= CR0_PG;
-	e.sregs.cr4 = CR4_PSE;
-	e.sregs.cr3 = TABLES;
+	e.em.sregs.cr0 |= CR0_PG;
+	e.em.sregs.cr4 = CR4_PSE;
+	e.em.sregs.cr3 = TABLES;
 	poke64(TABLES, (TABLES + 0x1000) | 7); /* of the first 4 MiB only the code is there */
 	poke64(TABLES + 0x1000 + (CODE >> 12) * 4, CODE | 7);
 	poke64(TABLES + 1022 * 4, (DEVICE | 0x87) << 32);
-	e.sregs.seg[SREG_DS].base = 0xfffffffe;
+	e.em.sregs.seg[SREG_DS].base = 0xfffffffe;
 	assert_fault(RUN(0x8b, 0x07), VECTOR_PF, true, 0);
 	assert_int_equal(e.em.fault.cr2, 0);
 	poke64(TABLES + 0x1000, 0x5000 | 7);
@@ -506,7 +499,7 @@ static void wraps_linear_addresses(void **state)
 	e.device[4094] = 0x78;
 	e.device[4095] = 0x56;
 	assert_int_equal(RUN(0x8b, 0x07), EMULATE_DONE);
-	assert_int_equal(e.regs.gpr[GPR_RAX], 0x12345678);
+	assert_int_equal(e.em.regs.gpr[GPR_RAX], 0x12345678);
 	assert_event(0, 'r', DEVICE + 0x3ffffe, 2, 0x5678);
 }
 
@@ -526,29 +519,29 @@ static void checks_canonical_addresses(void **state)
 	(void)state;
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
 		reset(64);
-		e.regs.gpr[GPR_RDI] = e.regs.gpr[GPR_RBP] = cases[i].address;
+		e.em.regs.gpr[GPR_RDI] = e.em.regs.gpr[GPR_RBP] = cases[i].address;
 		assert_fault(RUN(0x8b, cases[i].modrm, 0), (u8)cases[i].vector, true, 0);
 	}
 	/* From the very top to the bottom is canonical at both ends. */
 	reset(64);
-	e.regs.gpr[GPR_RDI] = ~0ull;
+	e.em.regs.gpr[GPR_RDI] = ~0ull;
 	*fake_gmem_at(e.vm, 0, 1) = 0x77;
 	poke64(TABLES + 0x1000 + 511 * 8, 0xc0000087);
 	e.device[4095] = 0x66;
 	assert_int_equal(RUN(0x66, 0x8b, 0x07), EMULATE_DONE);
-	assert_int_equal(e.regs.gpr[GPR_RAX], 0x7766);
+	assert_int_equal(e.em.regs.gpr[GPR_RAX], 0x7766);
 	/* FS and GS bases count in 64-bit mode, DS's does not. */
-	e.sregs.seg[SREG_FS].base = DEVICE;
-	e.sregs.seg[SREG_DS].base = 0x5000;
-	e.regs.gpr[GPR_RDI] = 0x20;
+	e.em.sregs.seg[SREG_FS].base = DEVICE;
+	e.em.sregs.seg[SREG_DS].base = 0x5000;
+	e.em.regs.gpr[GPR_RDI] = 0x20;
 	e.count = 0;
 	assert_int_equal(RUN(0x64, 0x8b, 0x07), EMULATE_DONE);
 	assert_event(0, 'r', DEVICE + 0x20, 4, get32(e.device + 0x20));
-	e.regs.gpr[GPR_RDI] = DEVICE;
+	e.em.regs.gpr[GPR_RDI] = DEVICE;
 	assert_int_equal(RUN(0x3e, 0x8b, 0x07), EMULATE_DONE);
 	assert_event(1, 'r', DEVICE, 4, get32(e.device));
 	/* 67h cuts the offset to 32 bits before the base is added. */
-	e.regs.gpr[GPR_RDI] = 0xdeadbeef00000040;
+	e.em.regs.gpr[GPR_RDI] = 0xdeadbeef00000040;
 	assert_int_equal(RUN(0x67, 0x64, 0x8b, 0x07), EMULATE_DONE);
 	assert_event(2, 'r', DEVICE + 0x40, 4, get32(e.device + 0x40));
 }
@@ -590,13 +583,13 @@ static void checks_segments(void **state)
 			enum emulate_result result;
 
 			reset(32);
-			s = &e.sregs.seg[seg ? SREG_SS : SREG_DS];
+			s = &e.em.sregs.seg[seg ? SREG_SS : SREG_DS];
 			s->type = cases[i].type;
 			s->unusable = cases[i].unusable;
 			s->db = cases[i].db;
 			s->limit = cases[i].limit;
 			s->base = DEVICE;
-			e.regs.gpr[GPR_RDI] = e.regs.gpr[GPR_RBP] = cases[i].offset;
+			e.em.regs.gpr[GPR_RDI] = e.em.regs.gpr[GPR_RBP] = cases[i].offset;
 			/* mov eax, [edi+0] / [ebp+0], or the other way round */
 			result = RUN(cases[i].store ? 0x89 : 0x8b, seg ? 0x45 : 0x47, 0);
 			if ((result == EMULATE_DONE) != (cases[i].result == OK))
@@ -616,31 +609,31 @@ static void works_in_real_mode(void **state)
 {
 	(void)state;
 	reset(16);
-	e.sregs.seg[SREG_ES].base = VGA;
-	e.regs.gpr[GPR_RBX] = 0xffff0ff0;
-	e.regs.gpr[GPR_RSI] = 0x8;
-	e.regs.gpr[GPR_RAX] = 0xaabbccdd;
+	e.em.sregs.seg[SREG_ES].base = VGA;
+	e.em.regs.gpr[GPR_RBX] = 0xffff0ff0;
+	e.em.regs.gpr[GPR_RSI] = 0x8;
+	e.em.regs.gpr[GPR_RAX] = 0xaabbccdd;
 	assert_int_equal(RUN(0x26, 0x89, 0x00), EMULATE_DONE); /* mov es:[bx+si], ax */
 	assert_event(0, 'w', VGA + 0xff8, 2, 0xccdd);
 	/* the offset wraps at 64 KiB, an access across the limit faults without an error code */
 	e.count = 0;
-	e.regs.gpr[GPR_RSI] = 0xf010;
+	e.em.regs.gpr[GPR_RSI] = 0xf010;
 	assert_int_equal(RUN(0x26, 0x89, 0x00), EMULATE_DONE);
 	assert_event(0, 'w', VGA, 2, 0xccdd);
 	e.count = 0;
-	e.regs.gpr[GPR_RSI] = 0xf00f;
+	e.em.regs.gpr[GPR_RSI] = 0xf00f;
 	assert_fault(RUN(0x26, 0x89, 0x00), VECTOR_GP, false, 0);
 	/* types do not matter in real mode */
-	e.sregs.seg[SREG_ES].type = 1;
-	e.regs.gpr[GPR_RSI] = 0;
+	e.em.sregs.seg[SREG_ES].type = 1;
+	e.em.regs.gpr[GPR_RSI] = 0;
 	assert_int_equal(RUN(0x26, 0x89, 0x00), EMULATE_DONE);
 	/* nor in virtual-8086 mode, where the error code is back */
-	e.sregs.cr0 = CR0_PE;
-	e.regs.rflags |= RFLAGS_VM;
-	e.sregs.seg[SREG_SS].dpl = 3;
+	e.em.sregs.cr0 = CR0_PE;
+	e.em.regs.rflags |= RFLAGS_VM;
+	e.em.sregs.seg[SREG_SS].dpl = 3;
 	assert_int_equal(RUN(0x26, 0x89, 0x00), EMULATE_DONE);
 	e.count = 0;
-	e.regs.gpr[GPR_RSI] = 0xf00f;
+	e.em.regs.gpr[GPR_RSI] = 0xf00f;
 	assert_fault(RUN(0x26, 0x89, 0x00), VECTOR_GP, true, 0);
 }
 
@@ -664,12 +657,12 @@ static void moves_rip_by_mode(void **state)
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
 		reset(cases[i].mode);
 		assert_int_equal(decode_insn((const u8[]){0x89, 0x07}, 2, cases[i].mode, &insn), 0);
-		e.regs.gpr[GPR_RDI] = e.regs.gpr[GPR_RBX] = cases[i].mode == 16 ? 0 : DEVICE;
-		e.regs.rip = cases[i].rip;
-		e.regs.rflags |= RFLAGS_RF;
+		e.em.regs.gpr[GPR_RDI] = e.em.regs.gpr[GPR_RBX] = cases[i].mode == 16 ? 0 : DEVICE;
+		e.em.regs.rip = cases[i].rip;
+		e.em.regs.rflags |= RFLAGS_RF;
 		assert_int_equal(emulate_insn(&e.em, &insn), EMULATE_DONE);
-		assert_int_equal(e.regs.rip, cases[i].next);
-		assert_false(e.regs.rflags & RFLAGS_RF);
+		assert_int_equal(e.em.regs.rip, cases[i].next);
+		assert_false(e.em.regs.rflags & RFLAGS_RF);
 		assert_false(e.em.trap);
 	}
 }
@@ -685,43 +678,43 @@ static void repeats_strings(void **state)
 	/* rep movsb, RAM to device, in bounded portions */
 	for (i = 0; i < 600; i++)
 		ram[i] = (u8)(i * 7);
-	e.regs.gpr[GPR_RSI] = 0x4000;
-	e.regs.gpr[GPR_RDI] = DEVICE;
-	e.regs.gpr[GPR_RCX] = 600;
+	e.em.regs.gpr[GPR_RSI] = 0x4000;
+	e.em.regs.gpr[GPR_RDI] = DEVICE;
+	e.em.regs.gpr[GPR_RCX] = 600;
 	assert_int_equal(RUN(0xf3, 0xa4), EMULATE_AGAIN);
-	assert_int_equal(e.regs.rip, CODE);
-	assert_true(e.regs.rflags & RFLAGS_RF);
-	assert_int_equal(e.regs.gpr[GPR_RCX], 600 - EMULATE_MAX_ITERATIONS);
-	assert_int_equal(e.regs.gpr[GPR_RSI], 0x4000 + EMULATE_MAX_ITERATIONS);
-	assert_int_equal(e.regs.gpr[GPR_RDI], DEVICE + EMULATE_MAX_ITERATIONS);
+	assert_int_equal(e.em.regs.rip, CODE);
+	assert_true(e.em.regs.rflags & RFLAGS_RF);
+	assert_int_equal(e.em.regs.gpr[GPR_RCX], 600 - EMULATE_MAX_ITERATIONS);
+	assert_int_equal(e.em.regs.gpr[GPR_RSI], 0x4000 + EMULATE_MAX_ITERATIONS);
+	assert_int_equal(e.em.regs.gpr[GPR_RDI], DEVICE + EMULATE_MAX_ITERATIONS);
 	assert_int_equal(e.count, EMULATE_MAX_ITERATIONS);
 	while (emulate_mmio(&e.em) == EMULATE_AGAIN)
 		;
-	assert_int_equal(e.regs.rip, CODE + 2);
-	assert_false(e.regs.rflags & RFLAGS_RF);
-	assert_int_equal(e.regs.gpr[GPR_RCX], 0);
+	assert_int_equal(e.em.regs.rip, CODE + 2);
+	assert_false(e.em.regs.rflags & RFLAGS_RF);
+	assert_int_equal(e.em.regs.gpr[GPR_RCX], 0);
 	assert_int_equal(e.count, 600);
 	assert_memory_equal(e.device, ram, 600);
 	/* RCX = 0: nothing; without REP: once, whatever RCX */
 	reset(64);
-	e.regs.gpr[GPR_RDI] = UNMAPPED;
+	e.em.regs.gpr[GPR_RDI] = UNMAPPED;
 	assert_int_equal(RUN(0xf3, 0xaa), EMULATE_DONE);
-	e.regs.rip = CODE;
-	e.regs.gpr[GPR_RDI] = DEVICE;
-	e.regs.gpr[GPR_RAX] = 0x0123456789abcdef;
+	e.em.regs.rip = CODE;
+	e.em.regs.gpr[GPR_RDI] = DEVICE;
+	e.em.regs.gpr[GPR_RAX] = 0x0123456789abcdef;
 	assert_int_equal(RUN(0x48, 0xab), EMULATE_DONE); /* stosq */
 	assert_int_equal(e.count, 1);
 	assert_event(0, 'w', DEVICE, 8, 0x0123456789abcdef);
-	assert_int_equal(e.regs.gpr[GPR_RDI], DEVICE + 8);
-	assert_int_equal(e.regs.gpr[GPR_RCX], 0);
+	assert_int_equal(e.em.regs.gpr[GPR_RDI], DEVICE + 8);
+	assert_int_equal(e.em.regs.gpr[GPR_RCX], 0);
 	/* repne lodsw repeats as well, downwards, keeps RAX's upper part */
-	e.regs.rflags |= RFLAGS_DF;
-	e.regs.gpr[GPR_RAX] = 0x1111111111111111;
-	e.regs.gpr[GPR_RSI] = DEVICE + 4;
-	e.regs.gpr[GPR_RCX] = 3;
+	e.em.regs.rflags |= RFLAGS_DF;
+	e.em.regs.gpr[GPR_RAX] = 0x1111111111111111;
+	e.em.regs.gpr[GPR_RSI] = DEVICE + 4;
+	e.em.regs.gpr[GPR_RCX] = 3;
 	assert_int_equal(RUN(0xf2, 0x66, 0xad), EMULATE_DONE);
-	assert_int_equal(e.regs.gpr[GPR_RSI], DEVICE - 2);
-	assert_int_equal(e.regs.gpr[GPR_RAX], 0x111111111111cdef);
+	assert_int_equal(e.em.regs.gpr[GPR_RSI], DEVICE - 2);
+	assert_int_equal(e.em.regs.gpr[GPR_RAX], 0x111111111111cdef);
 }
 
 static void wraps_strings_at_the_address_size(void **state)
@@ -729,34 +722,34 @@ static void wraps_strings_at_the_address_size(void **state)
 	(void)state;
 	/* 67h in 64-bit mode: ECX counts, ESI and EDI lose their upper halves */
 	reset(64);
-	e.regs.gpr[GPR_RCX] = 0xffffffff00000002;
-	e.regs.gpr[GPR_RSI] = 0xffffffffc0000000;
-	e.regs.gpr[GPR_RDI] = 0x1234567800004000;
+	e.em.regs.gpr[GPR_RCX] = 0xffffffff00000002;
+	e.em.regs.gpr[GPR_RSI] = 0xffffffffc0000000;
+	e.em.regs.gpr[GPR_RDI] = 0x1234567800004000;
 	assert_int_equal(RUN(0x67, 0xf3, 0xa5), EMULATE_DONE);
-	assert_int_equal(e.regs.gpr[GPR_RCX], 0);
-	assert_int_equal(e.regs.gpr[GPR_RSI], 0xc0000008);
-	assert_int_equal(e.regs.gpr[GPR_RDI], 0x4008);
+	assert_int_equal(e.em.regs.gpr[GPR_RCX], 0);
+	assert_int_equal(e.em.regs.gpr[GPR_RSI], 0xc0000008);
+	assert_int_equal(e.em.regs.gpr[GPR_RDI], 0x4008);
 	assert_int_equal(e.count, 2);
 	/* 16-bit: SI wraps from FFFF to 0, the rest of the registers stays */
 	reset(16);
-	e.sregs.seg[SREG_DS].base = VGA;
-	e.regs.gpr[GPR_RSI] = 0xabcdffff;
-	e.regs.gpr[GPR_RCX] = 0x77770002;
-	e.regs.rip &= 0xffff;
+	e.em.sregs.seg[SREG_DS].base = VGA;
+	e.em.regs.gpr[GPR_RSI] = 0xabcdffff;
+	e.em.regs.gpr[GPR_RCX] = 0x77770002;
+	e.em.regs.rip &= 0xffff;
 	assert_int_equal(RUN(0xf3, 0xac), EMULATE_DONE);
-	assert_int_equal(e.regs.gpr[GPR_RSI], 0xabcd0001);
-	assert_int_equal(e.regs.gpr[GPR_RCX], 0x77770000);
+	assert_int_equal(e.em.regs.gpr[GPR_RSI], 0xabcd0001);
+	assert_int_equal(e.em.regs.gpr[GPR_RCX], 0x77770000);
 	assert_event(0, 'r', VGA + 0xffff, 1, e.device[0xfff]);
 	assert_event(1, 'r', VGA, 1, e.device[0]);
 	/* and down from 0 */
-	e.regs.rflags |= RFLAGS_DF;
-	e.regs.gpr[GPR_RSI] = 0xabcd0000;
+	e.em.regs.rflags |= RFLAGS_DF;
+	e.em.regs.gpr[GPR_RSI] = 0xabcd0000;
 	assert_int_equal(RUN(0xac), EMULATE_DONE);
-	assert_int_equal(e.regs.gpr[GPR_RSI], 0xabcdffff);
+	assert_int_equal(e.em.regs.gpr[GPR_RSI], 0xabcdffff);
 	/* a count of 2^64-1 is a bounded piece of work, too */
 	reset(64);
-	e.regs.gpr[GPR_RCX] = ~0ull;
-	e.regs.gpr[GPR_RDI] = DEVICE;
+	e.em.regs.gpr[GPR_RCX] = ~0ull;
+	e.em.regs.gpr[GPR_RDI] = DEVICE;
 	assert_int_equal(RUN(0xf3, 0xaa), EMULATE_AGAIN);
 	assert_int_equal(e.count, EMULATE_MAX_ITERATIONS);
 }
@@ -766,27 +759,27 @@ static void stops_strings_at_faults(void **state)
 	(void)state;
 	/* the second page of the destination is missing: what is before it is done */
 	reset(64);
-	e.regs.gpr[GPR_RSI] = DEVICE;
-	e.regs.gpr[GPR_RDI] = UNMAPPED - 8;
-	e.regs.gpr[GPR_RCX] = 5;
+	e.em.regs.gpr[GPR_RSI] = DEVICE;
+	e.em.regs.gpr[GPR_RDI] = UNMAPPED - 8;
+	e.em.regs.gpr[GPR_RCX] = 5;
 	assert_int_equal(RUN(0xf3, 0xa5), EMULATE_FAULT);
 	assert_int_equal(e.em.fault.vector, VECTOR_PF);
 	assert_int_equal(e.em.fault.error, PF_WRITE);
 	assert_int_equal(e.em.fault.cr2, UNMAPPED);
-	assert_int_equal(e.regs.gpr[GPR_RCX], 3);
-	assert_int_equal(e.regs.gpr[GPR_RSI], DEVICE + 8);
-	assert_int_equal(e.regs.gpr[GPR_RDI], UNMAPPED);
-	assert_int_equal(e.regs.rip, CODE);
+	assert_int_equal(e.em.regs.gpr[GPR_RCX], 3);
+	assert_int_equal(e.em.regs.gpr[GPR_RSI], DEVICE + 8);
+	assert_int_equal(e.em.regs.gpr[GPR_RDI], UNMAPPED);
+	assert_int_equal(e.em.regs.rip, CODE);
 	/* the device was not read for the iteration that faulted */
 	assert_int_equal(e.count, 2);
 	/* a source that faults */
 	e.count = 0;
-	e.regs.gpr[GPR_RSI] = UNMAPPED;
+	e.em.regs.gpr[GPR_RSI] = UNMAPPED;
 	assert_fault(RUN(0xf3, 0xa5), VECTOR_PF, true, 0);
 	/* the right to read a page, just found, is not the right to write to it */
 	poke64(TABLES + 0x3000, 0x3000 | 5);
-	e.regs.gpr[GPR_RSI] = UNMAPPED - 0x20;
-	e.regs.gpr[GPR_RDI] = UNMAPPED - 0x10;
+	e.em.regs.gpr[GPR_RSI] = UNMAPPED - 0x20;
+	e.em.regs.gpr[GPR_RDI] = UNMAPPED - 0x10;
 	assert_fault(RUN(0xf3, 0xa5), VECTOR_PF, true, PF_PRESENT | PF_WRITE);
 }
 
@@ -794,9 +787,9 @@ static void steps_one_iteration_with_tf(void **state)
 {
 	(void)state;
 	reset(64);
-	e.regs.rflags |= RFLAGS_TF;
-	e.regs.gpr[GPR_RDI] = DEVICE;
-	e.regs.gpr[GPR_RCX] = 2;
+	e.em.regs.rflags |= RFLAGS_TF;
+	e.em.regs.gpr[GPR_RDI] = DEVICE;
+	e.em.regs.gpr[GPR_RCX] = 2;
 	assert_int_equal(RUN(0xf3, 0xaa), EMULATE_AGAIN);
 	assert_true(e.em.trap);
 	assert_int_equal(e.count, 1);
@@ -804,13 +797,13 @@ static void steps_one_iteration_with_tf(void **state)
 	assert_true(e.em.trap);
 	assert_int_equal(RUN(0x89, 0x07), EMULATE_DONE);
 	assert_true(e.em.trap);
-	e.regs.gpr[GPR_RDI] = UNMAPPED;
+	e.em.regs.gpr[GPR_RDI] = UNMAPPED;
 	assert_int_equal(RUN(0x89, 0x07), EMULATE_FAULT);
 	assert_false(e.em.trap);
 	e.count = 0;
-	e.regs.gpr[GPR_RCX] = 4;
+	e.em.regs.gpr[GPR_RCX] = 4;
 	assert_int_equal(RUN_PORT(0xe9, false, 1, 0xf3, 0x6e), EMULATE_AGAIN);
-	assert_int_equal(e.regs.gpr[GPR_RCX], 3);
+	assert_int_equal(e.em.regs.gpr[GPR_RCX], 3);
 	assert_event(0, 'o', 0xe9, 1, 0);
 }
 
@@ -824,52 +817,52 @@ static void moves_strings_to_ports(void **state)
 	ram = fake_gmem_at(e.vm, 0x4000, 0x2000);
 	for (i = 0; i < 0x2000; i++)
 		ram[i] = (u8)(i * 13 + 1);
-	e.regs.gpr[GPR_RSI] = 0x4ffe;
-	e.regs.gpr[GPR_RCX] = 4;
+	e.em.regs.gpr[GPR_RSI] = 0x4ffe;
+	e.em.regs.gpr[GPR_RCX] = 4;
 	assert_int_equal(RUN_PORT(0x402, false, 1, 0xf3, 0x6e), EMULATE_DONE);
 	assert_int_equal(e.count, 4);
 	for (i = 0; i < 4; i++)
 		assert_event(i, 'o', 0x402, 1, ram[0xffe + i]);
-	assert_int_equal(e.regs.rip, CODE + 2);
-	assert_int_equal(e.regs.gpr[GPR_RSI], 0x5002);
+	assert_int_equal(e.em.regs.rip, CODE + 2);
+	assert_int_equal(e.em.regs.gpr[GPR_RSI], 0x5002);
 	/* so many in one call, then on */
 	e.count = 0;
-	e.regs.gpr[GPR_RSI] = 0x4f80;
-	e.regs.gpr[GPR_RCX] = EMULATE_MAX_ITERATIONS + 36;
+	e.em.regs.gpr[GPR_RSI] = 0x4f80;
+	e.em.regs.gpr[GPR_RCX] = EMULATE_MAX_ITERATIONS + 36;
 	assert_int_equal(RUN_PORT(0x402, false, 1, 0xf3, 0x6e), EMULATE_AGAIN);
-	assert_int_equal(e.regs.gpr[GPR_RCX], 36);
+	assert_int_equal(e.em.regs.gpr[GPR_RCX], 36);
 	assert_int_equal(RUN_PORT(0x402, false, 1, 0xf3, 0x6e), EMULATE_DONE);
 	assert_int_equal(e.count, EMULATE_MAX_ITERATIONS + 36);
 	for (i = 0; i < EMULATE_MAX_ITERATIONS + 36; i++)
 		assert_event(i, 'o', 0x402, 1, ram[0xf80 + i]);
 	/* four bytes across the page's end */
 	e.count = 0;
-	e.regs.gpr[GPR_RSI] = 0x4ff6;
-	e.regs.gpr[GPR_RCX] = 5;
+	e.em.regs.gpr[GPR_RSI] = 0x4ff6;
+	e.em.regs.gpr[GPR_RCX] = 5;
 	assert_int_equal(RUN_PORT(0x402, false, 4, 0xf3, 0x6f), EMULATE_DONE);
 	assert_int_equal(e.count, 5);
 	assert_event(2, 'o', 0x402, 4, get32(ram + 0xffe));
 	/* downwards, and from a device */
 	e.count = 0;
-	e.regs.rflags |= RFLAGS_DF;
-	e.regs.gpr[GPR_RCX] = 2;
-	e.regs.gpr[GPR_RSI] = 0x4010;
+	e.em.regs.rflags |= RFLAGS_DF;
+	e.em.regs.gpr[GPR_RCX] = 2;
+	e.em.regs.gpr[GPR_RSI] = 0x4010;
 	assert_int_equal(RUN_PORT(0x402, false, 4, 0xf3, 0x6f), EMULATE_DONE);
 	assert_event(1, 'o', 0x402, 4, get32(ram + 0xc));
 	e.count = 0;
-	e.regs.rflags &= ~RFLAGS_DF;
-	e.regs.gpr[GPR_RCX] = 2;
-	e.regs.gpr[GPR_RSI] = DEVICE;
+	e.em.regs.rflags &= ~RFLAGS_DF;
+	e.em.regs.gpr[GPR_RCX] = 2;
+	e.em.regs.gpr[GPR_RSI] = DEVICE;
 	assert_int_equal(RUN_PORT(0x402, false, 4, 0xf3, 0x6f), EMULATE_DONE);
 	assert_int_equal(e.count, 4);
 	assert_int_equal(e.events[1].kind, 'o');
 	/* a fault in the middle: what is before it went out */
 	e.count = 0;
-	e.regs.gpr[GPR_RCX] = 4;
-	e.regs.gpr[GPR_RSI] = UNMAPPED - 8;
+	e.em.regs.gpr[GPR_RCX] = 4;
+	e.em.regs.gpr[GPR_RSI] = UNMAPPED - 8;
 	assert_int_equal(RUN_PORT(0x402, false, 4, 0xf3, 0x6f), EMULATE_FAULT);
 	assert_int_equal(e.em.fault.cr2, UNMAPPED);
-	assert_int_equal(e.regs.gpr[GPR_RCX], 2);
+	assert_int_equal(e.em.regs.gpr[GPR_RCX], 2);
 	assert_int_equal(e.count, 2);
 	/* another instruction than the exit told of */
 	assert_int_equal(RUN_PORT(0x402, false, 1, 0xf3, 0x6f), EMULATE_UNSUPPORTED);
@@ -878,11 +871,11 @@ static void moves_strings_to_ports(void **state)
 	assert_int_equal(RUN_PORT(0x402, false, 4, 0x0f, 0x0b), EMULATE_UNSUPPORTED);
 	assert_int_equal(e.count, 2);
 	/* there is no port instruction of eight bytes: REX.W changes nothing */
-	e.regs.gpr[GPR_RSI] = 0x4000;
+	e.em.regs.gpr[GPR_RSI] = 0x4000;
 	assert_int_equal(RUN_PORT(0x402, false, 4, 0xf3, 0x48, 0x6f), EMULATE_DONE);
 	assert_event(3, 'o', 0x402, 4, get32(ram + 4));
 	/* the instruction itself cannot be fetched */
-	e.regs.rip = UNMAPPED;
+	e.em.regs.rip = UNMAPPED;
 	e.count = 0;
 	assert_fault(emulate_port_string(&e.em, 0x402, false, 4), VECTOR_PF, true, PF_FETCH);
 }
@@ -891,34 +884,34 @@ static void keeps_limits_in_strings(void **state)
 {
 	(void)state;
 	reset(16);
-	e.sregs.seg[SREG_GS].base = 0x10000;
-	e.sregs.seg[SREG_GS].limit = 0x1003;
-	e.regs.gpr[GPR_RSI] = 0x1000;
-	e.regs.gpr[GPR_RCX] = 6;
+	e.em.sregs.seg[SREG_GS].base = 0x10000;
+	e.em.sregs.seg[SREG_GS].limit = 0x1003;
+	e.em.regs.gpr[GPR_RSI] = 0x1000;
+	e.em.regs.gpr[GPR_RCX] = 6;
 	assert_int_equal(RUN_PORT(0xe9, false, 1, 0xf3, 0x65, 0x6e), EMULATE_FAULT);
 	assert_int_equal(e.em.fault.vector, VECTOR_GP);
 	assert_false(e.em.fault.has_error);
-	assert_int_equal(e.regs.gpr[GPR_RCX], 2);
+	assert_int_equal(e.em.regs.gpr[GPR_RCX], 2);
 	/* wrap of SI */
 	e.count = 0;
-	e.sregs.seg[SREG_GS].limit = 0xffff;
-	e.sregs.seg[SREG_GS].base = 0x10800; /* the wrap is within a page of linear addresses */
-	e.regs.gpr[GPR_RSI] = 0xfffe;
-	e.regs.gpr[GPR_RCX] = 4;
+	e.em.sregs.seg[SREG_GS].limit = 0xffff;
+	e.em.sregs.seg[SREG_GS].base = 0x10800; /* the wrap is within a page of linear addresses */
+	e.em.regs.gpr[GPR_RSI] = 0xfffe;
+	e.em.regs.gpr[GPR_RCX] = 4;
 	*fake_gmem_at(e.vm, 0x10800, 1) = 0x42;
 	assert_int_equal(RUN_PORT(0xe9, false, 1, 0xf3, 0x65, 0x6e), EMULATE_DONE);
-	assert_int_equal(e.regs.gpr[GPR_RSI], 2);
+	assert_int_equal(e.em.regs.gpr[GPR_RSI], 2);
 	assert_event(0, 'o', 0xe9, 1, 0);
 	assert_event(2, 'o', 0xe9, 1, 0x42);
 	/* wrap of ESI in 64-bit mode, where no limit stands in the way: from RAM 3803 to 804 */
 	reset(64);
-	e.sregs.seg[SREG_GS].base = 0x804;
-	e.regs.gpr[GPR_RSI] = 0xfffffffe;
-	e.regs.gpr[GPR_RCX] = 4;
+	e.em.sregs.seg[SREG_GS].base = 0x804;
+	e.em.regs.gpr[GPR_RSI] = 0xfffffffe;
+	e.em.regs.gpr[GPR_RCX] = 4;
 	memset(fake_gmem_at(e.vm, 0x3802, 4), 0x33, 4);
 	memset(fake_gmem_at(e.vm, 0x804, 4), 0x44, 4);
 	assert_int_equal(RUN_PORT(0xe9, false, 1, 0xf3, 0x65, 0x67, 0x6e), EMULATE_DONE);
-	assert_int_equal(e.regs.gpr[GPR_RSI], 2);
+	assert_int_equal(e.em.regs.gpr[GPR_RSI], 2);
 	assert_event(1, 'o', 0xe9, 1, 0x33);
 	assert_event(2, 'o', 0xe9, 1, 0x44);
 	assert_event(3, 'o', 0xe9, 1, 0x44);
@@ -928,19 +921,19 @@ static void moves_ports_to_strings(void **state)
 {
 	(void)state;
 	reset(64);
-	e.sregs.seg[SREG_FS].base = 0x1000000; /* INS always uses ES */
-	e.regs.gpr[GPR_RDI] = 0x4000;
-	e.regs.gpr[GPR_RCX] = 2;
+	e.em.sregs.seg[SREG_FS].base = 0x1000000; /* INS always uses ES */
+	e.em.regs.gpr[GPR_RDI] = 0x4000;
+	e.em.regs.gpr[GPR_RCX] = 2;
 	assert_int_equal(RUN_PORT(0x1f0, true, 2, 0xf3, 0x64, 0x66, 0x6d), EMULATE_DONE);
 	assert_memory_equal(fake_gmem_at(e.vm, 0x4000, 5), "\x02\x03\x03\x04\0", 5);
-	assert_int_equal(e.regs.rip, CODE + 4);
+	assert_int_equal(e.em.regs.rip, CODE + 4);
 	/* a destination that faults: the port is not read */
 	e.count = 0;
-	e.regs.gpr[GPR_RCX] = 1;
-	e.regs.gpr[GPR_RDI] = UNMAPPED;
+	e.em.regs.gpr[GPR_RCX] = 1;
+	e.em.regs.gpr[GPR_RDI] = UNMAPPED;
 	assert_fault(RUN_PORT(0x1f0, true, 2, 0xf3, 0x66, 0x6d), VECTOR_PF, true, PF_WRITE);
 	/* the way of memory accesses does not lead to ports */
-	e.regs.gpr[GPR_RDI] = DEVICE;
+	e.em.regs.gpr[GPR_RDI] = DEVICE;
 	assert_int_equal(RUN(0x6c), EMULATE_UNSUPPORTED);
 	assert_int_equal(RUN(0xf3, 0x6f), EMULATE_UNSUPPORTED);
 	assert_int_equal(e.count, 0);
@@ -953,14 +946,14 @@ static void fetches_the_instruction(void **state)
 	(void)state;
 	/* a short instruction at the end of the last page that is there */
 	reset(64);
-	e.regs.gpr[GPR_RDI] = DEVICE;
+	e.em.regs.gpr[GPR_RDI] = DEVICE;
 	memcpy(fake_gmem_at(e.vm, 0x3ffe, 2), store, 2);
-	e.regs.rip = UNMAPPED - 2;
+	e.em.regs.rip = UNMAPPED - 2;
 	assert_int_equal(emulate_mmio(&e.em), EMULATE_DONE);
-	assert_int_equal(e.regs.rip, UNMAPPED);
+	assert_int_equal(e.em.regs.rip, UNMAPPED);
 	/* one that goes on in the missing page */
 	e.count = 0;
-	e.regs.rip = UNMAPPED - 1;
+	e.em.regs.rip = UNMAPPED - 1;
 	*fake_gmem_at(e.vm, 0x3fff, 1) = store[0];
 	assert_fault(emulate_mmio(&e.em), VECTOR_PF, true, PF_FETCH);
 	assert_int_equal(e.em.fault.cr2, UNMAPPED);
@@ -968,27 +961,27 @@ static void fetches_the_instruction(void **state)
 	poke64(TABLES + 0x3008, 0x6000 | 7);
 	*fake_gmem_at(e.vm, 0x6000, 1) = store[1];
 	assert_int_equal(emulate_mmio(&e.em), EMULATE_DONE);
-	assert_int_equal(e.regs.rip, UNMAPPED + 1);
+	assert_int_equal(e.em.regs.rip, UNMAPPED + 1);
 	assert_event(0, 'w', DEVICE, 4, 0);
 	/* no execute, non-canonical, not RAM */
 	poke64(TABLES + 0x3008, 0x6000 | 7 | BIT(63));
 	e.count = 0;
-	e.regs.rip = UNMAPPED;
+	e.em.regs.rip = UNMAPPED;
 	assert_fault(emulate_mmio(&e.em), VECTOR_PF, true, PF_FETCH | PF_PRESENT);
-	e.regs.rip = 0x0000800000000000;
+	e.em.regs.rip = 0x0000800000000000;
 	assert_fault(emulate_mmio(&e.em), VECTOR_GP, true, 0);
-	e.regs.rip = DEVICE;
+	e.em.regs.rip = DEVICE;
 	assert_int_equal(emulate_mmio(&e.em), EMULATE_UNSUPPORTED);
 	assert_int_equal(emulate_fetch(&e.em, bytes), 0);
 	/* outside the list, and 15 prefixes */
-	e.regs.rip = CODE;
+	e.em.regs.rip = CODE;
 	assert_int_equal(RUN(0x0f, 0x11, 0x07), EMULATE_UNSUPPORTED);
 	memset(fake_gmem_at(e.vm, CODE, 20), 0x66, 20);
 	assert_int_equal(emulate_mmio(&e.em), EMULATE_UNSUPPORTED);
 	assert_int_equal(e.count, 0);
 	/* 15 bytes, each of them once */
 	fake_gmem_arm_reads(e.vm);
-	e.sregs.cr0 &= ~CR0_PG;
+	e.em.sregs.cr0 &= ~CR0_PG;
 	assert_int_equal(emulate_fetch(&e.em, bytes), DECODE_MAX_LENGTH);
 	assert_int_equal(fake_gmem_most_reads(e.vm), 1);
 }
@@ -999,21 +992,21 @@ static void fetches_up_to_the_code_limit(void **state)
 
 	(void)state;
 	reset(32);
-	e.sregs.seg[SREG_CS].base = CODE;
-	e.sregs.seg[SREG_CS].limit = 0x104;
-	e.regs.rip = 0x100;
-	e.regs.gpr[GPR_RDI] = DEVICE;
+	e.em.sregs.seg[SREG_CS].base = CODE;
+	e.em.sregs.seg[SREG_CS].limit = 0x104;
+	e.em.regs.rip = 0x100;
+	e.em.regs.gpr[GPR_RDI] = DEVICE;
 	memcpy(fake_gmem_at(e.vm, CODE + 0x100, 6), "\x89\x07\x00\x89\x00\x00", 6);
 	assert_int_equal(emulate_fetch(&e.em, bytes), 5);
 	assert_int_equal(e.em.fault.vector, VECTOR_GP);
 	assert_int_equal(emulate_mmio(&e.em), EMULATE_DONE);
 	assert_event(0, 'w', DEVICE, 4, 0);
 	e.count = 0;
-	e.regs.rip = 0x104;
+	e.em.regs.rip = 0x104;
 	assert_fault(emulate_mmio(&e.em), VECTOR_GP, true, 0);
 	assert_int_equal(emulate_mode(&e.em), 32);
 	reset(64);
-	e.sregs.seg[SREG_CS].l = false; /* compatibility mode */
+	e.em.sregs.seg[SREG_CS].l = false; /* compatibility mode */
 	assert_int_equal(emulate_mode(&e.em), 16);
 }
 
