@@ -7,7 +7,6 @@
 #include "arch/apic.h"
 
 #include "arch/cpu.h"
-#include "arch/lib/errno.h"
 #include "arch/lib/log.h"
 #include "arch/memory.h"
 #include "arch/msr.h"

@@ -5,7 +5,6 @@
  */
 #include "arch/extable.h"
 
-#include "arch/lib/errno.h"
 #include "arch/msr.h"
 
 struct entry {

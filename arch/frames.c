@@ -5,7 +5,6 @@
  */
 #include "arch/frames.h"
 
-#include "arch/lib/errno.h"
 #include "arch/lib/extents.h"
 #include "arch/lib/lock.h"
 #include "arch/lib/log.h"

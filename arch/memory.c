@@ -7,7 +7,6 @@
 
 #include "arch/cpu.h"
 #include "arch/frames.h"
-#include "arch/lib/errno.h"
 #include "arch/lib/log.h"
 #include "arch/pages.h"
 #include "arch/space.h"

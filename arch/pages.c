@@ -8,7 +8,6 @@
 #include "arch/pages.h"
 
 #include "arch/frames.h"
-#include "arch/lib/bits.h"
 #include "arch/lib/lock.h"
 #include "arch/lib/log.h"
 #include "arch/lib/string.h"

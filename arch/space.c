@@ -8,7 +8,6 @@
 #include "arch/space.h"
 
 #include "arch/cpu.h"
-#include "arch/lib/errno.h"
 #include "arch/lib/lock.h"
 #include "arch/lib/string.h"
 #include "arch/memory.h"

@@ -9,7 +9,6 @@
  */
 #include "arch/tsc.h"
 
-#include "arch/lib/errno.h"
 #include "arch/lib/log.h"
 #include "arch/memory.h"
 

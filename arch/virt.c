@@ -5,7 +5,6 @@
  */
 #include "arch/virt.h"
 
-#include "arch/lib/bits.h"
 #include "arch/lib/string.h"
 
 const struct virt_ops *virt;

@@ -7,7 +7,6 @@
 #include "arch/cpu.h"
 #include "arch/cpu_setup.h"
 #include "arch/extable.h"
-#include "arch/lib/errno.h"
 #include "arch/memory.h"
 
 static inline void window_open(void)

@@ -8,7 +8,6 @@
  */
 #include "boot/mb2.h"
 
-#include "arch/lib/errno.h"
 #include "arch/lib/string.h"
 
 #define TAG_HEADER  8u

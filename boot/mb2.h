@@ -6,7 +6,6 @@
  */
 #pragma once
 
-#include "arch/lib/bits.h"
 #include "drivers/fbcon.h"
 
 #define BOOT_MODULES_MAX 64

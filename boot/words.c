@@ -7,7 +7,6 @@
  */
 #include "boot/words.h"
 
-#include "arch/lib/bits.h"
 #include "arch/lib/string.h"
 
 bool words_next(const char **line, char word[WORD_MAX])

@@ -12,8 +12,6 @@
  */
 #include "drivers/fbcon.h"
 
-#include "arch/lib/bits.h"
-#include "arch/lib/errno.h"
 #include "arch/lib/string.h"
 #include "arch/memory.h"
 

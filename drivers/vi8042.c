@@ -11,7 +11,6 @@
  * auxiliary port report "clock stuck low" and D3h comes back as keyboard data,
  * so that drivers take that port for absent.
  */
-#include "arch/lib/bits.h"
 #include "arch/lib/string.h"
 #include "vmm/vdev.h"
 

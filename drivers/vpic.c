@@ -16,7 +16,6 @@
  * IR2 the master answers for IR2 itself; a slave whose id is not 2 leaves the
  * bus floating, which reads FFh.
  */
-#include "arch/lib/bits.h"
 #include "vmm/vdev.h"
 
 /* Writes to the even port: ICW1 by its bit, else OCW3 by its bit, else OCW2. */

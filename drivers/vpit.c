@@ -24,7 +24,6 @@
  * 0; a read of port 43h gives FFh. At reset all channels are in mode 0 without
  * a count, gate 2 low.
  */
-#include "arch/lib/bits.h"
 #include "vmm/vdev.h"
 
 #define PORT_CONTROL  0x43

@@ -9,7 +9,6 @@
  * bridge's. Port 92h, system control port A: the A20 gate stays open here
  * whatever the guest writes.
  */
-#include "arch/lib/bits.h"
 #include "vmm/vdev.h"
 
 #define PORT_92 0x92

@@ -18,7 +18,6 @@
  * an alarm never match; dividers for other crystals run as for 32.768 kHz;
  * daylight saving is kept as a bit only; the calendar is Gregorian.
  */
-#include "arch/lib/bits.h"
 #include "vmm/vdev.h"
 
 #define RTC_LINE  8

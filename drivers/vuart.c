@@ -10,7 +10,6 @@
  * character timeout counts in baud time. Parity, framing errors and breaks
  * cannot occur. The modem inputs are those of a connected terminal.
  */
-#include "arch/lib/bits.h"
 #include "arch/lib/string.h"
 #include "vmm/console.h"
 #include "vmm/vdev.h"

@@ -5,8 +5,6 @@
  */
 #include "vmm/bus.h"
 
-#include "arch/lib/bits.h"
-#include "arch/lib/errno.h"
 #include "arch/lib/string.h"
 #include "vmm/vdev.h"
 

@@ -7,8 +7,6 @@
  */
 #include "vmm/decode.h"
 
-#include "arch/lib/bits.h"
-#include "arch/lib/errno.h"
 #include "arch/lib/string.h"
 #include "arch/vcpu_state.h"
 

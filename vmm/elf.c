@@ -6,8 +6,6 @@
  */
 #include "vmm/elf.h"
 
-#include "arch/lib/bits.h"
-#include "arch/lib/errno.h"
 #include "arch/lib/string.h"
 #include "vmm/gmem.h"
 

@@ -8,7 +8,6 @@
 #include "vmm/emulate.h"
 
 #include "arch/cpu.h"
-#include "arch/lib/errno.h"
 #include "arch/lib/string.h"
 #include "vmm/emulator.h"
 #include "vmm/gmem.h"

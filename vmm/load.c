@@ -8,8 +8,6 @@
 #include "vmm/load.h"
 
 #include "arch/cpu.h"
-#include "arch/lib/bits.h"
-#include "arch/lib/errno.h"
 #include "arch/lib/string.h"
 #include "vmm/gmem.h"
 #include "vmm/guestmap.h"

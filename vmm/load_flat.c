@@ -4,8 +4,6 @@
  * whole of it at 0:7C00h, DL = 80h (the first hard disk), the stack growing
  * down from below it. There is no BIOS to call.
  */
-#include "arch/lib/bits.h"
-#include "arch/lib/errno.h"
 #include "vmm/gmem.h"
 #include "vmm/guestmap.h"
 #include "vmm/load.h"

@@ -10,8 +10,6 @@
  *   page, 9000h command line; the kernel at its preferred address; initrds,
  *   joined, as high as initrd_addr_max and low RAM allow
  */
-#include "arch/lib/bits.h"
-#include "arch/lib/errno.h"
 #include "arch/lib/string.h"
 #include "vmm/gmem.h"
 #include "vmm/guestmap.h"

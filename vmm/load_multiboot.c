@@ -5,8 +5,6 @@
  * format", "Machine state" and "Boot information format"). What a kernel asks
  * of the video mode is not granted; the specification leaves that open.
  */
-#include "arch/lib/bits.h"
-#include "arch/lib/errno.h"
 #include "arch/lib/string.h"
 #include "vmm/elf.h"
 #include "vmm/gmem.h"

@@ -5,7 +5,6 @@
  * hvm_start_info, version 1 (Xen, "x86/HVM direct boot ABI" and
  * start_info.h). There are no ACPI tables yet, so its RSDP address is 0.
  */
-#include "arch/lib/errno.h"
 #include "vmm/elf.h"
 
 #define NOTE_OWNER	  "Xen"

@@ -4,8 +4,6 @@
  */
 #include "vmm/vdev_life.h"
 
-#include "arch/lib/bits.h"
-#include "arch/lib/errno.h"
 #include "arch/lib/string.h"
 #include "arch/memory.h"
 #include "vmm/vm.h"

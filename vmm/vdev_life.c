@@ -5,8 +5,6 @@
  */
 #include "vmm/vdev_life.h"
 
-#include "arch/lib/bits.h"
-#include "arch/lib/errno.h"
 #include "arch/lib/string.h"
 
 int vdev_init(struct vdev *dev)

@@ -4,8 +4,6 @@
  */
 #include "arch/lib/extents.h"
 
-#include "arch/lib/bits.h"
-#include "arch/lib/errno.h"
 #include "arch/lib/string.h"
 
 /* The first range that ends behind addr. */

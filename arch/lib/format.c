@@ -3,8 +3,6 @@
  * Formatted output into a buffer, and the way back for numbers. An unknown
  * conversion is printed as it stands: the compiler checks formats anyway.
  */
-#include "arch/lib/bits.h"
-#include "arch/lib/errno.h"
 #include "arch/lib/string.h"
 
 struct output {

@@ -6,7 +6,6 @@
  */
 #include "arch/lib/log.h"
 
-#include "arch/lib/bits.h"
 #include "arch/lib/lock.h"
 #include "arch/lib/string.h"
 

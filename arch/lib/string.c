@@ -6,8 +6,6 @@
  */
 #include "arch/lib/string.h"
 
-#include "arch/lib/errno.h"
-
 void *memcpy(void *dst, const void *src, size_t n)
 {
 	void *d = dst;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Basic types of the whole project. Guest physical, guest linear and host
+ * What every file needs: the basic types of the whole project and, included at
+ * the end, error numbers and bits. Guest physical, guest linear and host
  * physical addresses are one-member structs, so that a swapped argument does
  * not compile.
  */
@@ -38,3 +39,6 @@ typedef struct {
 
 #define PAGE_SHIFT 12
 #define PAGE_SIZE  4096ul
+
+#include "arch/lib/bits.h"
+#include "arch/lib/errno.h"
