@@ -1,43 +1,62 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One ring for all output. A part of it is kept for the log, so that a guest
- * that floods its port cannot silence Trivet.
+ * Each stream has a queue of its own; from these, a line or a piece of one a
+ * turn, all output comes into one ring, and from that to the port. Guests get
+ * little of the ring, so that what is typed is echoed soon, and the log the
+ * rest, so that a guest that floods its port cannot silence Trivet.
  */
 #include "vmm/console.h"
 
-#include "arch/lib/bits.h"
 #include "arch/cpu.h"
+#include "arch/lib/bits.h"
 #include "arch/lib/lock.h"
 #include "arch/lib/log.h"
 #include "arch/lib/string.h"
 #include "arch/memory.h"
+#include "arch/smp.h"
+#include "arch/tsc.h"
+#include "vmm/console_input.h"
 #include "vmm/vm.h"
 #include "vmm/vtimer.h"
 
-#define RING_SIZE  16384u /* a power of two */
-#define LOG_ROOM   4096u  /* of which guests cannot have this much */
-#define BURST	   16u	  /* what a 16550's FIFO takes at once */
-#define DEBUG_LINES 8 /* at one poll: each may scroll a screen */
-#define READY_ROOM (RING_SIZE / 2)
-#define DEBUG_PAGES (CONSOLE_DEBUG_SIZE / PAGE_SIZE)
+#define RING_SIZE    32768u
+#define GUEST_LEVEL  2048u  /* guests' turns end when the ring holds this much */
+#define BACKLOG	     16384u /* ... but this when a line is to stand behind what led to it */
+#define BURST	     16u    /* what a 16550's FIFO takes at once */
+#define READY_ROOM   64u    /* a guest that waits gets THRE back with so much room */
+#define PARTIAL	     (tsc_hz / 2) /* after so long, the beginning of a line is shown */
+#define STREAM_PAGES 3
+#define OUT_SIZE     (STREAM_PAGES * PAGE_SIZE - sizeof(struct console_stream))
+#define DEBUG_PAGES  (CONSOLE_DEBUG_SIZE / PAGE_SIZE)
+
+/* How something is printed. */
+enum { ON_SCREEN = 1, RAW = 2, WAITS = 4 };
+
+/* Who prints, besides a stream that has the keyboard. */
+static const char the_log, the_monitor, the_lines;
 
 static struct console_backend backend;
+static struct spinlock walk; /* outermost: no stream gets or loses its VM meanwhile */
 static struct spinlock lock; /* guards all below */
-static u8 ring[RING_SIZE];
-static u32 ring_head, ring_count;
+static struct console_stream *streams, *focused;
+static struct console_stream *turn; /* whose turn it is to move a line */
+static u64 queued;		    /* bytes in all output queues */
+static u8 ring_data[RING_SIZE];
+static struct console_queue ring = {.data = ring_data, .size = RING_SIZE};
 static bool started, broken;
-static bool mid_line;	/* the last byte out of the ring's producers was no newline */
+static const void *line_of; /* who printed the unfinished line; NULL: there is none */
+static bool line_on_screen, disturbed;
 static u64 dropped_log; /* bytes of the log that found no room */
 static u64 next_poll;
-static struct vm *connected;
+static bool woken; /* atomic: an interrupt handler sets it */
 
-static void acquire(void)
+void console_lock(void)
 {
 	if (!broken)
 		spin_lock(&lock);
 }
 
-static void release(void)
+void console_unlock(void)
 {
 	if (!broken)
 		spin_unlock(&lock);
@@ -48,72 +67,148 @@ void console_set_backend(const struct console_backend *with)
 	backend = *with;
 }
 
-static void push(u8 byte)
+/* Has console_poll called by then. */
+static void due_by(u64 when)
 {
-	ring[(ring_head + ring_count++) % RING_SIZE] = byte;
-	mid_line = byte != '\n';
+	if (!started || broken || next_poll <= when)
+		return;
+	__atomic_store_n(&next_poll, when, __ATOMIC_RELAXED);
+	smp_kick(0);
 }
 
-/* The longest run of bytes at the ring's head that does not wrap. */
-static unsigned head_run(unsigned max)
+/* ---- the ring */
+
+/* Sends up to `max` bytes of those at the ring's head that do not wrap. */
+static void send(unsigned (*write)(const u8 *data, unsigned len), unsigned max)
 {
-	return MIN(MIN(ring_count, RING_SIZE - ring_head), max);
+	unsigned run = MIN(MIN(ring.count, RING_SIZE - ring.head), max);
+
+	if (run && write)
+		run = write(&ring_data[ring.head], run);
+	ring.head = (ring.head + run) % RING_SIZE;
+	ring.count -= run;
 }
 
-static void pop(unsigned count)
+static unsigned write_waiting(const u8 *data, unsigned len)
 {
-	ring_head = (ring_head + count) % RING_SIZE;
-	ring_count -= count;
+	if (backend.write)
+		backend.write(data, len);
+	return len;
 }
 
 static void send_waiting(void)
 {
-	while (ring_count) {
-		unsigned run = head_run(RING_SIZE);
-
-		if (backend.write)
-			backend.write(&ring[ring_head], run);
-		pop(run);
-	}
+	while (ring.count)
+		send(write_waiting, RING_SIZE);
 }
 
-/* A line's bytes; CR before LF, as a terminal wants it. */
-static void push_text(const char *text, size_t len)
+/* Another's unfinished line ends before `who` prints. A terminal wants CR before LF. */
+static void print(const void *who, const char *text, size_t len, unsigned how)
 {
+	bool screen = backend.screen && (how & ON_SCREEN);
+
+	if (line_of && line_of != who) {
+		line_of = who;
+		if (line_on_screen)
+			backend.screen("\n", 1);
+		print(who, "\n", 1, how & WAITS);
+	}
+	if (screen)
+		backend.screen(text, len);
 	for (size_t i = 0; i < len; i++) {
-		if (ring_count + 2 > RING_SIZE) {
-			if (started && !broken) {
+		if (ring.count + 2 > RING_SIZE) {
+			if (!(how & WAITS)) {
 				dropped_log += len - i;
-				return;
+				break;
 			}
 			send_waiting();
 		}
-		if (text[i] == '\n')
-			push('\r');
-		push(text[i]);
+		if (text[i] == '\n' && !(how & RAW))
+			console_queue_put(&ring, '\r');
+		console_queue_put(&ring, (u8)text[i]);
+		line_of = text[i] == '\n' ? NULL : who;
 	}
+	line_on_screen = screen;
+	disturbed |= who != &the_monitor;
 }
 
-static void push_log(const char *text, size_t len)
+/* ---- from the streams to the ring */
+
+static void move_line(struct console_stream *s, struct console_queue *q, u64 now)
 {
-	if (backend.screen) {
-		if (mid_line && backend.screen_shows_guest)
-			backend.screen("\n", 1);
-		backend.screen(text, len);
-	}
-	if (mid_line && ring_count + 2 <= RING_SIZE)
-		push_text("\n", 1);
-	push_text(text, len);
-	next_poll = 0;
+	char line[CONSOLE_LINE_MAX];
+	u32 before = q->count;
+	unsigned len = console_queue_line(q, s->name, line,
+					  (s64)(now - q->touched) >= (s64)PARTIAL);
+
+	queued -= before - q->count;
+	if (len)
+		print(&the_lines, line, len, backend.screen_shows_guest ? ON_SCREEN : 0);
+}
+
+static void move_raw(struct console_stream *s)
+{
+	char text[CONSOLE_LINE_MAX];
+	unsigned len = 0;
+
+	while (s->out.count && len < sizeof(text))
+		text[len++] = (char)console_queue_get(&s->out);
+	if (!len)
+		return;
+	queued -= len;
+	s->out.cr = false;
+	s->out.cut = text[len - 1] != '\n';
+	print(s, text, len, RAW | (backend.screen_shows_guest ? ON_SCREEN : 0));
+}
+
+/* One turn for each stream, as long as the ring is below `level`. */
+static void move_streams(u64 now, u32 level)
+{
+	struct console_stream *last = turn;
+
+	if (!queued)
+		return;
+	do {
+		turn = turn->next ? turn->next : streams;
+		if (turn == focused)
+			move_raw(turn);
+		else
+			move_line(turn, &turn->out, now);
+		move_line(turn, &turn->debug, now);
+	} while (turn != last && ring.count < level);
+}
+
+/* What was said before the line that comes next stands before it, as far as there is room. */
+static void move_backlog(u64 now)
+{
+	u64 before;
+
+	do {
+		before = queued;
+		if (ring.count < BACKLOG)
+			move_streams(now, BACKLOG);
+	} while (queued != before);
 }
 
 void console_write_log(const char *text, size_t len)
 {
-	acquire();
-	push_log(text, len);
+	console_lock();
+	if (started && !broken)
+		move_backlog(rdtsc());
+	print(&the_log, text, len, ON_SCREEN | (started && !broken ? 0 : WAITS));
 	if (!started || broken)
 		send_waiting();
-	release();
+	due_by(0);
+	console_unlock();
+}
+
+void console_say(const char *text, size_t len)
+{
+	console_lock();
+	move_backlog(rdtsc());
+	print(&the_lines, text, len, ON_SCREEN);
+	due_by(0);
+	console_unlock();
 }
 
 void console_start(void)
@@ -123,9 +218,15 @@ void console_start(void)
 
 void console_flush(void)
 {
-	acquire();
-	send_waiting();
-	release();
+	u64 late = rdtsc() + tsc_hz; /* the beginnings of lines too */
+
+	console_lock();
+	do {
+		if (!broken)
+			move_backlog(late);
+		send_waiting();
+	} while (queued && !broken);
+	console_unlock();
 }
 
 void console_break(void)
@@ -133,143 +234,205 @@ void console_break(void)
 	broken = true;
 }
 
-void console_connect(struct vm *vm)
+/* ---- the streams */
+
+static struct console_stream *make_stream(const char *name, unsigned index)
 {
-	acquire();
-	connected = vm;
-	release();
+	struct console_stream *s = pages_alloc(STREAM_PAGES);
+
+	if (!s)
+		return NULL;
+	str_format(s->name, sizeof(s->name), "%s", name);
+	s->key = console_input_name(index);
+	s->out = (struct console_queue){.data = s->out_data, .size = OUT_SIZE};
+	s->in = (struct console_queue){.data = s->in_data, .size = sizeof(s->in_data)};
+	return s;
+}
+
+struct console_stream *console_open(const char *name)
+{
+	struct console_stream **link = &streams, *s;
+	unsigned count = 0;
+
+	spin_lock(&walk);
+	for (; *link && strcmp((*link)->name, name); link = &(*link)->next)
+		count++;
+	s = *link ? *link : make_stream(name, count);
+	if (s && !*link) {
+		console_lock();
+		if (!streams)
+			turn = focused = s;
+		*link = s;
+		console_unlock();
+	}
+	spin_unlock(&walk);
+	return s;
+}
+
+struct console_stream *console_streams(void)
+{
+	return streams;
 }
 
 void console_attach(struct vm *vm, unsigned index, struct vdev *dev,
 		    const struct console_port_ops *ops)
 {
+	struct console_stream *s = vm->console;
+
 	if (index)
 		return;
-	vm->console.port = dev;
-	vm->console.ops = ops;
+	console_lock();
+	s->vm = vm;
+	s->port = dev;
+	s->ops = ops;
+	s->written = 0;
+	console_unlock();
+}
+
+void console_detach(struct vm *vm)
+{
+	struct console_stream *s = vm->console;
+	void *empty = NULL;
+	u64 dropped;
+
+	spin_lock(&walk);
+	console_lock();
+	if (s->vm == vm) {
+		s->vm = NULL;
+		s->port = NULL;
+		s->blocked = false;
+		s->in.count = 0;
+	}
+	s->out.touched = s->debug.touched = 0; /* no more is to come of its line */
+	move_backlog(rdtsc());
+	dropped = s->debug_dropped;
+	s->debug_dropped = 0;
+	if (!s->debug.count) {
+		empty = s->debug.data;
+		s->debug = (struct console_queue){0};
+	}
+	due_by(0);
+	console_unlock();
+	spin_unlock(&walk);
+	if (empty)
+		pages_free(empty, DEBUG_PAGES);
+	if (dropped)
+		log_info("[%s] %lu bytes of its debug console were dropped", vm->name, dropped);
+}
+
+/* Console's lock held. A whole line is due at once, the beginning of one later. */
+static bool put(struct console_stream *s, struct console_queue *q, u8 byte)
+{
+	bool part = byte != '\n' && q->count < CONSOLE_LINE_MAX && (s != focused || q != &s->out);
+
+	if (!console_queue_put(q, byte))
+		return false;
+	q->touched = rdtsc();
+	queued++;
+	if (!ring.count) /* else the next poll is near */
+		due_by(q->touched + (part ? PARTIAL : 0));
+	return true;
 }
 
 bool console_put(struct vm *vm, unsigned index, u8 byte)
 {
+	struct console_stream *s = vm->console;
 	bool taken;
 
 	if (index)
 		return true;
-	acquire();
-	taken = ring_count + LOG_ROOM < RING_SIZE;
-	if (taken) {
-		if (ring_count == 0)
-			next_poll = MIN(next_poll, rdtsc());
-		push(byte);
-		if (backend.screen_shows_guest)
-			backend.screen((const char *)&byte, 1);
-		vm->console.written++;
-	} else {
-		vm->console.blocked = true;
-	}
-	release();
+	console_lock();
+	taken = put(s, &s->out, byte);
+	s->written += taken;
+	s->blocked = !taken;
+	console_unlock();
 	return taken;
 }
 
 int console_get(struct vm *vm, unsigned index)
 {
-	struct console_stream *s = &vm->console;
+	struct console_stream *s = vm->console;
 	int byte;
 
-	if (index || s->input_count == 0)
+	if (index)
 		return -1;
-	byte = s->input[s->input_head];
-	s->input_head = (s->input_head + 1) % sizeof(s->input);
-	s->input_count--;
+	console_lock();
+	byte = console_queue_get(&s->in);
+	if (byte >= 0)
+		s->in.touched = rdtsc();
+	console_unlock();
 	return byte;
 }
 
 void console_debug_put(struct vm *vm, u8 byte)
 {
-	struct console_stream *s = &vm->console;
+	struct console_stream *s = vm->console;
 
-	if (!s->debug)
-		s->debug = pages_alloc(DEBUG_PAGES);
-	if (!s->debug || s->debug_count == CONSOLE_DEBUG_SIZE) {
+	console_lock();
+	if (!s->debug.data) {
+		s->debug.data = pages_alloc(DEBUG_PAGES);
+		s->debug.size = s->debug.data ? CONSOLE_DEBUG_SIZE : 0;
+	}
+	if (!put(s, &s->debug, byte))
 		s->debug_dropped++;
-		return;
-	}
-	s->debug[(s->debug_head + s->debug_count++) % CONSOLE_DEBUG_SIZE] = byte;
+	console_unlock();
 }
 
-/* Control characters as a caret and a letter; anything beyond ASCII as a dot. */
-static unsigned escape(u8 byte, char *out)
+void console_focus(struct console_stream *s)
 {
-	if (byte >= 0x20 && byte < 0x7f) {
-		out[0] = byte;
-		return 1;
+	char text[CONSOLE_LINE_MAX];
+	unsigned len = (unsigned)str_format(text, sizeof(text), "[console] keyboard to %s\n",
+					    s ? s->name : "the monitor");
+
+	console_lock();
+	if (s != focused) {
+		move_backlog(rdtsc());
+		print(&the_lines, text, len, ON_SCREEN);
+		focused = s;
+		due_by(0);
 	}
-	if (byte >= 0x7f) {
-		out[0] = '.';
-		return 1;
-	}
-	out[0] = '^';
-	out[1] = byte + 0x40;
-	return 2;
+	console_unlock();
 }
 
-/* Takes one line, or a piece of it, of the debug console; false when there is
- * no whole one yet. */
-static bool take_debug_line(struct console_stream *s, char *line, unsigned size, unsigned *len,
-			    bool last)
+struct console_stream *console_focused(void)
 {
-	bool whole = false;
-	u32 used = 0;
-
-	while (used < s->debug_count && *len + 3 < size) {
-		u8 byte = s->debug[(s->debug_head + used++) % CONSOLE_DEBUG_SIZE];
-
-		if (byte == '\n') {
-			whole = true;
-			break;
-		}
-		if (byte != '\r')
-			*len += escape(byte, line + *len);
-	}
-	if (!whole && !last && *len + 3 < size && s->debug_count < CONSOLE_DEBUG_SIZE)
-		return false;
-	line[(*len)++] = '\n';
-	s->debug_head = (s->debug_head + used) % CONSOLE_DEBUG_SIZE;
-	s->debug_count -= used;
-	return true;
+	return __atomic_load_n(&focused, __ATOMIC_RELAXED);
 }
 
-/* Some of the debug console's whole lines behind the VM's name, as there is room. */
-static void move_debug(struct vm *vm, bool last)
+/* ---- the monitor */
+
+bool console_disturbed(void)
 {
-	struct console_stream *s = &vm->console;
-	char line[160];
+	bool was;
 
-	for (unsigned i = 0; i < DEBUG_LINES && s->debug_count; i++) {
-		unsigned len = str_format(line, sizeof(line), "[%s] ", vm->name);
-
-		if (ring_count + LOG_ROOM >= RING_SIZE ||
-		    !take_debug_line(s, line, sizeof(line), &len, last))
-			return;
-		push_log(line, len);
-	}
+	console_lock();
+	was = disturbed;
+	disturbed = false;
+	console_unlock();
+	return was;
 }
 
-static void move_input(struct vm *vm)
+void console_print(const char *fmt, ...)
 {
-	struct console_stream *s = &vm->console;
-	u8 data[BURST];
-	unsigned count;
+	char text[CONSOLE_PRINT_MAX];
+	va_list ap;
+	size_t len;
 
-	if (!backend.try_read || !s->port)
-		return;
-	/* What finds no room stays in the physical port. */
-	count = backend.try_read(data, MIN(BURST, sizeof(s->input) - s->input_count));
-	for (unsigned i = 0; i < count; i++)
-		s->input[(s->input_head + s->input_count++) % sizeof(s->input)] = data[i];
-	if (s->input_count)
-		s->ops->rx_ready(s->port);
+	va_start(ap, fmt);
+	len = (size_t)str_vformat(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	console_lock();
+	print(&the_monitor, text, MIN(len, sizeof(text) - 1), ON_SCREEN | WAITS);
+	due_by(0);
+	console_unlock();
 }
+
+bool console_room(void)
+{
+	return __atomic_load_n(&ring.count, __ATOMIC_RELAXED) < GUEST_LEVEL;
+}
+
+/* ---- the poll */
 
 /* What the log lost is told once there is room again. */
 static void tell_dropped(void)
@@ -277,70 +440,64 @@ static void tell_dropped(void)
 	char text[64];
 	u64 bytes = dropped_log;
 
-	if (bytes == 0 || ring_count)
+	if (bytes == 0 || ring.count)
 		return;
 	dropped_log = 0;
-	push_log(text, str_format(text, sizeof(text), "(%lu bytes of the log were lost)\n",
-				  bytes));
+	print(&the_lines, text,
+	      (size_t)str_format(text, sizeof(text), "(%lu bytes of the log were lost)\n", bytes),
+	      ON_SCREEN);
 }
 
-static void move_output(u64 now)
+/* Tells a stream's port what there is for it. Walk lock held, which keeps its VM. */
+static void deliver(struct console_stream *s)
 {
-	unsigned run = head_run(BURST);
+	struct vm *vm = s->vm;
+	bool tx = s->blocked && s->out.size - s->out.count >= READY_ROOM;
 
-	next_poll = now + backend.poll_ticks;
-	if (!run)
+	if (!vm || (!tx && !s->in.count))
 		return;
-	if (backend.try_write)
-		run = backend.try_write(&ring[ring_head], run);
-	pop(run);
-	if (ring_count)
-		next_poll = now + backend.burst_ticks;
+	vm_device_lock(vm);
+	if (tx)
+		s->ops->tx_ready(s->port);
+	if (s->in.count)
+		s->ops->rx_ready(s->port);
+	vm_device_unlock(vm);
 }
 
 void console_poll(u64 now)
 {
-	struct vm *vm = connected;
-	bool ready;
+	bool more;
+	u64 before, wait = backend.poll_ticks;
 
-	if (vm)
-		vm_device_lock(vm);
-	acquire();
-	if (vm)
-		move_debug(vm, false);
+	__atomic_store_n(&woken, false, __ATOMIC_RELAXED);
+	spin_lock(&walk);
+	more = console_input_poll(backend.try_read, now);
+	console_lock();
+	before = queued;
+	if (ring.count < GUEST_LEVEL)
+		move_streams(now, GUEST_LEVEL);
 	tell_dropped();
-	move_output(now);
-	ready = vm && vm->console.blocked && RING_SIZE - ring_count >= READY_ROOM;
-	release();
-	if (ready) {
-		vm->console.blocked = false;
-		vm->console.ops->tx_ready(vm->console.port);
-	}
-	if (vm) {
-		move_input(vm);
-		vm_device_unlock(vm);
-	}
+	send(backend.try_write, BURST);
+	if (ring.count || queued != before || more)
+		wait = backend.burst_ticks;
+	else if (queued)
+		wait = MIN(wait, PARTIAL);
+	__atomic_store_n(&next_poll, now + wait, __ATOMIC_RELAXED);
+	console_unlock();
+	for (struct console_stream *s = streams; s; s = s->next)
+		deliver(s);
+	spin_unlock(&walk);
+	console_input_wake(disturbed);
 }
 
 u64 console_next(void)
 {
-	return next_poll;
+	if (__atomic_load_n(&woken, __ATOMIC_RELAXED))
+		return 0;
+	return __atomic_load_n(&next_poll, __ATOMIC_RELAXED);
 }
 
-void console_detach(struct vm *vm)
+void console_wake(void)
 {
-	acquire();
-	if (connected == vm)
-		connected = NULL;
-	while (vm->console.debug_count) {
-		send_waiting();
-		move_debug(vm, true);
-	}
-	release();
-	if (vm->console.debug_dropped)
-		log_info("[%s] %lu bytes of its debug console were dropped", vm->name,
-			 vm->console.debug_dropped);
-	if (vm->console.debug)
-		pages_free(vm->console.debug, DEBUG_PAGES);
-	vm->console.debug = NULL;
+	__atomic_store_n(&woken, true, __ATOMIC_RELAXED);
 }

@@ -263,14 +263,13 @@ void machine_run(struct vm *vm)
 	enum vcpu_stop stop = VCPU_ENDED;
 
 	vcpu_load(vm->vcpu);
-	console_connect(vm);
+	console_focus(vm->console);
 	do {
 		if (start(vm))
 			break;
 		stop = vcpu_run(vm->vcpu);
 	} while (stop == VCPU_RESET);
 	vcpu_put(vm->vcpu);
-	console_connect(NULL);
 	log_costs(vm);
 	log_info("[%s] %s", vm->name, vm->end_reason);
 }

@@ -19,7 +19,7 @@
 /* Most first boots that look dead are a kernel that writes to no serial port. */
 static void hint(struct vm *vm)
 {
-	if (vm->hinted || vm->console.written || vm_now(vm) < HINT_SECONDS * vm_clock_hz(vm))
+	if (vm->hinted || vm->console->written || vm_now(vm) < HINT_SECONDS * vm_clock_hz(vm))
 		return;
 	vm->hinted = true;
 	log_info("[%s] nothing on its serial port for %u s: does its command line say "

@@ -33,7 +33,8 @@ int vm_create(const char *name, struct vm **out)
 	bus_init(&vm->ports, BUS_PORT_TOP);
 	bus_init(&vm->mmio, BUS_MMIO_TOP);
 	vm->timers = pcpu_timers();
-	if (!vm->timers || space_create(&vm->space)) {
+	vm->console = console_open(name);
+	if (!vm->timers || !vm->console || space_create(&vm->space)) {
 		pages_free(vm, VM_PAGES);
 		return -ENOMEM;
 	}

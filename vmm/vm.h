@@ -46,7 +46,7 @@ struct vm {
 	struct extint_source extint;
 	bool extint_pending;
 
-	struct console_stream console;
+	struct console_stream *console; /* stays when the VM goes */
 	struct vcpu *vcpu; /* vCPU 0; there is one until guests have local APICs */
 	struct cpuid_table cpuid;
 

@@ -408,6 +408,12 @@ void apic_timer_arm(u64 deadline)
 	fake_host.timer_arms++;
 }
 
+void smp_kick(unsigned cpu)
+{
+	assert_int_equal(cpu, 0);
+	fake_host.kicks++;
+}
+
 bool smp_serve(void)
 {
 	fake_host.serves++;

@@ -28,7 +28,7 @@ struct fake_host {
 	const struct space *entered;
 
 	u64 timer_deadline; /* last apic_timer_arm */
-	unsigned timer_arms, waits, serves;
+	unsigned timer_arms, waits, serves, kicks;
 
 	char log[FAKE_LOG_SIZE]; /* lines "E text\n", by the level's first letter */
 	unsigned log_lines;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* SOURCES: vmm/exit.c vmm/exit_io.c vmm/exit_memory.c vmm/emulator.c vmm/emulate.c vmm/decode.c vmm/gwalk.c vmm/inject.c vmm/cr.c vmm/msr.c vmm/cpuid.c vmm/vcpu.c vmm/vm.c vmm/bus.c vmm/vdev.c vmm/vdev_life.c vmm/vtimer.c vmm/pcpu.c vmm/region.c vmm/mem.c vmm/gmem.c vmm/console.c arch/virt.c arch/lib/format.c tests/unit/fake_virt.c tests/unit/fake_host.c */
+/* SOURCES: vmm/exit.c vmm/exit_io.c vmm/exit_memory.c vmm/emulator.c vmm/emulate.c vmm/decode.c vmm/gwalk.c vmm/inject.c vmm/cr.c vmm/msr.c vmm/cpuid.c vmm/vcpu.c vmm/vm.c vmm/bus.c vmm/vdev.c vmm/vdev_life.c vmm/vtimer.c vmm/pcpu.c vmm/region.c vmm/mem.c vmm/gmem.c vmm/console.c vmm/console_input.c vmm/console_queue.c arch/virt.c arch/lib/format.c tests/unit/fake_virt.c tests/unit/fake_host.c */
 /*
  * Exits: each reason has its answer, faults leave the registers as they were,
  * what cannot be emulated ends the VM in words, and no guest floods the log.
@@ -72,6 +72,7 @@ DEFINE_VDEV(probe_type, .name = "probe", .create = probe_create, .reset = probe_
 static int setup(void **state)
 {
 	(void)state;
+	assert_non_null(console_open("web")); /* outlives its VM, so is not counted */
 	fake_host_init(MIB(16));
 	fake_virt_init();
 	memset(&probe, 0, sizeof(probe));
