@@ -104,58 +104,48 @@ static bool read_segment(const struct elf *elf, unsigned index, u64 field[FIELDS
 	       read_fields(elf, elf->phoff + skip, &segment_layout[elf->is64], field);
 }
 
-static int load_segment(const struct elf *elf, const struct load_input *in, unsigned index,
-			const u64 field[FIELDS_MAX], struct load_error *err)
+static int load_segment(const struct load *load, unsigned index, const u64 field[FIELDS_MAX])
 {
 	u64 offset = field[PH_OFFSET], filesz = field[PH_FILESZ];
-	u64 paddr = field[PH_PADDR], memsz = field[PH_MEMSZ];
-	const struct vm_module *module = elf->module;
+	u64 paddr = field[PH_PADDR], memsz = field[PH_MEMSZ], size = load->kernel->size;
 
 	if (filesz > memsz)
-		return load_fail(err, module, -ENOEXEC,
-				 "segment %u has more bytes in the file than in memory", index);
-	if (offset > module->size || filesz > module->size - offset)
-		return load_fail(err, module, -ENOEXEC,
-				 "it is cut off: segment %u lies beyond its end", index);
-	if (!load_in_ram(in, paddr, memsz) ||
-	    guest_copy_from(elf->vm, GPA(paddr), module->mem, offset, filesz) ||
-	    guest_zero(elf->vm, GPA(paddr + filesz), memsz - filesz))
-		return load_fail(err, module, -ENOMEM,
-				 "segment %u, %lu bytes at %lxh, does not fit in the VM's RAM",
-				 index, memsz, paddr);
+		return load_bad(load, "segment %u has more bytes in the file than in memory", index);
+	if (offset > size || filesz > size - offset)
+		return load_bad(load, "it is cut off: segment %u lies beyond its end", index);
+	if (!load_put_segment(load, offset, filesz, paddr, memsz))
+		return load_no_room(load, "segment %u, %lu bytes at %lxh, does not fit in the VM's RAM",
+				    index, memsz, paddr);
 	return 0;
 }
 
-int elf_load(struct elf *elf, const struct load_input *in, struct load_span *image,
-	     struct load_error *err)
+int elf_load(struct elf *elf, struct load *load)
 {
-	u64 entry = elf->entry, left = in->ram_below_4g, field[FIELDS_MAX];
+	u64 left = load->in->ram_below_4g, field[FIELDS_MAX];
+	struct load_span *image = &load->image;
 
 	*image = (struct load_span){~0ull, 0};
+	load->entry = elf->entry;
 	for (unsigned i = 0; i < elf->phnum; i++) {
 		int rc;
 
 		if (!read_segment(elf, i, field))
-			return load_fail(err, elf->module, -ENOEXEC,
-					 "it is cut off within its program headers");
+			return load_bad(load, "it is cut off within its program headers");
 		if (field[PH_TYPE] != PT_LOAD || field[PH_MEMSZ] == 0)
 			continue;
 		/* Segments that lie over each other again and again only cost time. */
 		if (field[PH_MEMSZ] > left)
-			return load_fail(err, elf->module, -ENOMEM,
-					 "its segments are larger than the VM's RAM");
+			return load_no_room(load, "its segments are larger than the VM's RAM");
 		left -= field[PH_MEMSZ];
-		rc = load_segment(elf, in, i, field, err);
+		rc = load_segment(load, i, field);
 		if (rc)
 			return rc;
 		image->low = MIN(image->low, field[PH_PADDR]);
 		image->high = MAX(image->high, field[PH_PADDR] + field[PH_MEMSZ]);
-		if (entry >= field[PH_VADDR] && entry - field[PH_VADDR] < field[PH_MEMSZ])
-			elf->entry = entry - field[PH_VADDR] + field[PH_PADDR];
+		if (elf->entry >= field[PH_VADDR] && elf->entry - field[PH_VADDR] < field[PH_MEMSZ])
+			load->entry = elf->entry - field[PH_VADDR] + field[PH_PADDR];
 	}
-	if (image->high == 0)
-		return load_fail(err, elf->module, -ENOEXEC, "it has no segment to load");
-	return 0;
+	return image->high ? 0 : load_bad(load, "it has no segment to load");
 }
 
 /* Looks through the notes of one segment; an entry that does not fit ends it. */

@@ -26,13 +26,13 @@ int elf_open(struct elf *elf, struct vm *vm, const struct vm_module *module,
 	     struct load_error *err);
 
 /*
- * Copies all PT_LOAD segments to their physical addresses, zeroes the rest of
- * each, and tells which RAM they span. Afterwards elf->entry is physical where
- * a segment holds it at another virtual address. Returns 0, -ENOEXEC or
+ * Copies all PT_LOAD segments of load->kernel, the file, to their physical
+ * addresses, zeroes the rest of each, and sets load->image and load->entry,
+ * the header's, made physical where a segment holds it at another virtual
+ * address. Returns 0, -ENOEXEC or
  * -ENOMEM with the reason.
  */
-int elf_load(struct elf *elf, const struct load_input *in, struct load_span *image,
-	     struct load_error *err);
+int elf_load(struct elf *elf, struct load *load);
 
 /*
  * Looks in the PT_NOTE segments for a note of this owner and type with a 4- or

@@ -118,7 +118,8 @@ int load_guest(const struct load_input *in, struct load_result *out, struct load
 		int index = find_loader(in->modules[i].kind);
 
 		if (index >= 0)
-			return loaders[index].loader->load(in, &in->modules[i], out, err);
+			return loaders[index].loader->load(&(struct load){
+				.in = in, .kernel = &in->modules[i], .out = out, .err = err});
 	}
 	return load_fail(err, NULL, -ENOEXEC, "none of the modules is a kernel");
 }
@@ -132,6 +133,15 @@ bool load_in_ram(const struct load_input *in, u64 base, u64 size)
 {
 	return within(base, size, 0, MIN(GUEST_LOW_RAM_END, in->ram_below_4g)) ||
 	       within(base, size, GUEST_RAM_1M, in->ram_below_4g);
+}
+
+bool load_put_segment(const struct load *load, u64 offset, u64 filesz, u64 at, u64 memsz)
+{
+	struct vm *vm = load->in->vm;
+
+	return load_in_ram(load->in, at, memsz) &&
+	       !guest_copy_from(vm, GPA(at), load->kernel->mem, offset, filesz) &&
+	       !guest_zero(vm, GPA(at + filesz), memsz - filesz);
 }
 
 unsigned load_memory_map(const struct load_input *in, struct load_range map[LOAD_RANGES_MAX])
@@ -162,21 +172,23 @@ int load_put_map(const struct load_input *in, u64 at, unsigned skip, unsigned si
 }
 
 /* Room on the next page above the image and from 1 MiB on; the image's span grows. */
-static bool place_above(const struct load_input *in, struct load_span *image, u64 size, u64 *at)
+static bool place_above(struct load *load, u64 size, u64 *at)
 {
-	*at = ALIGN_UP(MAX(image->high, GUEST_RAM_1M), PAGE_SIZE);
-	if (!load_in_ram(in, *at, size))
+	*at = ALIGN_UP(MAX(load->image.high, GUEST_RAM_1M), PAGE_SIZE);
+	if (!load_in_ram(load->in, *at, size))
 		return false;
-	image->high = *at + size;
+	load->image.high = *at + size;
 	return true;
 }
 
-static bool place_info(const struct load_input *in, struct load_span *image, u64 size, u64 *at)
+static bool place_info(struct load *load, u64 size, u64 *at)
 {
+	const struct load_span *image = &load->image;
+
 	*at = INFO_BASE;
-	if (load_in_ram(in, *at, size) && (image->low >= *at + size || image->high <= *at))
+	if (load_in_ram(load->in, *at, size) && (image->low >= *at + size || image->high <= *at))
 		return true;
-	return place_above(in, image, size, at);
+	return place_above(load, size, at);
 }
 
 /* Writes a string with its last byte, a blank or NUL, at *at, which moves behind it. */
@@ -194,34 +206,34 @@ static bool is_listed(const struct vm_module *module)
 	return module->kind == MODULE_DATA || module->kind == MODULE_INITRD;
 }
 
-static int put_module(const struct load_input *in, const struct vm_module *module,
-		      struct load_info *info, u64 entry_at, u64 *text, struct load_error *err)
+static int put_module(struct load *load, const struct load_info *info,
+		      const struct vm_module *module, u64 entry_at, u64 *text)
 {
+	const struct load_input *in = load->in;
 	u64 entry[4] = {0}, at;
 
-	if (!place_above(in, &info->image, module->size, &at) ||
+	if (!place_above(load, module->size, &at) ||
 	    guest_copy_from(in->vm, GPA(at), module->mem, 0, module->size))
-		return load_fail(err, module, -ENOMEM,
+		return load_fail(load->err, module, -ENOMEM,
 				 "it does not fit in the VM's %lu MiB of RAM above %lxh",
 				 in->ram_below_4g >> 20, at);
 	info->put_module(entry, at, module->size, *text);
 	if (guest_write(in->vm, GPA(entry_at), entry, info->entry_size) ||
 	    put_text(in->vm, text, module->cmdline, '\0'))
-		return load_fail(err, module, -ENOMEM, "its entry cannot be written");
+		return load_fail(load->err, module, -ENOMEM, "its entry cannot be written");
 	return 0;
 }
 
-int load_put_info(const struct load_input *in, const struct vm_module *kernel,
-		  struct load_info *info, struct load_error *err)
+int load_put_info(struct load *load, struct load_info *info)
 {
+	const struct load_input *in = load->in;
 	const struct vm_module *end = in->modules + in->module_count;
-	const char *first = info->first_word;
-	u64 text = (first ? strlen(first) + 1 : 0) + strlen(kernel->cmdline) + 1, tables, entry;
+	const char *first = info->first_word, *cmdline = load->kernel->cmdline;
+	u64 text = (first ? strlen(first) + 1 : 0) + strlen(cmdline) + 1, tables, entry;
 	int rc = 0;
 
-	if (info->entry < info->image.low || info->entry >= info->image.high)
-		return load_fail(err, kernel, -ENOEXEC, "its entry %lxh lies outside of it",
-				 info->entry);
+	if (load->entry < load->image.low || load->entry >= load->image.high)
+		return load_bad(load, "its entry %lxh lies outside of it", load->entry);
 	for (const struct vm_module *m = in->modules; m < end; m++)
 		if (is_listed(m)) {
 			info->module_count++;
@@ -229,32 +241,30 @@ int load_put_info(const struct load_input *in, const struct vm_module *kernel,
 		}
 	tables = info->header_size + LOAD_RANGES_MAX * LOAD_MAP_ENTRY +
 		 (u64)info->module_count * info->entry_size;
-	if (!place_info(in, &info->image, tables + text, &info->base))
-		return load_fail(err, kernel, -ENOMEM, "no room in RAM for its boot information");
+	if (!place_info(load, tables + text, &info->base))
+		return load_no_room(load, "no room in RAM for its boot information");
 	info->map = info->base + info->header_size;
 	info->modules = entry = info->map + LOAD_RANGES_MAX * LOAD_MAP_ENTRY;
 	info->cmdline = text = info->base + tables;
 	info->map_count = load_put_map(in, info->map, info->map_skip, LOAD_MAP_ENTRY);
 	if (info->map_count < 0 ||
-	    (first && put_text(in->vm, &text, first, kernel->cmdline[0] ? ' ' : '\0')) ||
-	    put_text(in->vm, &text, kernel->cmdline, '\0'))
-		return load_fail(err, kernel, -ENOMEM, "its boot information cannot be written");
+	    (first && put_text(in->vm, &text, first, cmdline[0] ? ' ' : '\0')) ||
+	    put_text(in->vm, &text, cmdline, '\0'))
+		return load_no_room(load, "its boot information cannot be written");
 	for (const struct vm_module *m = in->modules; m < end && !rc; m++)
 		if (is_listed(m)) {
-			rc = put_module(in, m, info, entry, &text, err);
+			rc = put_module(load, info, m, entry, &text);
 			entry += info->entry_size;
 		}
 	return rc;
 }
 
-int load_put_header(const struct load_input *in, const struct vm_module *kernel,
-		    const struct load_info *info, const void *header, struct load_result *out,
-		    struct load_error *err)
+int load_put_header(const struct load *load, const struct load_info *info, const void *header)
 {
-	if (guest_write(in->vm, GPA(info->base), header, info->header_size))
-		return load_fail(err, kernel, -ENOMEM, "its boot information cannot be written");
-	load_state_protected32(out, info->entry);
-	out->regs.gpr[GPR_RBX] = info->base;
+	if (guest_write(load->in->vm, GPA(info->base), header, info->header_size))
+		return load_no_room(load, "its boot information cannot be written");
+	load_state_protected32(load->out, load->entry);
+	load->out->regs.gpr[GPR_RBX] = info->base;
 	return 0;
 }
 

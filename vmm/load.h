@@ -48,18 +48,32 @@ struct load_error {
 	char text[160];
 };
 
+/* Where in RAM something lies, as a half-open range. */
+struct load_span {
+	u64 low, high;
+};
+
+/* One loading: what all steps of a loader work on. */
+struct load {
+	const struct load_input *in;
+	const struct vm_module *kernel;
+	struct load_result *out;
+	struct load_error *err;
+	/* Of the kernel, once loaded: its physical entry and the memory it fills. */
+	u64 entry;
+	struct load_span image;
+};
+
 /*
  * A loader. `detect` looks at a module's first bytes (NULL: never guessed).
- * `load`, given which of the modules is the kernel, returns 0, -ENOEXEC (the
- * image is at fault) or -ENOMEM (it does not fit in the VM's RAM), with the
+ * `load` fills load->out, or returns -ENOEXEC (the image is at fault) or -ENOMEM (it does not fit in the VM's RAM), with the
  * reason in err->text, naming the module by number, and the fault.
  */
 struct loader {
 	enum module_kind kind;
 	const char *name; /* as in kind= */
 	bool (*detect)(struct vm *vm, const struct vm_module *module);
-	int (*load)(const struct load_input *in, const struct vm_module *kernel,
-		    struct load_result *out, struct load_error *err);
+	int (*load)(struct load *load);
 };
 
 extern const struct loader load_linux, load_multiboot, load_pvh, load_flat;
@@ -78,13 +92,22 @@ int load_guest(const struct load_input *in, struct load_result *out, struct load
 
 /*
  * The rest is for loaders. Fails: fills err with "module N (S bytes): " and
- * the sentence, and returns code.
+ * the sentence, and returns code. load_bad and load_no_room: about the kernel.
  */
 int load_fail(struct load_error *err, const struct vm_module *module, int code,
 	      const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+#define load_bad(load, ...) load_fail((load)->err, (load)->kernel, -ENOEXEC, __VA_ARGS__)
+#define load_no_room(load, ...) \
+	load_fail((load)->err, (load)->kernel, -ENOMEM, __VA_ARGS__)
 
 /* Lies [base, base + size) within one piece of RAM below 4 GiB? No overflow. */
 bool load_in_ram(const struct load_input *in, u64 base, u64 size);
+
+/*
+ * Puts `filesz` bytes of the kernel's file at `at` and zeros behind them, up to
+ * `memsz`, no less. False where that is no RAM or not in the file.
+ */
+bool load_put_segment(const struct load *load, u64 offset, u64 filesz, u64 at, u64 memsz);
 
 /*
  * A piece of the memory map as the boot protocols have it: multiboot with the
@@ -107,11 +130,6 @@ unsigned load_memory_map(const struct load_input *in, struct load_range map[LOAD
  */
 int load_put_map(const struct load_input *in, u64 at, unsigned skip, unsigned size);
 
-/* Where in RAM the image lies, as a half-open range. */
-struct load_span {
-	u64 low, high;
-};
-
 #define LOAD_MAP_ENTRY 24u /* bytes of a piece where either word stands by it */
 
 /*
@@ -119,9 +137,6 @@ struct load_span {
  * memory map, the list of modules and the command lines, one behind the other.
  */
 struct load_info {
-	/* Of the kernel, once loaded: its physical entry and the memory it fills. */
-	u64 entry;
-	struct load_span image;
 	/* By the protocol: */
 	u32 header_size, entry_size; /* bytes of the header, of a module's entry */
 	unsigned map_skip;	     /* of the map's pieces, as in load_put_map */
@@ -140,13 +155,10 @@ struct load_info {
  * info->base. Returns 0, -ENOEXEC (the entry lies outside of the image) or
  * -ENOMEM with the reason.
  */
-int load_put_info(const struct load_input *in, const struct vm_module *kernel,
-		  struct load_info *info, struct load_error *err);
+int load_put_info(struct load *load, struct load_info *info);
 
 /* Writes the header; the guest starts at the entry in 32-bit mode with EBX at the header. */
-int load_put_header(const struct load_input *in, const struct vm_module *kernel,
-		    const struct load_info *info, const void *header, struct load_result *out,
-		    struct load_error *err);
+int load_put_header(const struct load *load, const struct load_info *info, const void *header);
 
 /*
  * Fills regs and sregs with a start state: everything zero but what is named.

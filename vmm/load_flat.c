@@ -11,19 +11,19 @@
 #define FLAT_BASE 0x7c00u
 #define FLAT_MAX  (GUEST_LOW_RAM_END - FLAT_BASE)
 
-static int flat_load(const struct load_input *in, const struct vm_module *image,
-		     struct load_result *out, struct load_error *err)
+static int flat_load(struct load *load)
 {
+	const struct vm_module *image = load->kernel;
+
 	if (image->size == 0)
-		return load_fail(err, image, -ENOEXEC, "a flat image cannot be empty");
+		return load_bad(load, "a flat image cannot be empty");
 	if (image->size > FLAT_MAX)
-		return load_fail(err, image, -ENOEXEC, "a flat image can have %lu bytes at most",
-				 (unsigned long)FLAT_MAX);
-	if (guest_copy_from(in->vm, GPA(FLAT_BASE), image->mem, 0, image->size))
-		return load_fail(err, image, -ENOMEM, "it does not fit in the VM's RAM");
-	load_state_real(out, 0, FLAT_BASE);
-	out->regs.gpr[GPR_RDX] = 0x80;
-	out->regs.gpr[GPR_RSP] = FLAT_BASE;
+		return load_bad(load, "a flat image can have %llu bytes at most", FLAT_MAX);
+	if (guest_copy_from(load->in->vm, GPA(FLAT_BASE), image->mem, 0, image->size))
+		return load_no_room(load, "it does not fit in the VM's RAM");
+	load_state_real(load->out, 0, FLAT_BASE);
+	load->out->regs.gpr[GPR_RDX] = 0x80;
+	load->out->regs.gpr[GPR_RSP] = FLAT_BASE;
 	return 0;
 }
 

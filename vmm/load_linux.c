@@ -78,9 +78,7 @@ _Static_assert(ZP_HEADER + sizeof(struct setup_header) == 0x290, "up to the next
 
 /* What is being loaded, and where everything goes. */
 struct plan {
-	const struct load_input *in;
-	const struct vm_module *kernel;
-	struct load_error *err;
+	const struct load *load;
 	struct setup_header h;
 	u64 payload; /* offset of the protected-mode code in the image */
 	u64 base;    /* where it is loaded */
@@ -109,11 +107,10 @@ static int check_header(struct plan *p)
 	size_t length = JUMP_BASE + h->jump_offset;
 
 	if (h->version < VERSION_XLF || length < LENGTH_MIN || !(h->xloadflags & XLF_KERNEL_64))
-		return load_fail(p->err, p->kernel, -ENOEXEC,
-				 "this bzImage (boot protocol %u.%02u) has no 64-bit entry",
-				 h->version >> 8, h->version & 0xff);
+		return load_bad(p->load, "this bzImage (boot protocol %u.%02u) has no 64-bit entry",
+				h->version >> 8, h->version & 0xff);
 	if (!(h->loadflags & LOADED_HIGH))
-		return load_fail(p->err, p->kernel, -ENOEXEC, "it is a zImage, loaded below 1 MiB");
+		return load_bad(p->load, "it is a zImage, loaded below 1 MiB");
 	if (length < sizeof(*h))
 		memset((u8 *)h + length, 0, sizeof(*h) - length);
 	return 0;
@@ -122,25 +119,24 @@ static int check_header(struct plan *p)
 /* Where the kernel goes: the preferred address, to which it would move itself anyway. */
 static int place_kernel(struct plan *p)
 {
-	u64 alignment = p->h.kernel_alignment, code = p->h.syssize * 16ul, size;
+	u64 alignment = p->h.kernel_alignment, code = p->h.syssize * 16ul;
+	u64 file = p->load->kernel->size, size;
 
 	p->payload = ((p->h.setup_sects ? p->h.setup_sects : DEFAULT_SETUP) + 1) * SECTOR_SIZE;
-	if (p->payload + ENTRY_64 >= p->kernel->size || code > p->kernel->size - p->payload)
-		return load_fail(p->err, p->kernel, -ENOEXEC,
-				 "it is cut off: its header tells of %lu bytes",
-				 p->payload + code);
+	if (p->payload + ENTRY_64 >= file || code > file - p->payload)
+		return load_bad(p->load, "it is cut off: its header tells of %lu bytes",
+				p->payload + code);
 	p->base = p->h.pref_address;
 	if (p->base < GUEST_RAM_1M) {
 		if (!p->h.relocatable_kernel || alignment == 0 || (alignment & (alignment - 1)))
-			return load_fail(p->err, p->kernel, -ENOEXEC,
-					 "it must be loaded at %lxh, below 1 MiB", p->base);
+			return load_bad(p->load, "it must be loaded at %lxh, below 1 MiB", p->base);
 		p->base = ALIGN_UP(GUEST_RAM_1M, alignment);
 	}
-	size = MAX(p->h.init_size, p->kernel->size - p->payload);
-	if (!load_in_ram(p->in, p->base, size))
-		return load_fail(p->err, p->kernel, -ENOMEM,
-				 "it needs %lu KiB of RAM from %lxh on, and RAM ends at %lxh",
-				 (size + 1023) >> 10, p->base, p->in->ram_below_4g);
+	size = MAX(p->h.init_size, file - p->payload);
+	if (!load_in_ram(p->load->in, p->base, size))
+		return load_no_room(p->load,
+				    "it needs %lu KiB of RAM from %lxh on, and RAM ends at %lxh",
+				    (size + 1023) >> 10, p->base, p->load->in->ram_below_4g);
 	p->end = p->base + size;
 	return 0;
 }
@@ -148,18 +144,19 @@ static int place_kernel(struct plan *p)
 /* Room for all initrds behind one another, each 4-byte aligned. */
 static int place_initrd(struct plan *p)
 {
-	u64 top = MIN(p->h.initrd_addr_max + 1ul, p->in->ram_below_4g);
+	const struct load_input *in = p->load->in;
+	u64 top = MIN(p->h.initrd_addr_max + 1ul, in->ram_below_4g);
 	u64 bottom = ALIGN_UP(p->end, PAGE_SIZE), room = top > bottom ? top - bottom : 0;
 
-	for (unsigned i = 0; i < p->in->module_count; i++) {
-		const struct vm_module *module = &p->in->modules[i];
+	for (unsigned i = 0; i < in->module_count; i++) {
+		const struct vm_module *module = &in->modules[i];
 		u64 before = ALIGN_UP(p->initrd_size, 4);
 
 		if (module->kind != MODULE_INITRD)
 			continue;
 		/* room is below 4 GiB, so nothing here wraps */
 		if (module->size > room || before > room - module->size)
-			return load_fail(p->err, module, -ENOMEM,
+			return load_fail(p->load->err, module, -ENOMEM,
 					 "the initrd does not fit between the kernel's end %lxh "
 					 "and %lxh", p->end, top);
 		p->initrd_size = before + module->size;
@@ -171,18 +168,19 @@ static int place_initrd(struct plan *p)
 
 static bool copy_images(const struct plan *p)
 {
-	struct vm *vm = p->in->vm;
+	const struct load_input *in = p->load->in;
+	const struct vm_module *kernel = p->load->kernel;
 	u64 at = p->initrd;
 
-	if (guest_copy_from(vm, GPA(p->base), p->kernel->mem, p->payload,
-			    p->kernel->size - p->payload))
+	if (guest_copy_from(in->vm, GPA(p->base), kernel->mem, p->payload,
+			    kernel->size - p->payload))
 		return false;
-	for (unsigned i = 0; i < p->in->module_count; i++) {
-		const struct vm_module *module = &p->in->modules[i];
+	for (unsigned i = 0; i < in->module_count; i++) {
+		const struct vm_module *module = &in->modules[i];
 
 		if (module->kind != MODULE_INITRD)
 			continue;
-		if (guest_copy_from(vm, GPA(at), module->mem, 0, module->size))
+		if (guest_copy_from(in->vm, GPA(at), module->mem, 0, module->size))
 			return false;
 		at = ALIGN_UP(at + module->size, 4);
 	}
@@ -192,8 +190,9 @@ static bool copy_images(const struct plan *p)
 /* The zero page: nothing but the header with the loader's fields, and the memory map. */
 static bool write_zero_page(struct plan *p)
 {
-	struct vm *vm = p->in->vm;
-	int count = load_put_map(p->in, ZERO_PAGE_BASE + ZP_E820_TABLE,
+	const char *cmdline = p->load->kernel->cmdline;
+	struct vm *vm = p->load->in->vm;
+	int count = load_put_map(p->load->in, ZERO_PAGE_BASE + ZP_E820_TABLE,
 				 offsetof(struct load_range, base), E820_ENTRY);
 	u8 entries = count;
 
@@ -205,8 +204,7 @@ static bool write_zero_page(struct plan *p)
 	return count >= 0 &&
 	       !guest_write(vm, GPA(ZERO_PAGE_BASE + ZP_E820_ENTRIES), &entries, 1) &&
 	       !guest_write(vm, GPA(ZERO_PAGE_BASE + ZP_HEADER), &p->h, sizeof(p->h)) &&
-	       !guest_write(vm, GPA(CMDLINE_BASE), p->kernel->cmdline,
-			    strlen(p->kernel->cmdline) + 1);
+	       !guest_write(vm, GPA(CMDLINE_BASE), cmdline, strlen(cmdline) + 1);
 }
 
 /* Entries of a page table for first, first + step, and so on. */
@@ -235,32 +233,27 @@ static bool write_cpu_tables(struct vm *vm)
 	       write_entries(vm, PD_BASE, PTE_LARGE, MIB(2), 4 * 512);
 }
 
-static int linux_load(const struct load_input *in, const struct vm_module *kernel,
-		      struct load_result *out, struct load_error *err)
+static int linux_load(struct load *load)
 {
-	struct plan p = {.in = in, .kernel = kernel, .err = err};
-	u64 cmdline = strlen(kernel->cmdline), cmdline_max;
+	struct plan p = {.load = load};
+	u64 cmdline = strlen(load->kernel->cmdline), cmdline_max;
+	struct vm *vm = load->in->vm;
 	int rc;
 
-	if (!read_header(in->vm, kernel, &p.h))
-		return load_fail(err, kernel, -ENOEXEC, "it is not a Linux bzImage");
-	rc = check_header(&p);
-	if (!rc)
-		rc = place_kernel(&p);
-	if (!rc)
-		rc = place_initrd(&p);
+	if (!read_header(vm, load->kernel, &p.h))
+		return load_bad(load, "it is not a Linux bzImage");
+	rc = check_header(&p) ?: place_kernel(&p) ?: place_initrd(&p);
 	if (rc)
 		return rc;
 	cmdline_max = MIN(p.h.cmdline_size, CMDLINE_MAX - 1);
 	if (cmdline > cmdline_max)
-		return load_fail(err, kernel, -ENOEXEC,
-				 "its command line has %lu bytes; this kernel takes %lu at most",
-				 cmdline, cmdline_max);
-	if (!copy_images(&p) || !write_zero_page(&p) || !write_cpu_tables(in->vm))
-		return load_fail(err, kernel, -ENOMEM, "it does not fit in the VM's RAM");
-	load_state_long64(out, p.base + ENTRY_64, PML4_BASE);
-	out->sregs.gdt = (struct vcpu_dtable){GDT_BASE, 4 * sizeof(u64) - 1};
-	out->regs.gpr[GPR_RSI] = ZERO_PAGE_BASE;
+		return load_bad(load, "its command line has %lu bytes; this kernel takes %lu at most",
+				cmdline, cmdline_max);
+	if (!copy_images(&p) || !write_zero_page(&p) || !write_cpu_tables(vm))
+		return load_no_room(load, "it does not fit in the VM's RAM");
+	load_state_long64(load->out, p.base + ENTRY_64, PML4_BASE);
+	load->out->sregs.gdt = (struct vcpu_dtable){GDT_BASE, 4 * sizeof(u64) - 1};
+	load->out->regs.gpr[GPR_RSI] = ZERO_PAGE_BASE;
 	return 0;
 }
 

@@ -70,59 +70,45 @@ static bool multiboot_detect(struct vm *vm, const struct vm_module *module)
 }
 
 /* A file without ELF structure: the header says what goes where. */
-static int load_by_addresses(const struct load_input *in, const struct vm_module *kernel,
-			     const struct header *h, struct load_info *info,
-			     struct load_error *err)
+static int load_by_addresses(struct load *load, const struct header *h)
 {
 	u64 skip = (u64)h->header_addr - h->load_addr, offset = h->offset - skip;
-	u64 filesz = kernel->size - offset, memsz;
+	u64 filesz = load->kernel->size - offset, memsz;
 
 	if (h->header_addr < h->load_addr || skip > h->offset ||
 	    (h->load_end_addr && h->load_end_addr < h->load_addr))
-		return load_fail(err, kernel, -ENOEXEC,
-				 "the addresses in its multiboot header contradict each other");
+		return load_bad(load, "the addresses in its multiboot header contradict each other");
 	if (h->load_end_addr)
 		filesz = h->load_end_addr - h->load_addr;
-	if (filesz > kernel->size - offset)
-		return load_fail(err, kernel, -ENOEXEC,
-				 "it is cut off: its header tells of %lu bytes", offset + filesz);
+	if (filesz > load->kernel->size - offset)
+		return load_bad(load, "it is cut off: its header tells of %lu bytes",
+				offset + filesz);
 	memsz = MAX(filesz, MAX(h->bss_end_addr, h->load_addr) - h->load_addr);
-	if (!load_in_ram(in, h->load_addr, memsz) ||
-	    guest_copy_from(in->vm, GPA(h->load_addr), kernel->mem, offset, filesz) ||
-	    guest_zero(in->vm, GPA(h->load_addr + filesz), memsz - filesz))
-		return load_fail(err, kernel, -ENOMEM,
-				 "%lu bytes at %xh do not fit in the VM's RAM", memsz,
-				 h->load_addr);
-	info->image = (struct load_span){h->load_addr, h->load_addr + memsz};
-	info->entry = h->entry_addr;
+	if (!load_put_segment(load, offset, filesz, h->load_addr, memsz))
+		return load_no_room(load, "%lu bytes at %xh do not fit in the VM's RAM", memsz,
+				    h->load_addr);
+	load->image = (struct load_span){h->load_addr, h->load_addr + memsz};
+	load->entry = h->entry_addr;
 	return 0;
 }
 
 /* Loads the kernel in whichever form it has. */
-static int load_kernel(const struct load_input *in, const struct vm_module *kernel,
-		       struct load_info *info, struct load_error *err)
+static int load_kernel(struct load *load)
 {
+	struct vm *vm = load->in->vm;
 	struct header header;
 	struct elf elf;
-	int rc;
 
-	if (!find_header(in->vm, kernel, &header))
-		return load_fail(err, kernel, -ENOEXEC,
-				 "it has no multiboot header in its first 8 KiB");
+	if (!find_header(vm, load->kernel, &header))
+		return load_bad(load, "it has no multiboot header in its first 8 KiB");
 	if (header.flags & FLAGS_MUST_KNOW & ~FLAGS_KNOWN)
-		return load_fail(err, kernel, -ENOEXEC,
-				 "its multiboot header asks for unknown features, flags %xh",
-				 header.flags);
+		return load_bad(load, "its multiboot header asks for unknown features, flags %xh",
+				header.flags);
 	if (header.flags & FLAG_ADDRESSES)
-		return load_by_addresses(in, kernel, &header, info, err);
-	if (elf_bits(in->vm, kernel) == 64)
-		return load_fail(err, kernel, -ENOEXEC,
-				 "it is a 64-bit ELF file; multiboot starts 32-bit ones");
-	rc = elf_open(&elf, in->vm, kernel, err);
-	if (!rc)
-		rc = elf_load(&elf, in, &info->image, err);
-	info->entry = elf.entry;
-	return rc;
+		return load_by_addresses(load, &header);
+	if (elf_bits(vm, load->kernel) == 64)
+		return load_bad(load, "it is a 64-bit ELF file; multiboot starts 32-bit ones");
+	return elf_open(&elf, vm, load->kernel, load->err) ?: elf_load(&elf, load);
 }
 
 /* Four words: start, end, command line, reserved. */
@@ -132,27 +118,24 @@ static void put_module(u64 entry[4], u64 at, u64 size, u64 cmdline)
 	entry[1] = cmdline;
 }
 
-static int multiboot_load(const struct load_input *in, const struct vm_module *kernel,
-			  struct load_result *out, struct load_error *err)
+static int multiboot_load(struct load *load)
 {
 	/* The guest's name is the first word of the command line, as a file name would be. */
 	struct load_info info = {
 		.header_size = sizeof(struct info),
 		.entry_size = MODULE_ENTRY,
 		.put_module = put_module,
-		.first_word = in->name,
+		.first_word = load->in->name,
 	};
 	struct info header;
-	int rc = load_kernel(in, kernel, &info, err);
+	int rc = load_kernel(load) ?: load_put_info(load, &info);
 
-	if (!rc)
-		rc = load_put_info(in, kernel, &info, err);
 	if (rc)
 		return rc;
 	header = (struct info){
 		.flags = INFO_FLAGS,
 		.mem_lower = GUEST_LOW_RAM_END >> 10,
-		.mem_upper = (in->ram_below_4g - GUEST_RAM_1M) >> 10,
+		.mem_upper = (load->in->ram_below_4g - GUEST_RAM_1M) >> 10,
 		.boot_device = INFO_BOOT_DEVICE,
 		.cmdline = info.cmdline,
 		.mods_count = info.module_count,
@@ -162,8 +145,8 @@ static int multiboot_load(const struct load_input *in, const struct vm_module *k
 		.boot_loader_name = info.base + offsetof(struct info, loader_name),
 		.loader_name = "Trivet",
 	};
-	rc = load_put_header(in, kernel, &info, &header, out, err);
-	out->regs.gpr[GPR_RAX] = LOADER_MAGIC;
+	rc = load_put_header(load, &info, &header);
+	load->out->regs.gpr[GPR_RAX] = LOADER_MAGIC;
 	return rc;
 }
 

@@ -39,8 +39,7 @@ static void put_module(u64 entry[4], u64 at, u64 size, u64 cmdline)
 	entry[2] = cmdline;
 }
 
-static int pvh_load(const struct load_input *in, const struct vm_module *kernel,
-		    struct load_result *out, struct load_error *err)
+static int pvh_load(struct load *load)
 {
 	struct load_info info = {
 		.header_size = sizeof(struct start_info),
@@ -50,14 +49,14 @@ static int pvh_load(const struct load_input *in, const struct vm_module *kernel,
 	};
 	struct start_info start;
 	struct elf elf;
-	int rc = elf_open(&elf, in->vm, kernel, err);
+	u64 entry = 0;
+	int rc = elf_open(&elf, load->in->vm, load->kernel, load->err);
 
-	if (!rc && !elf_find_note(&elf, NOTE_OWNER, NOTE_PHYS32_ENTRY, &info.entry))
-		rc = load_fail(err, kernel, -ENOEXEC, "it has no PVH note");
-	if (!rc)
-		rc = elf_load(&elf, in, &info.image, err);
-	if (!rc)
-		rc = load_put_info(in, kernel, &info, err);
+	if (!rc && !elf_find_note(&elf, NOTE_OWNER, NOTE_PHYS32_ENTRY, &entry))
+		rc = load_bad(load, "it has no PVH note");
+	rc = rc ?: elf_load(&elf, load);
+	load->entry = entry;
+	rc = rc ?: load_put_info(load, &info);
 	if (rc)
 		return rc;
 	start = (struct start_info){
@@ -69,7 +68,7 @@ static int pvh_load(const struct load_input *in, const struct vm_module *kernel,
 		.memmap = info.map,
 		.memmap_entries = info.map_count,
 	};
-	return load_put_header(in, kernel, &info, &start, out, err);
+	return load_put_header(load, &info, &start);
 }
 
 const struct loader load_pvh = {
