@@ -32,8 +32,8 @@
 /* How something is printed. */
 enum { ON_SCREEN = 1, RAW = 2, WAITS = 4 };
 
-/* Who prints, besides a stream that has the keyboard. */
-static const char the_log, the_monitor, the_lines;
+/* Who prints, besides a stream that has the keyboard; NULL: who always prints whole lines. */
+static const char the_monitor;
 
 static struct console_backend backend;
 static struct spinlock walk; /* outermost: no stream gets or loses its VM meanwhile */
@@ -102,34 +102,36 @@ static void send_waiting(void)
 		send(write_waiting, RING_SIZE);
 }
 
-/* Another's unfinished line ends before `who` prints. A terminal wants CR before LF. */
+/*
+ * Another's unfinished line ends before `who` prints. CR before LF, as a terminal
+ * wants it. Text that may not wait and finds no room is lost as a whole.
+ */
 static void print(const void *who, const char *text, size_t len, unsigned how)
 {
 	bool screen = backend.screen && (how & ON_SCREEN);
 
 	if (line_of && line_of != who) {
-		line_of = who;
+		line_of = NULL;
 		if (line_on_screen)
 			backend.screen("\n", 1);
-		print(who, "\n", 1, how & WAITS);
+		print(NULL, "\n", 1, how & WAITS);
 	}
 	if (screen)
 		backend.screen(text, len);
+	disturbed |= who != &the_monitor;
+	if (!(how & WAITS) && ring.count + 2 * len > RING_SIZE) {
+		dropped_log += len;
+		return;
+	}
 	for (size_t i = 0; i < len; i++) {
-		if (ring.count + 2 > RING_SIZE) {
-			if (!(how & WAITS)) {
-				dropped_log += len - i;
-				break;
-			}
+		if (ring.count + 2 > RING_SIZE)
 			send_waiting();
-		}
 		if (text[i] == '\n' && !(how & RAW))
 			console_queue_put(&ring, '\r');
 		console_queue_put(&ring, (u8)text[i]);
-		line_of = text[i] == '\n' ? NULL : who;
 	}
+	line_of = len && text[len - 1] == '\n' ? NULL : who;
 	line_on_screen = screen;
-	disturbed |= who != &the_monitor;
 }
 
 /* ---- from the streams to the ring */
@@ -143,7 +145,7 @@ static void move_line(struct console_stream *s, struct console_queue *q, u64 now
 
 	queued -= before - q->count;
 	if (len)
-		print(&the_lines, line, len, backend.screen_shows_guest ? ON_SCREEN : 0);
+		print(NULL, line, len, backend.screen_shows_guest ? ON_SCREEN : 0);
 }
 
 static void move_raw(struct console_stream *s)
@@ -161,54 +163,44 @@ static void move_raw(struct console_stream *s)
 	print(s, text, len, RAW | (backend.screen_shows_guest ? ON_SCREEN : 0));
 }
 
-/* One turn for each stream, as long as the ring is below `level`. */
+/* Gives the streams turns until the ring is that full, or nothing more can be moved. */
 static void move_streams(u64 now, u32 level)
 {
-	struct console_stream *last = turn;
+	struct console_stream *last = turn; /* the last one that had something */
 
-	if (!queued)
-		return;
-	do {
+	while (queued && ring.count < level) {
+		u64 before = queued;
+
 		turn = turn->next ? turn->next : streams;
 		if (turn == focused)
 			move_raw(turn);
 		else
 			move_line(turn, &turn->out, now);
 		move_line(turn, &turn->debug, now);
-	} while (turn != last && ring.count < level);
+		if (queued != before)
+			last = turn;
+		else if (turn == last)
+			break;
+	}
 }
 
-/* What was said before the line that comes next stands before it, as far as there is room. */
-static void move_backlog(u64 now)
+static void say(const void *who, const char *text, size_t len, unsigned how)
 {
-	u64 before;
+	bool later = started && !broken;
 
-	do {
-		before = queued;
-		if (ring.count < BACKLOG)
-			move_streams(now, BACKLOG);
-	} while (queued != before);
-}
-
-void console_write_log(const char *text, size_t len)
-{
 	console_lock();
-	if (started && !broken)
-		move_backlog(rdtsc());
-	print(&the_log, text, len, ON_SCREEN | (started && !broken ? 0 : WAITS));
-	if (!started || broken)
+	if (later && !who) /* what was said before stands before it, as far as there is room */
+		move_streams(rdtsc(), BACKLOG);
+	print(who, text, len, how | ON_SCREEN | (later ? 0 : WAITS));
+	if (!later)
 		send_waiting();
 	due_by(0);
 	console_unlock();
 }
 
-void console_say(const char *text, size_t len)
+void console_write_log(const char *text, size_t len)
 {
-	console_lock();
-	move_backlog(rdtsc());
-	print(&the_lines, text, len, ON_SCREEN);
-	due_by(0);
-	console_unlock();
+	say(NULL, text, len, 0);
 }
 
 void console_start(void)
@@ -223,7 +215,7 @@ void console_flush(void)
 	console_lock();
 	do {
 		if (!broken)
-			move_backlog(late);
+			move_streams(late, BACKLOG);
 		send_waiting();
 	} while (queued && !broken);
 	console_unlock();
@@ -258,13 +250,9 @@ struct console_stream *console_open(const char *name)
 	for (; *link && strcmp((*link)->name, name); link = &(*link)->next)
 		count++;
 	s = *link ? *link : make_stream(name, count);
-	if (s && !*link) {
-		console_lock();
-		if (!streams)
-			turn = focused = s;
-		*link = s;
-		console_unlock();
-	}
+	if (!streams)
+		turn = focused = s;
+	__atomic_store_n(link, s, __ATOMIC_RELEASE);
 	spin_unlock(&walk);
 	return s;
 }
@@ -304,7 +292,7 @@ void console_detach(struct vm *vm)
 		s->in.count = 0;
 	}
 	s->out.touched = s->debug.touched = 0; /* no more is to come of its line */
-	move_backlog(rdtsc());
+	move_streams(rdtsc(), BACKLOG);
 	dropped = s->debug_dropped;
 	s->debug_dropped = 0;
 	if (!s->debug.count) {
@@ -344,7 +332,7 @@ bool console_put(struct vm *vm, unsigned index, u8 byte)
 	console_lock();
 	taken = put(s, &s->out, byte);
 	s->written += taken;
-	s->blocked = !taken;
+	s->blocked |= !taken;
 	console_unlock();
 	return taken;
 }
@@ -381,17 +369,13 @@ void console_debug_put(struct vm *vm, u8 byte)
 void console_focus(struct console_stream *s)
 {
 	char text[CONSOLE_LINE_MAX];
-	unsigned len = (unsigned)str_format(text, sizeof(text), "[console] keyboard to %s\n",
-					    s ? s->name : "the monitor");
+	size_t len = (size_t)str_format(text, sizeof(text), "[console] keyboard to %s\n",
+					s ? s->name : "the monitor");
 
-	console_lock();
-	if (s != focused) {
-		move_backlog(rdtsc());
-		print(&the_lines, text, len, ON_SCREEN);
-		focused = s;
-		due_by(0);
-	}
-	console_unlock();
+	if (s == console_focused())
+		return;
+	console_write_log(text, len);
+	__atomic_store_n(&focused, s, __ATOMIC_RELAXED);
 }
 
 struct console_stream *console_focused(void)
@@ -403,13 +387,7 @@ struct console_stream *console_focused(void)
 
 bool console_disturbed(void)
 {
-	bool was;
-
-	console_lock();
-	was = disturbed;
-	disturbed = false;
-	console_unlock();
-	return was;
+	return __atomic_exchange_n(&disturbed, false, __ATOMIC_RELAXED);
 }
 
 void console_print(const char *fmt, ...)
@@ -421,10 +399,7 @@ void console_print(const char *fmt, ...)
 	va_start(ap, fmt);
 	len = (size_t)str_vformat(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	console_lock();
-	print(&the_monitor, text, MIN(len, sizeof(text) - 1), ON_SCREEN | WAITS);
-	due_by(0);
-	console_unlock();
+	say(&the_monitor, text, MIN(len, sizeof(text) - 1), WAITS);
 }
 
 bool console_room(void)
@@ -443,7 +418,7 @@ static void tell_dropped(void)
 	if (bytes == 0 || ring.count)
 		return;
 	dropped_log = 0;
-	print(&the_lines, text,
+	print(NULL, text,
 	      (size_t)str_format(text, sizeof(text), "(%lu bytes of the log were lost)\n", bytes),
 	      ON_SCREEN);
 }
@@ -457,8 +432,10 @@ static void deliver(struct console_stream *s)
 	if (!vm || (!tx && !s->in.count))
 		return;
 	vm_device_lock(vm);
-	if (tx)
+	if (tx) {
+		s->blocked = false;
 		s->ops->tx_ready(s->port);
+	}
 	if (s->in.count)
 		s->ops->rx_ready(s->port);
 	vm_device_unlock(vm);
@@ -466,19 +443,17 @@ static void deliver(struct console_stream *s)
 
 void console_poll(u64 now)
 {
+	u64 wait = backend.poll_ticks;
 	bool more;
-	u64 before, wait = backend.poll_ticks;
 
 	__atomic_store_n(&woken, false, __ATOMIC_RELAXED);
 	spin_lock(&walk);
 	more = console_input_poll(backend.try_read, now);
 	console_lock();
-	before = queued;
-	if (ring.count < GUEST_LEVEL)
-		move_streams(now, GUEST_LEVEL);
+	move_streams(now, GUEST_LEVEL);
 	tell_dropped();
 	send(backend.try_write, BURST);
-	if (ring.count || queued != before || more)
+	if (ring.count || more)
 		wait = backend.burst_ticks;
 	else if (queued)
 		wait = MIN(wait, PARTIAL);

@@ -80,7 +80,7 @@ static void tell_keys(void)
 						    s->key, s->name);
 	len += (unsigned)str_format(text + len, sizeof(text) - len, "%s Ctrl-] itself\n",
 				    monitor_wake ? " m the monitor," : "");
-	console_say(text, len);
+	console_write_log(text, len);
 }
 
 /* The key behind Ctrl-]. */

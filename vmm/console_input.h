@@ -17,7 +17,6 @@ bool console_input_poll(unsigned (*try_read)(u8 *data, unsigned len), u64 now);
 /* Wakes the monitor if it has the keyboard and anything to do. No locks held. */
 void console_input_wake(bool disturbed);
 
-/* From console.c: its lock, and a line of the console's own. */
+/* From console.c: its lock. */
 void console_lock(void);
 void console_unlock(void);
-void console_say(const char *text, size_t len);
