@@ -2,7 +2,7 @@
 /*
  * Radix tables by recursion over their levels: 4 is the root, 1 holds the
  * 4 KiB leaves. A change first makes sure that it cannot fail half-way: map
- * looks whether the range is empty, unmap allocates the tables for its splits.
+ * looks whether the range is empty, unmap splits before it removes.
  */
 #include "arch/pt.h"
 
@@ -11,8 +11,6 @@
 
 #define ENTRIES	  512u
 #define ROOT	  4u
-/* The two ends of a range can each lie in a 1 GiB page: two splits down to 4 KiB. */
-#define SPLIT_MAX 4
 
 static u64 span_of(unsigned level)
 {
@@ -173,77 +171,124 @@ int pt_map(struct pt *pt, u64 addr, hpa_t hpa, u64 size, u64 bits)
 	return 0;
 }
 
-/* How many splits it takes until no leaf reaches across addr. */
-static unsigned splits_at(const struct pt *pt, u64 addr)
+/* Puts a table of smaller leaves in the place of a leaf above level 1. */
+static int split(struct pt *pt, u64 *entry, unsigned level)
 {
-	unsigned level, splits = 0;
+	u64 *table = table_new(pt), leaf = *entry;
 
-	if (!pt_lookup(pt, addr, &level))
-		return 0;
-	for (; level > 1 && !IS_ALIGNED(addr, span_of(level)); level--)
-		splits++;
-	return splits;
+	if (!table)
+		return -ENOMEM;
+	if (level == 2)
+		leaf &= ~pt->format->large;
+	for (unsigned i = 0; i < ENTRIES; i++)
+		table[i] = leaf + i * span_of(level - 1);
+	set_entry(entry, virt_to_phys(table).v | pt->format->table);
+	return 0;
 }
 
-static void split_at(struct pt *pt, u64 addr, u64 **spare)
+/* Splits until no leaf reaches across addr. */
+static int split_at(struct pt *pt, u64 addr)
 {
 	u64 *table = pt->root;
 
 	for (unsigned level = ROOT; level > 1; level--) {
 		u64 *entry = &table[index_of(addr, level)];
-		u64 leaf = *entry;
 
-		if (!is_present(pt, leaf) || IS_ALIGNED(addr, span_of(level)))
-			return;
-		table = table_at(leaf);
-		if (!is_leaf(pt, leaf, level))
-			continue;
-		while (!*spare)
-			spare++;
-		table = *spare;
-		*spare = NULL;
-		if (level == 2)
-			leaf &= ~pt->format->large;
-		for (unsigned i = 0; i < ENTRIES; i++)
-			table[i] = leaf + i * span_of(level - 1);
-		set_entry(entry, virt_to_phys(table).v | pt->format->table);
+		if (!is_present(pt, *entry) || IS_ALIGNED(addr, span_of(level)))
+			return 0;
+		if (is_leaf(pt, *entry, level) && split(pt, entry, level))
+			return -ENOMEM;
+		table = table_at(*entry);
 	}
+	return 0;
 }
 
 int pt_unmap(struct pt *pt, u64 addr, u64 size)
 {
-	u64 *spare[SPLIT_MAX + 1] = {NULL};
-	unsigned needed = splits_at(pt, addr) + splits_at(pt, addr + size);
-
-	for (unsigned i = 0; i < needed; i++) {
-		spare[i] = table_new(pt);
-		if (!spare[i]) {
-			while (i--)
-				table_free(pt, spare[i]);
-			return -ENOMEM;
-		}
-	}
-	split_at(pt, addr, spare);
-	split_at(pt, addr + size, spare);
-	/* Fewer than counted when both ends lay in one page. */
-	for (unsigned i = 0; i < needed; i++)
-		if (spare[i])
-			table_free(pt, spare[i]);
+	if (split_at(pt, addr) || split_at(pt, addr + size))
+		return -ENOMEM;
 	unmap_level(pt, pt->root, ROOT, addr, size);
 	return 0;
 }
 
-u64 pt_lookup(const struct pt *pt, u64 addr, unsigned *level)
+static int split_level(struct pt *pt, u64 *table, unsigned level, u64 addr, u64 size)
 {
-	const u64 *table = pt->root;
+	while (size) {
+		u64 here = bytes_here(addr, size, level);
+		u64 *entry = &table[index_of(addr, level)];
+
+		if (is_present(pt, *entry) &&
+		    ((is_leaf(pt, *entry, level) && split(pt, entry, level)) ||
+		     (level > 2 && split_level(pt, table_at(*entry), level - 1, addr, here))))
+			return -ENOMEM;
+		addr += here;
+		size -= here;
+	}
+	return 0;
+}
+
+int pt_split(struct pt *pt, u64 addr, u64 size)
+{
+	return split_level(pt, pt->root, ROOT, addr, size);
+}
+
+/* Whether a table of this level maps what one leaf above it would map. */
+static bool is_whole(const struct pt *pt, const u64 *table, unsigned level)
+{
+	u64 first = table[0];
+
+	for (unsigned i = 0; i < ENTRIES; i++)
+		if (table[i] != first + i * span_of(level))
+			return false;
+	return is_present(pt, first) && is_leaf(pt, first, level) &&
+	       IS_ALIGNED(first & PT_ADDRESS, span_of(level + 1));
+}
+
+static void merge_level(struct pt *pt, u64 *table, unsigned level, u64 addr, u64 size)
+{
+	while (size) {
+		u64 here = bytes_here(addr, size, level);
+		u64 *entry = &table[index_of(addr, level)];
+
+		if (is_present(pt, *entry) && !is_leaf(pt, *entry, level)) {
+			u64 *child = table_at(*entry);
+
+			if (level > 2)
+				merge_level(pt, child, level - 1, addr, here);
+			if (level <= pt->format->max_leaf && here == span_of(level) &&
+			    is_whole(pt, child, level - 1)) {
+				set_entry(entry, child[0] | pt->format->large);
+				table_free(pt, child);
+			}
+		}
+		addr += here;
+		size -= here;
+	}
+}
+
+void pt_merge(struct pt *pt, u64 addr, u64 size)
+{
+	merge_level(pt, pt->root, ROOT, addr, size);
+}
+
+u64 *pt_leaf(const struct pt *pt, u64 addr, unsigned *level)
+{
+	u64 *table = pt->root;
 
 	for (*level = ROOT;; (*level)--) {
-		u64 entry = table[index_of(addr, *level)];
+		u64 *entry = &table[index_of(addr, *level)];
 
-		if (!is_present(pt, entry))
-			return 0;
-		if (is_leaf(pt, entry, *level))
+		if (!is_present(pt, *entry))
+			return NULL;
+		if (is_leaf(pt, *entry, *level))
 			return entry;
-		table = table_at(entry);
+		table = table_at(*entry);
 	}
+}
+
+u64 pt_lookup(const struct pt *pt, u64 addr, unsigned *level)
+{
+	const u64 *leaf = pt_leaf(pt, addr, level);
+
+	return leaf ? *leaf : 0;
 }

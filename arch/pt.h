@@ -40,8 +40,19 @@ int pt_map(struct pt *pt, u64 addr, hpa_t hpa, u64 size, u64 bits);
 
 /* Removes what is mapped in the range, splitting large pages; empty tables are
  * freed, so the caller flushes before another CPU can walk them. 0, or -ENOMEM
- * from a split, nothing then changed. */
+ * from a split, every address then mapped as before. A range that one or more
+ * pt_map have mapped, all of each, needs no split and cannot fail. */
 int pt_unmap(struct pt *pt, u64 addr, u64 size);
 
+/* Maps the range, whose ends lie on boundaries of leaves, by 4 KiB pages. 0 or
+ * -ENOMEM with a part of it done; pt_merge takes it back. */
+int pt_split(struct pt *pt, u64 addr, u64 size);
+/* Joins pages wholly in the range to the largest leaves that can stand for them.
+ * It frees tables: the caller flushes as for pt_unmap. */
+void pt_merge(struct pt *pt, u64 addr, u64 size);
+
+/* The entry of the leaf that maps addr, to be changed by atomic operations, and
+ * its level; NULL where nothing is mapped. */
+u64 *pt_leaf(const struct pt *pt, u64 addr, unsigned *level);
 /* The leaf entry that maps addr and its level (1 to 3), or 0. */
 u64 pt_lookup(const struct pt *pt, u64 addr, unsigned *level);

@@ -60,6 +60,16 @@ static void expect(u64 addr, u64 hpa, unsigned level)
 	assert_int_equal(!!(entry & 0x80), level > 1);
 }
 
+/* Where addr leads to, whatever the size of the page. */
+static u64 address(u64 addr)
+{
+	unsigned level;
+	u64 entry = pt_lookup(&pt, addr, &level);
+
+	assert_int_not_equal(entry, 0);
+	return (entry & PT_ADDRESS) + (addr & ((PAGE_SIZE << 9 * (level - 1)) - 1));
+}
+
 static void expect_hole(u64 addr)
 {
 	unsigned level;
@@ -146,6 +156,75 @@ static void test_split(void **state)
 	/* root, level 3, level 2, level 1: nothing allocated beyond need */
 	assert_int_equal(pt.table_pages, 4);
 	assert_int_equal(fake_pages_out, 4);
+}
+
+static void test_split_and_merge(void **state)
+{
+	unsigned before;
+
+	(void)state;
+	/* 1 GiB and more, and a neighbour that would go with it, as one page of 2 MiB */
+	assert_int_equal(pt_map(&pt, GIB(1), HPA(GIB(7)), GIB(1) + MIB(3), BITS_RW), 0);
+	assert_int_equal(pt_map(&pt, GIB(2) + MIB(3), HPA(GIB(8) + MIB(3)), MIB(1), BITS_RW), 0);
+	before = pt.table_pages;
+	assert_int_equal(pt_split(&pt, GIB(1), GIB(1) + MIB(3)), 0);
+	for (u64 addr = GIB(1); addr < GIB(2) + MIB(3); addr += MIB(1) - PAGE_SIZE)
+		expect(addr, GIB(6) + addr, 1);
+	assert_int_equal(pt.table_pages, before + 514);
+	/* one page differs: its 2 MiB stay split, and so does the GiB */
+	*pt_leaf(&pt, GIB(1) + MIB(5), &(unsigned){0}) ^= BIT(5);
+	pt_merge(&pt, GIB(1), GIB(1) + MIB(3));
+	expect(GIB(1), GIB(7), 2);
+	expect(GIB(1) + MIB(4), GIB(7) + MIB(4), 1);
+	*pt_leaf(&pt, GIB(1) + MIB(5), &(unsigned){0}) ^= BIT(5);
+	pt_merge(&pt, GIB(1), GIB(1) + MIB(3));
+	expect(GIB(1), GIB(7), 3);
+	expect(GIB(2), GIB(8), 2);
+	expect(GIB(2) + MIB(2), GIB(8) + MIB(2), 1); /* not with the neighbour */
+	assert_int_equal(pt.table_pages, before);
+	/* holes, and ranges without anything, are no trouble */
+	assert_int_equal(pt_unmap(&pt, GIB(1) + MIB(2), PAGE_SIZE), 0);
+	pt_merge(&pt, 0, GIB(4));
+	assert_int_equal(pt_split(&pt, 0, GIB(1)), 0);
+	expect_hole(GIB(1) + MIB(2));
+	expect(GIB(1) + MIB(4), GIB(7) + MIB(4), 2);
+	expect(GIB(2) + MIB(2), GIB(8) + MIB(2), 2);
+	assert_null(pt_leaf(&pt, GIB(1) + MIB(2), &(unsigned){0}));
+}
+
+static void test_merge_needs_alignment_and_the_format(void **state)
+{
+	(void)state;
+	assert_int_equal(pt_map(&pt, 0, HPA(MIB(1)), MIB(4), BITS_RW), 0);
+	pt_merge(&pt, 0, MIB(4));
+	expect(MIB(2), MIB(3), 1);
+	teardown(NULL);
+	assert_int_equal(pt_create(&pt, &host[1]), 0);
+	assert_int_equal(pt_map(&pt, 0, HPA(0), MIB(4), BITS_RW), 0);
+	pt_merge(&pt, 0, MIB(4));
+	expect(MIB(2), MIB(2), 1);
+}
+
+static void test_split_fails_at_each_allocation(void **state)
+{
+	unsigned failures = 0, before;
+	int error;
+
+	(void)state;
+	assert_int_equal(pt_map(&pt, GIB(1), HPA(GIB(1)), GIB(1), BITS_RW), 0);
+	before = pt.table_pages;
+	do {
+		fake_pages_fail_after = (int)failures;
+		error = pt_split(&pt, GIB(1), GIB(1));
+		fake_pages_fail_after = -1;
+		for (u64 addr = GIB(1); addr < GIB(2); addr += MIB(1) - PAGE_SIZE)
+			assert_int_equal(address(addr), addr);
+		pt_merge(&pt, GIB(1), GIB(1));
+		assert_int_equal(pt.table_pages, before);
+		expect(GIB(1), GIB(1), 3);
+		failures += error ? 64 : 0; /* not each of 513 */
+	} while (error);
+	assert_int_equal(failures, 576);
 }
 
 static void test_unmap_of_nothing(void **state)
@@ -253,6 +332,10 @@ static void test_unmap_fails_at_each_allocation(void **state)
 		if (error) {
 			failures++;
 			assert_int_equal(error, -ENOMEM);
+			/* All is mapped as before, if by smaller pages. */
+			for (u64 addr = GIB(1); addr < GIB(4); addr += MIB(1) + PAGE_SIZE)
+				assert_int_equal(address(addr), addr);
+			pt_merge(&pt, GIB(1), GIB(3));
 			assert_int_equal(pt.table_pages, before);
 			for (u64 gib = 1; gib < 4; gib++)
 				expect(GIB(gib), GIB(gib), 3);
@@ -357,6 +440,9 @@ int main(void)
 		TEST(test_top_of_the_address_space),
 		TEST(test_refuses_what_is_mapped),
 		TEST(test_split),
+		TEST(test_split_and_merge),
+		TEST(test_merge_needs_alignment_and_the_format),
+		TEST(test_split_fails_at_each_allocation),
 		TEST(test_unmap_of_nothing),
 		TEST(test_kept_tables),
 		TEST(test_nested_format),
