@@ -77,19 +77,22 @@ u64 frames_available(void);
 struct space {
 	struct pt pt;
 	u64 cr3;
+	u64 generation; /* raised by every unmap; each CPU flushes what it missed */
 };
 
 /* As in a page-table entry. */
-enum { SPACE_WRITE = 2, SPACE_USER = 4 };
+enum { SPACE_WRITE = 2, SPACE_USER = 4, SPACE_UNCACHED = 0x18 };
 
 /* Creates one with empty windows. 0 or -ENOMEM. */
 int space_create(struct space *space);
 /* Frees the tables; it must not be loaded on any CPU. */
 void space_destroy(struct space *space);
-/* Maps into a window, NX, write-back; contract of pt_map. */
+/* Maps into a window, NX, write-back unless the flags say otherwise; contract of pt_map. */
 int space_map(struct space *space, u64 virt, hpa_t hpa, u64 size, unsigned flags);
 int space_unmap(struct space *space, u64 virt, u64 size);
-/* Loads a space on this CPU, if it is not; space_leave goes to the base space. */
+/* Loads a space on this CPU, if it is not or has lost pages since; space_leave
+ * goes to the base space. A vCPU that was stopped while its VM's memory changed
+ * enters the space anew. */
 void space_enter(struct space *space);
 void space_leave(void);
 
@@ -106,3 +109,6 @@ void phys_unmap(void *virt, u64 size);
  */
 int window_copy(void *dst, const void *src, size_t len);
 int window_fill(void *dst, u8 byte, size_t len);
+/* Puts `value` in the place of `old`, size 4 or 8 and aligned to it; -EAGAIN
+ * where something else stands. */
+int window_cmpxchg(void *at, unsigned size, u64 old, u64 value);

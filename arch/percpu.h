@@ -22,6 +22,7 @@ struct pcpu {
 	u32 id; /* 0 is the boot CPU; numbered as they came up */
 	u32 apic_id;
 	struct space *space; /* loaded now */
+	u64 space_generation; /* of it, as loaded */
 	void *virt; /* the back end's per-CPU data */
 	void *vmm;  /* vmm's per-CPU data */
 	struct pcpu_shared shared;

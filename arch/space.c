@@ -149,7 +149,8 @@ void space_destroy(struct space *space)
 
 int space_map(struct space *space, u64 virt, hpa_t hpa, u64 size, unsigned flags)
 {
-	_Static_assert(SPACE_WRITE == PTE_W && SPACE_USER == PTE_US, "flags are entry bits");
+	_Static_assert(SPACE_WRITE == PTE_W && SPACE_USER == PTE_US &&
+		       SPACE_UNCACHED == (PTE_PWT | PTE_PCD), "flags are entry bits");
 	return pt_map(&space->pt, virt, hpa, size, PTE_P | PTE_NX | flags);
 }
 
@@ -157,16 +158,23 @@ int space_unmap(struct space *space, u64 virt, u64 size)
 {
 	int error = pt_unmap(&space->pt, virt, size);
 
-	if (!error && this_pcpu()->space == space)
-		write_cr3(space->cr3);
-	return error;
+	if (error)
+		return error;
+	__atomic_add_fetch(&space->generation, 1, __ATOMIC_ACQ_REL);
+	if (this_pcpu()->space == space)
+		space_enter(space);
+	return 0;
 }
 
 void space_enter(struct space *space)
 {
-	if (this_pcpu()->space == space)
+	struct pcpu *pcpu = this_pcpu();
+	u64 generation = __atomic_load_n(&space->generation, __ATOMIC_ACQUIRE);
+
+	if (pcpu->space == space && pcpu->space_generation == generation)
 		return;
-	this_pcpu()->space = space;
+	pcpu->space = space;
+	pcpu->space_generation = generation;
 	write_cr3(space->cr3);
 }
 

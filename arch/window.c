@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Access to a VM's window. The window is mapped for user mode, so with SMAP
- * nothing but the two functions here can touch it, by mistake or otherwise. A
+ * nothing but the functions here can touch it, by mistake or otherwise. A
  * fault in them is an error of the caller, and leaves the guest's CR2 alone.
  */
 #include "arch/cpu.h"
@@ -62,5 +62,31 @@ int window_fill(void *dst, u8 byte, size_t len)
 	window_close();
 	if (error)
 		write_cr2(guest_cr2);
+	return error;
+}
+
+#define CMPXCHG(suffix)                                                                           \
+	__asm__ volatile("1:\tlock cmpxchg" suffix "\n\t"                                         \
+			 "xorl %0, %0\n"                                                          \
+			 "2:\n\t" EXTABLE(1b, 2b)                                                 \
+			 : "+r"(error), "+a"(found)                                               \
+			 : "r"(at), "r"(value)                                                    \
+			 : "memory", "cc")
+
+int window_cmpxchg(void *at, unsigned size, u64 old, u64 value)
+{
+	u64 guest_cr2 = read_cr2(), found = old;
+	int error = -EFAULT;
+
+	window_open();
+	if (size == 8)
+		CMPXCHG("q %3, (%2)");
+	else
+		CMPXCHG("l %k3, (%2)");
+	window_close();
+	if (error)
+		write_cr2(guest_cr2);
+	else if ((found ^ old) & size_mask(size))
+		error = -EAGAIN;
 	return error;
 }
