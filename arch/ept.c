@@ -10,17 +10,15 @@
 #include "arch/lib/errno.h"
 #include "arch/memory.h"
 
-#define EPT_READ	BIT(0)
-#define EPT_WRITE	BIT(1)
-#define EPT_EXEC	BIT(2)
 #define EPT_MEMTYPE	BITS(5, 3)
 #define EPT_IGNORE_PAT	BIT(6)
 #define EPT_LARGE	BIT(7)
 #define MEMTYPE_UC	0
 #define MEMTYPE_WB	6
 #define EPTP_WALK_4	FIELD_PREP(BITS(5, 3), 3)
-#define EPTP_AD		BIT(6)
 #define INVEPT_SINGLE	1
+
+_Static_assert(sizeof(struct virt_vm) <= PAGE_SIZE, "a VM is one page");
 
 /* One format for each largest page that the CPU's capabilities allow. */
 static const struct pt_format formats[] = {
@@ -42,8 +40,7 @@ int ept_vm_create(struct virt_vm **out)
 		return -ENOMEM;
 	}
 	vm->generation = 1;
-	vm->ept_pointer = virt_to_phys(vm->ept.root).v | MEMTYPE_WB | EPTP_WALK_4 |
-			  (caps & EPT_CAP_AD ? EPTP_AD : 0);
+	vm->ept_pointer = virt_to_phys(vm->ept.root).v | MEMTYPE_WB | EPTP_WALK_4;
 	*out = vm;
 	return 0;
 }
@@ -75,11 +72,18 @@ int ept_vm_unmap(struct virt_vm *vm, gpa_t gpa, u64 size)
 	return error;
 }
 
-void ept_flush(struct virt_vm *vm)
+void ept_flush(struct vmx_vcpu *v)
 {
+	struct virt_vm *vm = v->vm;
 	struct {
 		u64 ept_pointer, reserved;
-	} descriptor = {vm->ept_pointer, 0};
+	} descriptor = {0, 0};
+	u64 generation = __atomic_load_n(&vm->generation, __ATOMIC_ACQUIRE);
 
+	if (v->generation == generation)
+		return;
+	v->generation = generation;
+	descriptor.ept_pointer = vm->ept_pointer;
+	vmwrite64(EPT_POINTER, vm->ept_pointer);
 	__asm__ volatile("invept %0, %1" ::"m"(descriptor), "r"((u64)INVEPT_SINGLE) : "cc", "memory");
 }

@@ -116,6 +116,8 @@ enum vcpu_system_segment { VSEG_TR = SREG_COUNT, VSEG_LDTR, VSEG_COUNT };
 enum { SHADOW_STI = 1, SHADOW_MOV_SS = 2, SHADOW_NMI = 4, SHADOW_DEBUG = 8 };
 enum virt_window { WINDOW_INTERRUPT, WINDOW_NMI };
 
+#define VIRT_LOGS_MAX 64
+
 enum { MAP_READ = 1, MAP_WRITE = 2, MAP_EXEC = 4 };
 enum virt_memtype { MEMTYPE_RAM, MEMTYPE_DEVICE };
 
@@ -147,6 +149,16 @@ struct virt_ops {
 	int (*vm_map)(struct virt_vm *vm, gpa_t gpa, hpa_t hpa, u64 size, unsigned rights,
 		      enum virt_memtype type);
 	int (*vm_unmap)(struct virt_vm *vm, gpa_t gpa, u64 size);
+	/*
+	 * Begins to note in `bitmap`, one bit a 4 KiB page, what the guest writes to a
+	 * mapped, writable range; NULL ends that, all writes so far noted. At most
+	 * VIRT_LOGS_MAX ranges, which lie apart. Bits are set by atomic operations, also
+	 * while vCPUs run, but all of them only with vm_dirty_take, which watches the
+	 * pages noted for their next write; the caller then takes the bits. For both the
+	 * vCPUs are stopped. 0 or -ENOMEM with nothing changed; ending cannot fail.
+	 */
+	int (*vm_dirty_log)(struct virt_vm *vm, gpa_t gpa, u64 size, u64 *bitmap);
+	void (*vm_dirty_take)(struct virt_vm *vm, gpa_t gpa);
 
 	/* A vCPU in power-up state. 0 or -ENOMEM. destroy: not loaded anywhere. */
 	int (*vcpu_create)(struct virt_vm *vm, struct virt_vcpu **vcpu);

@@ -20,6 +20,7 @@
 	VMCS(GUEST_GS_SELECTOR, 0x080a)                                                           \
 	VMCS(GUEST_LDTR_SELECTOR, 0x080c)                                                         \
 	VMCS(GUEST_TR_SELECTOR, 0x080e)                                                           \
+	VMCS(PML_INDEX, 0x0812)                                                                   \
 	VMCS(HOST_ES_SELECTOR, 0x0c00)                                                            \
 	VMCS(HOST_CS_SELECTOR, 0x0c02)                                                            \
 	VMCS(HOST_SS_SELECTOR, 0x0c04)                                                            \
@@ -28,6 +29,7 @@
 	VMCS(HOST_GS_SELECTOR, 0x0c0a)                                                            \
 	VMCS(HOST_TR_SELECTOR, 0x0c0c)                                                            \
 	VMCS(MSR_BITMAP, 0x2004)                                                                  \
+	VMCS(PML_ADDRESS, 0x200e)                                                                 \
 	VMCS(TSC_OFFSET, 0x2010)                                                                  \
 	VMCS(EPT_POINTER, 0x201a)                                                                 \
 	VMCS(XSS_EXITING_BITMAP, 0x202c)                                                          \

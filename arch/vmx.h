@@ -23,7 +23,7 @@ enum { PROC_INTERRUPT_WINDOW = BIT(2), PROC_TSC_OFFSET = BIT(3), PROC_HLT = BIT(
 #define PROC_SECONDARY BIT(31)
 enum { PROC2_EPT = BIT(1), PROC2_RDTSCP = BIT(3), PROC2_VPID = BIT(5), PROC2_WBINVD = BIT(6),
        PROC2_UNRESTRICTED = BIT(7), PROC2_INVPCID = BIT(12), PROC2_ENCLS = BIT(15),
-       PROC2_XSAVES = BIT(20) };
+       PROC2_PML = BIT(17), PROC2_XSAVES = BIT(20) };
 enum { EXIT_CTL_SAVE_DEBUG = BIT(2), EXIT_CTL_HOST_LONG = BIT(9), EXIT_CTL_ACKNOWLEDGE = BIT(15),
        EXIT_CTL_SAVE_PAT = BIT(18), EXIT_CTL_LOAD_PAT = BIT(19),
        EXIT_CTL_SAVE_EFER = BIT(20), EXIT_CTL_LOAD_EFER = BIT(21) };
@@ -64,10 +64,27 @@ const struct virt_feature *vmx_caps_features(unsigned *count);
 int vmx_cpu_enable(char *why, size_t size);
 void vmx_cpu_disable(void);
 
+/* Entries of the nested tables, and the EPT pointer: SDM, "EPT Translation Mechanism". */
+enum { EPT_READ = BIT(0), EPT_WRITE = BIT(1), EPT_EXEC = BIT(2), EPT_ACCESSED = BIT(8),
+       EPT_DIRTY = BIT(9) };
+enum { EPTP_AD = BIT(6) };
+
+/* The page-modification log is filled from its last entry on. */
+enum { PML_LAST = 511 };
+
+struct vmx_log {
+	u64 gpa, size;
+	u64 *bitmap;
+};
+
 struct virt_vm {
 	struct pt ept;
 	u64 ept_pointer;
 	u64 generation; /* raised by every downgrade; each vCPU flushes what it missed */
+	struct vmx_log log[VIRT_LOGS_MAX];
+	unsigned logs;
+	bool protect; /* logged pages are write-protected until their first write */
+	bool scan;    /* their dirty flags tell what was written */
 };
 
 /* VMCS fields kept in memory between exit and entry. */
@@ -85,6 +102,7 @@ struct vmx_vcpu {
 	struct virt_vm *vm;
 	void *vmcs;
 	void *fpu; /* XSAVE or FXSAVE area while not loaded */
+	u64 *pml;  /* the page-modification log, if the CPU has it */
 	u64 cache[CACHED_COUNT];
 	u32 cache_valid, cache_dirty; /* BIT(enum vmx_cached) */
 	bool launched;
@@ -159,4 +177,13 @@ void ept_vm_destroy(struct virt_vm *vm);
 int ept_vm_map(struct virt_vm *vm, gpa_t gpa, hpa_t hpa, u64 size, unsigned rights,
 	       enum virt_memtype type);
 int ept_vm_unmap(struct virt_vm *vm, gpa_t gpa, u64 size);
-void ept_flush(struct virt_vm *vm);
+/* Takes over what of the EPT has changed since the vCPU's last entry. */
+void ept_flush(struct vmx_vcpu *v);
+
+/* vmx_dirty.c: what the guest writes. The first two serve struct virt_ops. */
+int vmx_dirty_log(struct virt_vm *vm, gpa_t gpa, u64 size, u64 *bitmap);
+void vmx_dirty_take(struct virt_vm *vm, gpa_t gpa);
+/* Serves an EPT violation that is the log's doing; false: it is not. */
+bool vmx_dirty_fault(struct vmx_vcpu *v, gpa_t gpa, u64 qualification);
+/* Empties the vCPU's page-modification log, after each exit. */
+void vmx_dirty_drain(struct vmx_vcpu *v);

@@ -66,6 +66,7 @@ static const struct capability capabilities[] = {
 	{"2m-pages", VMX_PROC2, 0, EPT_CAP_2M, false},
 	{"1g-pages", VMX_PROC2, 0, EPT_CAP_1G, false},
 	{"ept-ad", VMX_PROC2, 0, EPT_CAP_AD, false},
+	{"pml", VMX_PROC2, PROC2_PML, 0, false},
 };
 
 static bool refused[ARRAY_SIZE(capabilities)]; /* turned off by no= */

@@ -20,7 +20,6 @@
 #define QUALIFICATION_CR_LMSW	BITS(31, 16)
 #define QUALIFICATION_EPT_WRITE BIT(1)
 #define QUALIFICATION_EPT_FETCH BIT(2)
-#define QUALIFICATION_EPT_NMI	BIT(12)
 #define QUALIFICATION_DR6	(BITS(3, 0) | BIT(13) | BIT(14))
 #define DR7_GD			BIT(13)
 #define DEBUG_BTF		BIT(1)
@@ -35,6 +34,7 @@ enum {
 	REASON_WRMSR = 32,
 	REASON_EPT_VIOLATION = 48,
 	REASON_PREEMPTION_TIMER = 52,
+	REASON_PML_FULL = 62,
 	REASON_COUNT = 70
 };
 
@@ -86,10 +86,12 @@ static void decode_io(struct vcpu_exit *exit)
 	exit->io.rep = q & QUALIFICATION_IO_REP;
 }
 
-/* An IRET that faulted had already ended the blocking by NMI: bring it back. */
-static void reblock_nmi(struct vmx_vcpu *v)
+/* An IRET that faulted had already ended the blocking by NMI: bring it back. The
+ * interruption information says so by the same bit as the qualifications. */
+static void reblock_nmi(struct vmx_vcpu *v, u64 word)
 {
-	if (vmx_uses(VMX_PIN, PIN_VIRTUAL_NMI))
+	if ((word & INTR_INFO_NMI_UNBLOCK) && !(v->vectoring_info & INTR_INFO_VALID) &&
+	    vmx_uses(VMX_PIN, PIN_VIRTUAL_NMI))
 		vmx_state_cache(v, CACHED_INTERRUPTIBILITY,
 				vmx_state_cached(v, CACHED_INTERRUPTIBILITY) |
 					INTERRUPTIBILITY_NMI);
@@ -103,8 +105,9 @@ static void decode_memory(struct vmx_vcpu *v, struct vcpu_exit *exit)
 	exit->memory.gpa = GPA(vmread64(GUEST_PHYSICAL_ADDRESS));
 	exit->memory.write = q & QUALIFICATION_EPT_WRITE;
 	exit->memory.fetch = q & QUALIFICATION_EPT_FETCH;
-	if ((q & QUALIFICATION_EPT_NMI) && !(v->vectoring_info & INTR_INFO_VALID))
-		reblock_nmi(v);
+	reblock_nmi(v, q);
+	if (vmx_dirty_fault(v, exit->memory.gpa, q))
+		exit->reason = EXIT_HOST;
 }
 
 static void decode_cr(struct vcpu_exit *exit)
@@ -153,9 +156,8 @@ static void decode_exception(struct vmx_vcpu *v, struct vcpu_exit *exit)
 		exit->reason = EXIT_HOST;
 		return;
 	}
-	if ((info & INTR_INFO_NMI_UNBLOCK) && exit->event.vector != VECTOR_DF &&
-	    !(v->vectoring_info & INTR_INFO_VALID))
-		reblock_nmi(v);
+	if (exit->event.vector != VECTOR_DF)
+		reblock_nmi(v, info);
 	exit->reason = exit->event.vector == VECTOR_MC ? EXIT_MACHINE_CHECK : EXIT_EXCEPTION;
 	if (exit->event.vector == VECTOR_DB)
 		complete_debug(v, exit->event.type);
@@ -201,7 +203,10 @@ void vmx_exit_decode(struct vmx_vcpu *v, u32 reason, struct vcpu_exit *exit)
 		exit->reason = EXIT_HOST;
 	} else if (reason == REASON_EPT_VIOLATION)
 		decode_memory(v, exit);
-	else if (reason == REASON_CR)
+	else if (reason == REASON_PML_FULL) { /* and has been emptied */
+		reblock_nmi(v, vmread(EXIT_QUALIFICATION));
+		exit->reason = EXIT_HOST;
+	} else if (reason == REASON_CR)
 		decode_cr(exit);
 	else if (reason == REASON_RDMSR || reason == REASON_WRMSR)
 		decode_msr(v, reason, exit);

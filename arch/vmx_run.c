@@ -31,10 +31,7 @@ static void flush_stale(struct vmx_vcpu *v)
 			flush_vpid(v);
 		v->flush_vpid = false;
 	}
-	if (v->generation != v->vm->generation) {
-		ept_flush(v->vm);
-		v->generation = v->vm->generation;
-	}
+	ept_flush(v);
 }
 
 /* One that has come already ends the entry at once, but behind the event that is
@@ -90,6 +87,8 @@ void vmx_run(struct virt_vcpu *vcpu, u64 deadline, struct vcpu_exit *exit)
 		return;
 	}
 	v->launched = true;
+	if (v->pml && v->vm->logs)
+		vmx_dirty_drain(v);
 	v->vectoring_info = vmread32(IDT_VECTORING_INFO);
 	if (v->vectoring_info & INTR_INFO_VALID) {
 		v->vectoring_error = vmread32(IDT_VECTORING_ERROR);

@@ -76,11 +76,13 @@ int vmx_vcpu_create(struct virt_vm *vm, struct virt_vcpu **out)
 		fpu_measure();
 	v->vmcs = pages_alloc(1);
 	v->fpu = pages_alloc(fpu_pages);
-	if (!v->vmcs || !v->fpu || vmx_msr_init()) {
-		if (v->vmcs)
-			pages_free(v->vmcs, 1);
-		if (v->fpu)
-			pages_free(v->fpu, fpu_pages);
+	if (vmx_uses(VMX_PROC2, PROC2_PML))
+		v->pml = pages_alloc(1);
+	if (!v->vmcs || !v->fpu || (vmx_uses(VMX_PROC2, PROC2_PML) && !v->pml) ||
+	    vmx_msr_init()) {
+		pages_free(v->vmcs, 1);
+		pages_free(v->fpu, fpu_pages);
+		pages_free(v->pml, 1);
 		pages_free(v, 1);
 		return -ENOMEM;
 	}
@@ -101,6 +103,7 @@ void vmx_vcpu_destroy(struct virt_vcpu *vcpu)
 	vmclear(v->vmcs);
 	pages_free(v->vmcs, 1);
 	pages_free(v->fpu, fpu_pages);
+	pages_free(v->pml, 1);
 	pages_free(v, 1);
 }
 
@@ -134,6 +137,10 @@ static void write_controls(struct vmx_vcpu *v)
 		vmwrite64(ENCLS_EXITING_BITMAP, ~0ull);
 	if (vmx_uses(VMX_PROC2, PROC2_XSAVES))
 		vmwrite64(XSS_EXITING_BITMAP, 0);
+	if (v->pml) {
+		vmwrite64(PML_ADDRESS, virt_to_phys(v->pml).v);
+		vmwrite16(PML_INDEX, PML_LAST);
+	}
 }
 
 static void reset_segments(struct virt_vcpu *vcpu)

@@ -21,6 +21,7 @@ static const char *const feature_names[NO_FEATURES] = {
 	[NO_2M_PAGES] = "2m-pages",
 	[NO_1G_PAGES] = "1g-pages",
 	[NO_ACCESSED_DIRTY] = "ept-ad",
+	[NO_PML] = "pml",
 	[NO_TSC_DEADLINE] = "tsc-deadline",
 	[NO_X2APIC] = "x2apic",
 };
@@ -164,7 +165,7 @@ static const struct option {
 	{"log", set_log, "error, warn, info, debug"},
 	{"exit", set_exit, "poweroff, port:HEX"},
 	{"no", set_no,
-	 "a list with commas of vpid, preemption-timer, 2m-pages, 1g-pages, ept-ad, "
+	 "a list with commas of vpid, preemption-timer, 2m-pages, 1g-pages, ept-ad, pml, "
 	 "tsc-deadline, x2apic"},
 	{"cpus", set_cpus, "a number of cores, 1 or more"},
 	{"selftest", set_selftest, "a test of the test image, and its argument behind a colon"},

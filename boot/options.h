@@ -21,6 +21,7 @@ enum option_feature {
 	NO_2M_PAGES, /* of nested paging, as the next two */
 	NO_1G_PAGES,
 	NO_ACCESSED_DIRTY,
+	NO_PML,
 	NO_TSC_DEADLINE,
 	NO_X2APIC,
 	NO_FEATURES

@@ -31,6 +31,12 @@
 
 #define CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
 
+/* Sets a bit of a bitmap that others set and clear at the same time. */
+static inline void bit_set_atomic(u64 *map, u64 bit)
+{
+	__atomic_fetch_or(&map[bit / 64], BIT(bit % 64), __ATOMIC_ACQ_REL);
+}
+
 /* All ones in the low `size` bytes, size 1 to 8. */
 static inline u64 size_mask(unsigned size)
 {

@@ -19,6 +19,11 @@ struct virt_vm {
 		unsigned rights;
 		enum virt_memtype type;
 	} map[FAKE_VIRT_MAPS];
+	unsigned logs;
+	struct fake_virt_log {
+		u64 gpa, size, *bitmap;
+		unsigned takes;
+	} log[VIRT_LOGS_MAX];
 };
 
 struct fake_vcpu;
@@ -57,6 +62,9 @@ extern unsigned fake_virt_vms, fake_virt_vcpus; /* that exist */
 void fake_virt_init(void);
 void fake_virt_use(const char *feature, bool used);
 struct fake_vcpu *fake_vcpu_of(struct virt_vcpu *vcpu);
+/* The log of a range, or NULL; and a write of the guest, as the log sees it. */
+struct fake_virt_log *fake_virt_log(struct virt_vm *vm, u64 gpa);
+void fake_virt_guest_writes(struct virt_vm *vm, u64 gpa);
 /* How gpa is mapped, or NULL. */
 const struct fake_virt_map *fake_virt_find(const struct virt_vm *vm, u64 gpa);
 
