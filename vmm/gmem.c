@@ -16,27 +16,34 @@ static void *window(u64 gpa)
 	return (void *)(WINDOW_BASE + gpa);
 }
 
-/* How much of [gpa, gpa + len) lies in one region that allows the access. */
-static u64 reach(const struct vm *vm, u64 gpa, u64 len, bool write)
+/* The region at gpa that allows the access; cuts *len to what lies in it. */
+static const struct region *reach(const struct vm *vm, u64 gpa, u64 *len, bool write)
 {
 	const struct region *r = region_find(&vm->regions, GPA(gpa));
 
 	if (!r || (write && (r->flags & REGION_READ_ONLY)))
-		return 0;
-	return MIN(len, r->size - (gpa - r->gpa));
+		return NULL;
+	*len = MIN(*len, r->size - (gpa - r->gpa));
+	return r;
 }
 
-/* Copies between a buffer and the guest, region by region. */
+/* Copies between a buffer and the guest, region by region. What is written is
+ * logged behind the write, so that a reader of the log finds the bytes. */
 static int copy(struct vm *vm, u64 gpa, void *buffer, u64 len, bool write)
 {
 	while (len) {
-		u64 part = reach(vm, gpa, len, write);
+		u64 part = len;
+		const struct region *r = reach(vm, gpa, &part, write);
+		int error;
 
-		if (part == 0)
+		if (!r)
 			return -EFAULT;
-		if (write ? window_copy(window(gpa), buffer, part)
-			  : window_copy(buffer, window(gpa), part))
-			return -EFAULT;
+		error = write ? window_copy(window(gpa), buffer, part)
+			      : window_copy(buffer, window(gpa), part);
+		if (write)
+			region_mark_dirty(r, gpa, part);
+		if (error)
+			return error;
 		gpa += part;
 		buffer = (u8 *)buffer + part;
 		len -= part;
@@ -59,20 +66,35 @@ int guest_zero(struct vm *vm, gpa_t gpa, u64 len)
 	u64 at = gpa.v;
 
 	while (len) {
-		u64 part = reach(vm, at, len, true);
+		u64 part = len;
+		const struct region *r = reach(vm, at, &part, true);
+		int error = r ? window_fill(window(at), 0, part) : -EFAULT;
 
-		if (part == 0 || window_fill(window(at), 0, part))
-			return -EFAULT;
+		if (r)
+			region_mark_dirty(r, at, part);
+		if (error)
+			return error;
 		at += part;
 		len -= part;
 	}
 	return 0;
 }
 
+int guest_cmpxchg(struct vm *vm, gpa_t gpa, unsigned size, u64 old, u64 value)
+{
+	u64 len = size;
+	const struct region *r = IS_ALIGNED(gpa.v, size) ? reach(vm, gpa.v, &len, true) : NULL;
+	int error = r ? window_cmpxchg(window(gpa.v), size, old, value) : -EFAULT;
+
+	if (!error)
+		region_mark_dirty(r, gpa.v, size);
+	return error;
+}
+
 /* Where a module's bytes stand in its VM's space. */
 static const void *module_window(const struct mem_object *mem, u64 offset, u64 len)
 {
-	if (!mem->module || offset > mem->size || len > mem->size - offset)
+	if (mem->kind != MEM_MODULE || offset > mem->size || len > mem->size - offset)
 		return NULL;
 	return (const void *)(MODULE_WINDOW_BASE + mem->extent[0].hpa.v + offset);
 }

@@ -3,7 +3,8 @@
  * The one checked door to guest memory. Every call works on the VM whose host
  * address space is loaded on this pCPU; a range must lie in RAM regions, else
  * the call fails and nothing, or for a write a part up to the hole, is done.
- * A value is fetched once, into the caller's local.
+ * A value is fetched once, into the caller's local. What is written counts in the
+ * region's dirty log.
  */
 #pragma once
 
@@ -18,6 +19,12 @@ int guest_read(struct vm *vm, gpa_t gpa, void *dst, size_t len);
 int guest_write(struct vm *vm, gpa_t gpa, const void *src, size_t len);
 /* Fills guest RAM with zero bytes. */
 int guest_zero(struct vm *vm, gpa_t gpa, u64 len);
+/*
+ * Puts `value` in the place of `old` in guest RAM by one locked operation; size is
+ * 4 or 8. 0; -EAGAIN where something else stands; -EFAULT as guest_write, and
+ * where gpa is not aligned to size.
+ */
+int guest_cmpxchg(struct vm *vm, gpa_t gpa, unsigned size, u64 old, u64 value);
 /* Copies from a memory object that belongs to this VM (a module) into guest RAM. */
 int guest_copy_from(struct vm *vm, gpa_t gpa, struct mem_object *mem, u64 offset, u64 len);
 

@@ -196,6 +196,9 @@ static void scrub(struct vm *vm)
 	for (unsigned i = 0; i < vm->regions.count; i++) {
 		const struct region *r = &vm->regions.region[i];
 
+		if (r->mem->kind != MEM_ANONYMOUS)
+			continue;
+		region_mark_dirty(r, r->gpa, r->size);
 		for (u64 done = 0; done < r->size; done += SCRUB_STEP) {
 			window_fill((void *)(WINDOW_BASE + r->gpa + done), 0,
 				    MIN(SCRUB_STEP, r->size - done));

@@ -5,7 +5,7 @@
  */
 #include "vmm/mem.h"
 
-#include "arch/lib/bits.h"
+#include "arch/cpu.h"
 #include "arch/lib/errno.h"
 #include "arch/memory.h"
 
@@ -80,17 +80,33 @@ int mem_create(u64 size, struct mem_object **out)
 	return 0;
 }
 
-int mem_create_module(hpa_t hpa, u64 size, struct mem_object **out)
+static int create_at(enum mem_kind kind, hpa_t hpa, u64 size, bool uncached,
+		     struct mem_object **out)
 {
 	struct mem_object *mem = object_alloc(size);
 
 	if (!mem)
 		return -ENOMEM;
-	mem->module = true;
+	mem->kind = kind;
+	mem->uncached = uncached;
 	mem->extent_count = 1;
 	mem->extent[0] = (struct mem_extent){0, hpa, ALIGN_UP(size, PAGE_SIZE)};
 	*out = mem;
 	return 0;
+}
+
+int mem_create_module(hpa_t hpa, u64 size, struct mem_object **out)
+{
+	return create_at(MEM_MODULE, hpa, size, false, out);
+}
+
+int mem_create_physical(hpa_t hpa, u64 size, bool uncached, struct mem_object **out)
+{
+	u64 limit = cpu_physical_limit();
+
+	if (!size || !IS_ALIGNED(hpa.v | size, PAGE_SIZE) || hpa.v >= limit || size > limit - hpa.v)
+		return -EINVAL;
+	return create_at(MEM_PHYSICAL, hpa, size, uncached, out);
 }
 
 void mem_get(struct mem_object *mem)
@@ -102,7 +118,7 @@ void mem_put(struct mem_object *mem)
 {
 	if (--mem->users)
 		return;
-	if (!mem->module)
+	if (mem->kind == MEM_ANONYMOUS)
 		for (unsigned i = 0; i < mem->extent_count; i++)
 			frames_free(mem->extent[i].hpa, mem->extent[i].size);
 	pages_free(mem, 1);

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Regions. A region is mapped piece by piece as the frames of its object lie;
- * when a piece fails, what was done is taken back.
+ * when a piece fails, what was done is taken back. The bitmap of a dirty log is
+ * written by the back end for the guest and by vmm/gmem.c for Trivet.
  */
 #include "vmm/region.h"
 
 #include "arch/lib/bits.h"
 #include "arch/lib/errno.h"
+#include "arch/lib/log.h"
 #include "arch/lib/string.h"
 #include "vmm/mem.h"
 #include "vmm/vm.h"
+
+_Static_assert(REGIONS_MAX < VIRT_LOGS_MAX, "a region that moves has two logs for a moment");
 
 const struct region *region_find(const struct region_table *table, gpa_t gpa)
 {
@@ -29,28 +33,35 @@ const struct region *region_find(const struct region_table *table, gpa_t gpa)
 	return NULL;
 }
 
-static int unmap(struct vm *vm, u64 gpa, u64 size)
+static struct region *find_slot(struct vm *vm, unsigned slot)
 {
-	int error;
+	for (unsigned i = 0; i < vm->regions.count; i++)
+		if (vm->regions.region[i].slot == slot)
+			return &vm->regions.region[i];
+	return NULL;
+}
 
+/* What goes is what map_piece has mapped: no page is split, nothing can fail. */
+static void unmap(struct vm *vm, u64 gpa, u64 size)
+{
 	if (size == 0)
-		return 0;
-	error = virt->vm_unmap(vm->virt, GPA(gpa), size);
-	if (!error)
-		error = space_unmap(&vm->space, WINDOW_BASE + gpa, size);
-	return error;
+		return;
+	virt->vm_unmap(vm->virt, GPA(gpa), size);
+	space_unmap(&vm->space, WINDOW_BASE + gpa, size);
 }
 
 static int map_piece(struct vm *vm, const struct region *r, u64 done, hpa_t hpa, u64 size)
 {
 	unsigned rights = MAP_READ | MAP_EXEC | (r->flags & REGION_READ_ONLY ? 0 : MAP_WRITE);
-	int error = virt->vm_map(vm->virt, GPA(r->gpa + done), hpa, size, rights, MEMTYPE_RAM);
+	bool uncached = r->mem->uncached;
+	int error = virt->vm_map(vm->virt, GPA(r->gpa + done), hpa, size, rights,
+				 uncached ? MEMTYPE_DEVICE : MEMTYPE_RAM);
 
 	if (error)
 		return error;
 	/* Trivet itself may write what the guest may only read. */
 	error = space_map(&vm->space, WINDOW_BASE + r->gpa + done, hpa, size,
-			  SPACE_WRITE | SPACE_USER);
+			  SPACE_WRITE | SPACE_USER | (uncached ? SPACE_UNCACHED : 0));
 	if (error)
 		virt->vm_unmap(vm->virt, GPA(r->gpa + done), size);
 	return error;
@@ -74,68 +85,179 @@ static int map(struct vm *vm, const struct region *r)
 	return 0;
 }
 
-static int delete_region(struct vm *vm, unsigned slot)
+/* Tells the back end where to note what the guest writes, NULL to stop. There is
+ * nothing to note where it cannot write. */
+static int watch(struct vm *vm, const struct region *r, u64 *bitmap)
+{
+	if (r->flags & REGION_READ_ONLY)
+		return 0;
+	return virt->vm_dirty_log(vm->virt, GPA(r->gpa), r->size, bitmap);
+}
+
+static int show(struct vm *vm, const struct region *r)
+{
+	int error = map(vm, r);
+
+	if (error || !r->dirty)
+		return error;
+	error = watch(vm, r, r->dirty);
+	if (error)
+		unmap(vm, r->gpa, r->size);
+	return error;
+}
+
+static void hide(struct vm *vm, const struct region *r)
+{
+	if (r->dirty)
+		watch(vm, r, NULL);
+	unmap(vm, r->gpa, r->size);
+}
+
+/* Onto a part of itself a region can move only after the old place is free. */
+static int move(struct vm *vm, const struct region *old, const struct region *new)
+{
+	bool apart = new->gpa - old->gpa >= old->size && old->gpa - new->gpa >= old->size;
+	int error;
+
+	if (!apart)
+		hide(vm, old);
+	error = show(vm, new);
+	if (apart && !error)
+		hide(vm, old);
+	if (!apart && error && show(vm, old))
+		log_error("[%s] no memory to move region %u, nor to leave it where it was",
+			  vm->name, old->slot);
+	return error;
+}
+
+static u64 bitmap_words(const struct region *r)
+{
+	return (r->size / PAGE_SIZE + 63) / 64;
+}
+
+static unsigned bitmap_pages(const struct region *r)
+{
+	return ALIGN_UP(bitmap_words(r) * sizeof(u64), PAGE_SIZE) / PAGE_SIZE;
+}
+
+/* An empty log, or the one that there is. */
+static int prepare_log(struct region *new, const struct region *old)
+{
+	if (!(new->flags & REGION_LOG_DIRTY))
+		return 0;
+	new->dirty = old ? old->dirty : NULL;
+	if (new->dirty)
+		return 0;
+	if (bitmap_words(new) > PAGES_RUN_MAX * PAGE_SIZE / sizeof(u64))
+		return -E2BIG;
+	new->dirty = pages_alloc(bitmap_pages(new));
+	return new->dirty ? 0 : -ENOMEM;
+}
+
+static void take_out(struct vm *vm, struct region *r, const u64 *kept_log)
 {
 	struct region_table *t = &vm->regions;
 
-	for (unsigned i = 0; i < t->count; i++) {
-		struct region *r = &t->region[i];
-		int error;
-
-		if (r->slot != slot)
-			continue;
-		error = unmap(vm, r->gpa, r->size);
-		if (error)
-			return error;
-		mem_put(r->mem);
-		memmove(r, r + 1, (t->count - i - 1) * sizeof(*r));
-		t->count--;
-		return 0;
-	}
-	return -ENOENT;
+	if (r->dirty != kept_log)
+		pages_free(r->dirty, bitmap_pages(r));
+	mem_put(r->mem);
+	t->count--;
+	memmove(r, r + 1, (u64)(&t->region[t->count] - r) * sizeof(*r));
 }
 
-static int check(const struct vm *vm, const struct region *new)
+static void put_in(struct vm *vm, const struct region *new)
+{
+	struct region_table *t = &vm->regions;
+	unsigned place = t->count++;
+
+	for (; place && t->region[place - 1].gpa > new->gpa; place--)
+		t->region[place] = t->region[place - 1];
+	t->region[place] = *new;
+}
+
+static int check(const struct vm *vm, const struct region *new, const struct region *old)
 {
 	u64 last = new->gpa + new->size - 1;
 
-	if ((new->flags & ~REGION_READ_ONLY) ||
+	if ((new->flags & ~(REGION_READ_ONLY | REGION_LOG_DIRTY)) ||
 	    !IS_ALIGNED(new->gpa | new->size | new->offset, PAGE_SIZE) || last < new->gpa ||
 	    last >= WINDOW_SIZE || !new->mem || new->offset + new->size < new->offset ||
 	    new->offset + new->size > ALIGN_UP(new->mem->size, PAGE_SIZE))
 		return -EINVAL;
+	if (old && (new->size != old->size || new->mem != old->mem || new->offset != old->offset ||
+		    ((new->flags ^ old->flags) & REGION_READ_ONLY)))
+		return -EINVAL;
 	for (unsigned i = 0; i < vm->regions.count; i++) {
 		const struct region *r = &vm->regions.region[i];
 
-		if (r->slot == new->slot)
-			return -EINVAL;
-		if (new->gpa < r->gpa + r->size && r->gpa <= last)
+		if (r != old && new->gpa < r->gpa + r->size && r->gpa <= last)
 			return -EEXIST;
 	}
-	return vm->regions.count == REGIONS_MAX ? -ENOSPC : 0;
+	return !old && vm->regions.count == REGIONS_MAX ? -ENOSPC : 0;
+}
+
+static int delete_region(struct vm *vm, struct region *r)
+{
+	if (!r)
+		return -ENOENT;
+	hide(vm, r);
+	take_out(vm, r, NULL);
+	return 0;
 }
 
 int vm_set_memory_region(struct vm *vm, unsigned slot, unsigned flags, gpa_t gpa, u64 size,
 			 struct mem_object *mem, u64 offset)
 {
-	struct region new = {gpa.v, size, mem, offset, flags, slot};
-	struct region_table *t = &vm->regions;
-	unsigned place = 0;
+	struct region new = {gpa.v, size, mem, offset, NULL, flags, slot};
+	struct region *old = find_slot(vm, slot);
 	int error;
 
 	if (size == 0)
-		return delete_region(vm, slot);
-	error = check(vm, &new);
+		return delete_region(vm, old);
+	error = check(vm, &new, old);
 	if (!error)
-		error = map(vm, &new);
+		error = prepare_log(&new, old);
 	if (error)
 		return error;
+	if (!old)
+		error = show(vm, &new);
+	else if (old->gpa != new.gpa)
+		error = move(vm, old, &new);
+	else if (old->dirty != new.dirty)
+		error = watch(vm, &new, new.dirty);
+	if (error) {
+		if (!old || old->dirty != new.dirty)
+			pages_free(new.dirty, bitmap_pages(&new));
+		return error;
+	}
 	mem_get(mem);
-	while (place < t->count && t->region[place].gpa < gpa.v)
-		place++;
-	memmove(&t->region[place + 1], &t->region[place],
-		(t->count - place) * sizeof(t->region[0]));
-	t->region[place] = new;
-	t->count++;
+	if (old)
+		take_out(vm, old, new.dirty);
+	put_in(vm, &new);
 	return 0;
+}
+
+int vm_get_dirty_log(struct vm *vm, unsigned slot, u64 *bitmap, size_t size)
+{
+	const struct region *r = find_slot(vm, slot);
+
+	if (!r || !r->dirty)
+		return -ENOENT;
+	if (size < bitmap_words(r) * sizeof(u64))
+		return -EINVAL;
+	if (!(r->flags & REGION_READ_ONLY))
+		virt->vm_dirty_take(vm->virt, GPA(r->gpa));
+	for (u64 i = 0; i < bitmap_words(r); i++)
+		bitmap[i] = __atomic_exchange_n(&r->dirty[i], 0, __ATOMIC_ACQ_REL);
+	return 0;
+}
+
+void region_mark_dirty(const struct region *r, u64 gpa, u64 len)
+{
+	u64 first = (gpa - r->gpa) / PAGE_SIZE, last = (gpa - r->gpa + len - 1) / PAGE_SIZE;
+
+	if (!r->dirty)
+		return;
+	for (u64 page = first; page <= last; page++)
+		bit_set_atomic(r->dirty, page);
 }

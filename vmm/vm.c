@@ -56,7 +56,8 @@ static void free_memory(struct vm *vm)
 	for (unsigned i = 0; i < vm->regions.count; i++) {
 		const struct region *r = &vm->regions.region[i];
 
-		window_fill((void *)(WINDOW_BASE + r->gpa), 0, r->size);
+		if (r->mem->kind == MEM_ANONYMOUS)
+			window_fill((void *)(WINDOW_BASE + r->gpa), 0, r->size);
 	}
 	space_leave();
 	while (vm->regions.count) {

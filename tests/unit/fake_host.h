@@ -18,6 +18,7 @@
 struct fake_host {
 	/* The n-th allocation from now fails, pages, frames, tables and mappings alike; 0: none. */
 	unsigned fail_at;
+	unsigned fail_again; /* and then the one that comes so much later, 1: the next; 0: none */
 	unsigned allocations; /* asked for since fake_host_init */
 	s64 pages_out;	      /* pages less those freed */
 	s64 mapped_out;	      /* phys_map less phys_unmap */

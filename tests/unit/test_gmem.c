@@ -136,6 +136,70 @@ static void read_only_regions(void **state)
 	assert_int_equal(guest_read(&vm, GPA(0x301ffc), &value, 8), 0);
 }
 
+static void compare_and_exchange(void **state)
+{
+	u64 value = 0x1122334455667788;
+
+	(void)state;
+	assert_int_equal(guest_write(&vm, GPA(0xfc008), &value, 8), 0);
+	assert_int_equal(guest_cmpxchg(&vm, GPA(0xfc008), 8, value, 0x99), 0);
+	assert_int_equal(guest_cmpxchg(&vm, GPA(0xfc008), 8, value, 0x98), -EAGAIN);
+	assert_int_equal(*(u64 *)at(0xfc008), 0x99);
+	/* four bytes leave the next four alone, and are compared alone */
+	assert_int_equal(guest_write(&vm, GPA(0xfc008), &value, 8), 0);
+	assert_int_equal(guest_cmpxchg(&vm, GPA(0xfc008), 4, 0x55667788, 0xaabbccdd), 0);
+	assert_int_equal(*(u64 *)at(0xfc008), 0x11223344aabbccdd);
+	assert_int_equal(guest_cmpxchg(&vm, GPA(0xfc00c), 4, 0x11223345, 1), -EAGAIN);
+	/* where there is no RAM, none to be written, or across two operands */
+	assert_int_equal(guest_cmpxchg(&vm, GPA(0x50000), 8, 0, 1), -EFAULT);
+	assert_int_equal(guest_cmpxchg(&vm, GPA(0x300000), 4, 0, 1), -EFAULT);
+	assert_int_equal(guest_cmpxchg(&vm, GPA(0xfc00c), 8, 0, 1), -EFAULT);
+	assert_int_equal(guest_cmpxchg(&vm, GPA(0xfc00e), 4, 0, 1), -EFAULT);
+	assert_int_equal(guest_zero(&vm, GPA(0xfc008), 8), 0);
+}
+
+static u64 logged(unsigned slot)
+{
+	u64 bitmap = 0;
+
+	assert_int_equal(vm_get_dirty_log(&vm, slot, &bitmap, sizeof(bitmap)), 0);
+	return bitmap;
+}
+
+static void writes_are_logged(void **state)
+{
+	struct mem_object *module;
+	hpa_t hpa = fake_host_module("text", 4);
+	u8 buffer[0x3000] = {0};
+
+	(void)state;
+	assert_int_equal(mem_create_module(hpa, 4, &module), 0);
+	assert_int_equal(space_map(&vm.space, MODULE_WINDOW_BASE + hpa.v, hpa, PAGE_SIZE,
+				   SPACE_USER), 0);
+	assert_int_equal(vm_set_memory_region(&vm, 0, REGION_LOG_DIRTY, GPA(0xfc000), 0x4000, mem,
+					      0), 0);
+	assert_int_equal(vm_set_memory_region(&vm, 1, REGION_LOG_DIRTY, GPA(0x100000), 0x8000, mem,
+					      0x8000), 0);
+	assert_int_equal(guest_read(&vm, GPA(0xfc000), buffer, 0x3000), 0);
+	assert_int_equal(guest_write(&vm, GPA(0xfc000), buffer, 0), 0);
+	assert_int_equal(guest_cmpxchg(&vm, GPA(0xfc000), 4, 1, 2), -EAGAIN);
+	assert_int_equal(logged(0) | logged(1), 0);
+	assert_int_equal(guest_write(&vm, GPA(0xfefff), buffer, 0x1002), 0);
+	assert_int_equal(logged(0), 0xc);
+	assert_int_equal(logged(1), 1);
+	assert_int_equal(guest_zero(&vm, GPA(0x101ffe), 3), 0);
+	assert_int_equal(logged(1), 6);
+	assert_int_equal(guest_copy_from(&vm, GPA(0x107000), module, 0, 4), 0);
+	assert_int_equal(guest_cmpxchg(&vm, GPA(0x104008), 8, 0, 2), 0);
+	assert_int_equal(logged(1), 0x90);
+	/* what was written before a hole counts */
+	assert_int_equal(guest_write(&vm, GPA(0x107fff), buffer, 2), -EFAULT);
+	assert_int_equal(logged(1), 0x80);
+	assert_int_equal(guest_zero(&vm, GPA(0x100000), 0x9000), -EFAULT);
+	assert_int_equal(logged(1), 0xff);
+	mem_put(module);
+}
+
 static void modules(void **state)
 {
 	static const char text[] = "a module of some bytes";
@@ -181,6 +245,8 @@ int main(void)
 		TEST(past_the_end),
 		TEST(nothing_is_always_possible),
 		TEST(read_only_regions),
+		TEST(compare_and_exchange),
+		TEST(writes_are_logged),
 		TEST(modules),
 	};
 

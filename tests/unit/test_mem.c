@@ -57,7 +57,7 @@ static void one_piece_where_there_is_one(void **state)
 		assert_int_equal(mem_create(sizes[i], &mem), 0);
 		check(mem, sizes[i]);
 		assert_int_equal(mem->extent_count, 1);
-		assert_false(mem->module);
+		assert_int_equal(mem->kind, MEM_ANONYMOUS);
 		gone(mem);
 	}
 }
@@ -184,7 +184,7 @@ static void module_keeps_its_frames(void **state)
 
 	(void)state;
 	assert_int_equal(mem_create_module(hpa, 5, &mem), 0);
-	assert_true(mem->module);
+	assert_int_equal(mem->kind, MEM_MODULE);
 	assert_int_equal(mem->size, 5);
 	assert_int_equal(mem_piece(mem, 0, PAGE_SIZE, &at), PAGE_SIZE);
 	assert_int_equal(at.v, hpa.v);
@@ -193,6 +193,37 @@ static void module_keeps_its_frames(void **state)
 	assert_int_equal(mem_create_module(hpa, 5, &mem), -ENOMEM);
 	fake_host.fail_at = 1;
 	assert_int_equal(mem_create(PAGE_SIZE, &mem), -ENOMEM);
+}
+
+static void physical_ranges(void **state)
+{
+	static const struct {
+		u64 hpa, size;
+		int error;
+	} rows[] = {
+		{0xfebc0000, 0x20000, 0},    {0xfebc0800, 0x1000, -EINVAL}, {0xfebc0000, 0x800, -EINVAL},
+		{0xfebc0000, 0, -EINVAL},    {~0xfffull, 0x1000, -EINVAL},  {~0xfffull, 0x2000, -EINVAL},
+		{0xfebc0000, ~0xfffull, -EINVAL}, {BIT(52), 0x1000, -EINVAL},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct mem_object *mem;
+		hpa_t at;
+
+		assert_int_equal(mem_create_physical(HPA(rows[i].hpa), rows[i].size, i % 2 == 0, &mem),
+				 rows[i].error);
+		if (rows[i].error)
+			continue;
+		assert_int_equal(mem->kind, MEM_PHYSICAL);
+		assert_int_equal(mem->uncached, i % 2 == 0);
+		assert_int_equal(mem_piece(mem, 0x1000, ~0xfffull, &at), rows[i].size - 0x1000);
+		assert_int_equal(at.v, rows[i].hpa + 0x1000);
+		gone(mem); /* nothing is given to the free frames */
+	}
+	fake_host.fail_at = 1;
+	assert_int_equal(mem_create_physical(HPA(0xfebc0000), 0x1000, true, &(struct mem_object *){0}),
+			 -ENOMEM);
 }
 
 #define TEST(name) cmocka_unit_test_setup(name, setup)
@@ -208,6 +239,7 @@ int main(void)
 		TEST(pieces_by_offset),
 		TEST(last_user_frees),
 		TEST(module_keeps_its_frames),
+		TEST(physical_ranges),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
