@@ -3,8 +3,8 @@
  * The walk is one loop over the levels of a paging format: fetch the entry,
  * check present and reserved bits, gather the rights, go down or stop at a
  * large page; then check the rights, and only when they allow the access set
- * accessed and dirty bits. It must not keep anything between calls. Chapter:
- * SDM volume 3, "Paging".
+ * accessed and dirty bits, from the start if an entry has changed meanwhile. It
+ * must not keep anything between calls. Chapter: SDM volume 3, "Paging".
  */
 #include "vmm/gwalk.h"
 
@@ -21,6 +21,8 @@
 #define ENTRY_NX BIT(63)
 
 #define MAX_LEVELS 4
+/* Another vCPU that keeps changing the tables cannot keep this one here. */
+#define WALKS_MAX  8
 
 struct format {
 	u8 levels;
@@ -139,19 +141,22 @@ static bool is_allowed(const struct gwalk_ctx *ctx, u64 rights, unsigned access)
 }
 
 /*
- * Sets accessed bits down to the leaf and, for a write, its dirty bit. Only the
- * byte that holds them is written, and only when one of them is missing; in a
- * read-only region the write is lost, as the entry cannot change there.
+ * Sets accessed bits down to the leaf and, for a write, its dirty bit, each by a
+ * locked operation on the entry that was walked; false when it is another one
+ * now. In a read-only region the write is lost, as the entry cannot change there.
  */
-static void mark_used(struct walk *w, unsigned access)
+static bool mark_used(struct walk *w, unsigned access)
 {
 	for (unsigned level = w->format->levels; level >= w->leaf; level--) {
 		u64 want = ENTRY_A | (level == w->leaf && (access & GWALK_WRITE) ? ENTRY_D : 0);
-		u8 byte = (u8)(w->entry[level] | want);
+		u64 old = w->entry[level];
 
-		if (!is_pdpte(w, level) && (want & ~w->entry[level]))
-			(void)guest_write(w->vm, GPA(w->where[level]), &byte, 1);
+		if (!is_pdpte(w, level) && (want & ~old) &&
+		    guest_cmpxchg(w->vm, GPA(w->where[level]), w->format->entry_size, old,
+				  old | want) == -EAGAIN)
+			return false;
 	}
+	return true;
 }
 
 static gpa_t leaf_address(const struct walk *w, u64 gva)
@@ -175,12 +180,27 @@ static u32 access_bits(const struct gwalk_ctx *ctx, unsigned access)
 	       ((access & GWALK_FETCH) && fetches_show ? PF_FETCH : 0);
 }
 
+/* One walk; false with the error code. */
+static bool walk_once(struct walk *w, u64 address, unsigned access, u32 *error)
+{
+	bool good = descend(w, address, error);
+
+	if (good && !(access & GWALK_PEEK)) {
+		*error = PF_PRESENT;
+		good = is_allowed(w->ctx, w->rights, access);
+	}
+	if (!good)
+		*error |= access_bits(w->ctx, access);
+	return good;
+}
+
 int gwalk_translate(struct vm *vm, const struct gwalk_ctx *ctx, gva_t gva, unsigned access,
 		    gpa_t *gpa, u32 *error)
 {
 	struct walk w = {.vm = vm, .ctx = ctx, .format = &two_level};
-	bool long_mode = ctx->efer & EFER_LMA, good;
+	bool long_mode = ctx->efer & EFER_LMA;
 	u64 address = long_mode ? gva.v : (u32)gva.v;
+	unsigned walks = 0;
 
 	if (!(ctx->cr0 & CR0_PG)) {
 		*gpa = GPA(address);
@@ -188,17 +208,10 @@ int gwalk_translate(struct vm *vm, const struct gwalk_ctx *ctx, gva_t gva, unsig
 	}
 	if (ctx->cr4 & CR4_PAE)
 		w.format = long_mode ? &four_level : &pae;
-	good = descend(&w, address, error);
-	if (good && !(access & GWALK_PEEK)) {
-		*error = PF_PRESENT;
-		good = is_allowed(ctx, w.rights, access);
-	}
-	if (!good) {
-		*error |= access_bits(ctx, access);
-		return -EFAULT;
-	}
-	if (!(access & GWALK_PEEK))
-		mark_used(&w, access);
+	do {
+		if (!walk_once(&w, address, access, error))
+			return -EFAULT;
+	} while (!(access & GWALK_PEEK) && !mark_used(&w, access) && ++walks < WALKS_MAX);
 	*gpa = leaf_address(&w, address);
 	return 0;
 }

@@ -128,6 +128,16 @@ int guest_write(struct vm *vm, gpa_t gpa, const void *src, size_t len)
 	return 0;
 }
 
+int guest_cmpxchg(struct vm *vm, gpa_t gpa, unsigned size, u64 old, u64 value)
+{
+	u64 found = 0;
+
+	if (!fake_gmem_at(vm, gpa.v, size))
+		return -EFAULT;
+	memcpy(&found, fake_gmem_at(vm, gpa.v, size), size);
+	return (found ^ old) & size_mask(size) ? -EAGAIN : guest_write(vm, gpa, &value, size);
+}
+
 int guest_zero(struct vm *vm, gpa_t gpa, u64 len)
 {
 	u8 *to = write_to(vm, gpa, len);

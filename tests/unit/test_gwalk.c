@@ -43,6 +43,20 @@ int guest_write(struct vm *vm, gpa_t gpa, const void *src, size_t len)
 	return 0;
 }
 
+/* The locked operation: some of its times another vCPU has changed the entry before. */
+static void (*other_vcpu)(u64 gpa);
+
+int guest_cmpxchg(struct vm *vm, gpa_t gpa, unsigned size, u64 old, u64 value)
+{
+	if (gpa.v >= RAM_SIZE - PAGE_SIZE || !IS_ALIGNED(gpa.v, size))
+		return -EFAULT;
+	if (other_vcpu)
+		other_vcpu(gpa.v);
+	if (memcmp(ram + gpa.v, &old, size))
+		return -EAGAIN;
+	return guest_write(vm, gpa, &value, size);
+}
+
 enum { P = 1, W = 2, U = 4, A = 0x20, D = 0x40, PS = 0x80 };
 #define NX (1ull << 63)
 
@@ -437,6 +451,56 @@ static void ignores_writes_to_read_only_tables(void **state)
 	assert_int_equal(*(u32 *)(ram + ctx.cr3 + entry_address(s, 2) % PAGE_SIZE), before);
 }
 
+static unsigned changes_left, changes;
+
+static void changes_rights(u64 gpa)
+{
+	if (changes_left == 0)
+		return;
+	changes_left--;
+	changes++;
+	ram[gpa + 1] ^= 2; /* a bit for software */
+}
+
+static void takes_the_page_away(u64 gpa)
+{
+	ram[gpa] &= ~P;
+}
+
+static void walks_anew_when_an_entry_changes(void **state)
+{
+	const struct shape *s = &shapes[5];
+	struct gwalk_ctx ctx = context(s);
+	u64 gpa;
+	u32 error;
+
+	(void)state;
+	other_vcpu = changes_rights;
+	for (unsigned times = 0; times < 5; times++) {
+		build(s, P | W);
+		changes_left = times;
+		assert_int_equal(walk(s, &ctx, GWALK_WRITE, &gpa, &error), 0);
+		assert_int_equal(gpa, s->gpa);
+		assert_int_equal(peek(s, 1) & (A | D), A | D);
+		assert_int_equal(peek(s, 4) & (A | D), A);
+		assert_int_equal(changes_left, 0);
+	}
+	/* one that never rests does not keep it for ever, nor is its entry overwritten */
+	build(s, P | W);
+	changes_left = 1000;
+	changes = 0;
+	assert_int_equal(walk(s, &ctx, GWALK_WRITE, &gpa, &error), 0);
+	assert_in_range(changes, 2, 32);
+	assert_int_equal(peek(s, 4) & A, 0);
+	/* a mapping that is taken away faults, and gets no bits */
+	build(s, P | W);
+	other_vcpu = takes_the_page_away;
+	assert_int_equal(walk(s, &ctx, GWALK_WRITE, &gpa, &error), -EFAULT);
+	assert_int_equal(error, PF_WRITE);
+	assert_int_equal(peek(s, 4) & (P | A), 0);
+	other_vcpu = NULL;
+}
+
 static void peeks_without_a_trace(void **state)
 {
 	unsigned i, level;
@@ -491,6 +555,7 @@ int main(void)
 		cmocka_unit_test(masks_cr3),
 		cmocka_unit_test(reads_ones_outside_ram),
 		cmocka_unit_test(ignores_writes_to_read_only_tables),
+		cmocka_unit_test(walks_anew_when_an_entry_changes),
 		cmocka_unit_test(peeks_without_a_trace),
 		cmocka_unit_test(fetches_each_entry_once),
 	};
