@@ -8,6 +8,13 @@ from conftest import built
 
 # name[:argument]: models, seconds
 ROWS = {
+    # the dirty log by what the CPU offers, and by what is left of it
+    "dirty:pml": (["tigerlake", "skylake_x"], 60),
+    "dirty:flags": (["haswell"], 60),
+    "dirty:protect": (["sandy_bridge"], 60),
+    "dirty:flags no=pml": (["tigerlake"], 60),
+    "dirty:flags no=2m-pages": (["haswell"], 60),
+    "dirty:protect no=ept-ad": (["haswell", "tigerlake"], 60),
 }
 
 

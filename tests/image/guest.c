@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The bare VM of the tests.
+ */
+#include "tests/image/guest.h"
+
+#include "arch/cpu.h"
+#include "vmm/exit.h"
+#include "vmm/inject.h"
+
+bool guest_make(struct guest *g, u64 size)
+{
+	*g = (struct guest){NULL, NULL, NULL};
+	if (vm_create("test", &g->vm) || mem_create(size, &g->mem) ||
+	    vcpu_create(g->vm, 0, &g->vcpu)) {
+		log_error("selftest: no memory for a VM");
+		return false;
+	}
+	vcpu_load(g->vcpu);
+	return true;
+}
+
+void guest_end(struct guest *g)
+{
+	vcpu_put(g->vcpu);
+	vcpu_destroy(g->vcpu);
+	while (g->vm->regions.count)
+		vm_set_memory_region(g->vm, g->vm->regions.region[0].slot, 0, GPA(0), 0, NULL, 0);
+	/* The VM's end scrubs what its regions show. */
+	vm_set_memory_region(g->vm, 0, 0, GPA(0), g->mem->size, g->mem, 0);
+	g->vm->ram = g->mem;
+	vm_destroy(g->vm);
+}
+
+void guest_start(struct guest *g, u64 rip, u64 cr3)
+{
+	struct load_result state;
+
+	vcpu_reset(g->vcpu);
+	if (cr3)
+		load_state_long64(&state, rip, cr3);
+	else
+		load_state_protected32(&state, (u32)rip);
+	vcpu_set_state(g->vcpu, &state);
+}
+
+enum vcpu_exit_reason guest_run(struct guest *g, u64 ticks)
+{
+	u64 deadline = rdtsc() + ticks;
+	struct vcpu_exit exit;
+
+	for (;;) {
+		inject_prepare(g->vcpu);
+		virt->run(g->vcpu->virt, deadline, &exit);
+		inject_take_undelivered(g->vcpu);
+		if (exit.reason == EXIT_HYPERCALL)
+			vcpu_skip(g->vcpu, &exit);
+		if (exit.reason == EXIT_HYPERCALL || exit.reason == EXIT_DEADLINE)
+			return exit.reason;
+		exit_handle(g->vcpu, &exit);
+		if (g->vm->requests)
+			return EXIT_UNKNOWN;
+	}
+}
+
+void guest_put_tables(struct guest *g, u64 gpa, u64 seen_at, u64 bits)
+{
+	for (u64 level = 0; level < 2; level++) {
+		u64 entry = (seen_at + (level + 1) * PAGE_SIZE) | bits;
+
+		guest_write(g->vm, GPA(gpa + level * PAGE_SIZE), &entry, sizeof(entry));
+	}
+	for (u64 i = 0; i < 512; i++) {
+		u64 entry = i * MIB(2) | bits | BIT(7);
+
+		guest_write(g->vm, GPA(gpa + 2 * PAGE_SIZE + i * 8), &entry, sizeof(entry));
+	}
+}
