@@ -77,10 +77,11 @@ static void convert(struct output *out, const struct conversion *conv, char type
 		put_number(out, conv, value, digits, 10, number < 0);
 		return;
 	case 'u':
+	case 'o':
 	case 'x':
 	case 'X':
 		value = conv->wide ? va_arg(*ap, u64) : va_arg(*ap, unsigned);
-		put_number(out, conv, value, digits, type == 'u' ? 10 : 16, false);
+		put_number(out, conv, value, digits, type == 'u' ? 10 : type == 'o' ? 8 : 16, false);
 		return;
 	case 'p':
 		put(out, '0');

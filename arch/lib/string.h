@@ -20,7 +20,7 @@ char *strchr(const char *s, int c);
 
 /*
  * Formats into buf, always NUL-terminated when size > 0. Understands %c %s %d
- * %i %u %x %X %p %% with -, 0, width (also *), precision of %s (also *) and
+ * %i %u %o %x %X %p %% with -, 0, width (also *), precision of %s (also *) and
  * the length marks hh h l ll z. Returns the length the whole text would have.
  */
 int str_vformat(char *buf, size_t size, const char *fmt, va_list ap);
