@@ -48,4 +48,5 @@ struct vcpu_sregs {
 	struct vcpu_segment tr, ldtr;
 	struct vcpu_dtable gdt, idt;
 	u64 cr0, cr2, cr3, cr4, cr8, efer;
+	u64 pdpte[4]; /* with PAE paging: the loaded page directory pointers */
 };

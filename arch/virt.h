@@ -28,6 +28,7 @@ enum vcpu_exit_reason {
 	EXIT_RDMSR,
 	EXIT_WRMSR,
 	EXIT_CR,	   /* control register access: cr */
+	EXIT_DR,	   /* MOV to or from a debug register: cr, access CR_READ or CR_WRITE */
 	EXIT_HLT,
 	EXIT_SHUTDOWN,	   /* triple fault */
 	EXIT_HYPERCALL,
@@ -35,7 +36,8 @@ enum vcpu_exit_reason {
 	EXIT_CACHE,	   /* INVD, WBINVD */
 	EXIT_UNDEFINED,	   /* an instruction that raises #UD in a guest */
 	EXIT_PROTECTED,	   /* an instruction that raises #GP in a guest */
-	EXIT_EXCEPTION,	   /* #DB, #AC that the guest is to get: event */
+	EXIT_EXCEPTION,	   /* #DB, #AC, #BP that the guest is to get: event */
+	EXIT_STEP,	   /* one instruction was executed: TRAP_STEP */
 	EXIT_TASK_SWITCH,  /* not emulated */
 	EXIT_INIT,	   /* INIT or SIPI reached the guest's mode */
 	EXIT_ENTRY_FAILED, /* the CPU refused the entry: failed */
@@ -84,7 +86,7 @@ struct vcpu_exit {
 		} memory;
 		struct {
 			enum vcpu_cr_access access;
-			u8 cr;	  /* 0, 3, 4, 8 */
+			u8 cr;	  /* 0, 3, 4, 8; DR0 to DR7 */
 			u8 gpr;	  /* source or destination, enum gpr */
 			u16 lmsw; /* the source of LMSW */
 		} cr;
@@ -100,10 +102,12 @@ struct vcpu_exit {
 /* Registers beyond the general ones; CR0 and CR4 as the guest sees them. */
 enum vcpu_reg {
 	VREG_RIP, VREG_RSP, VREG_RFLAGS, VREG_CR0, VREG_CR2, VREG_CR3, VREG_CR4, VREG_EFER,
-	VREG_DR6, VREG_DR7,
+	VREG_DR0, VREG_DR1, VREG_DR2, VREG_DR3, VREG_DR6, VREG_DR7,
 	/* PAE page directory pointers; ignored where the CPU reads memory */
 	VREG_PDPTE0, VREG_PDPTE1, VREG_PDPTE2, VREG_PDPTE3,
 	VREG_PAT, VREG_XCR0, VREG_TSC_OFFSET,
+	VREG_SHADOW,	    /* SHADOW_STI, SHADOW_MOV_SS and SHADOW_NMI */
+	VREG_PENDING_DEBUG, /* traps that are due: DR6's bits, and bit 12: B0 to B3 enabled */
 	VREG_SYSENTER_CS, VREG_SYSENTER_ESP, VREG_SYSENTER_EIP,
 	VREG_COUNT
 };
@@ -113,10 +117,20 @@ enum vcpu_system_segment { VSEG_TR = SREG_COUNT, VSEG_LDTR, VSEG_COUNT };
 
 /* Reasons why an interrupt or NMI cannot be delivered now, beside RFLAGS.IF; a
  * debug trap that is due comes before either. */
-enum { SHADOW_STI = 1, SHADOW_MOV_SS = 2, SHADOW_NMI = 4, SHADOW_DEBUG = 8 };
+enum { SHADOW_STI = 1, SHADOW_MOV_SS = 2, SHADOW_DEBUG = 4, SHADOW_NMI = 8 };
 enum virt_window { WINDOW_INTERRUPT, WINDOW_NMI };
 
 #define VIRT_LOGS_MAX 64
+
+/* What a debugger wants to exit: each instruction, MOV DR, #BP. */
+enum { TRAP_STEP = 1, TRAP_DR = 2, TRAP_BREAKPOINT = 4 };
+
+/* The FPU and vector state as XSAVE's standard format keeps it, or FXSAVE. */
+struct virt_fpu {
+	u32 size;	/* bytes */
+	u32 mxcsr_mask; /* MXCSR bits that may be set */
+	u64 components; /* that XSAVE keeps; 0: the CPU has FXSAVE only */
+};
 
 enum { MAP_READ = 1, MAP_WRITE = 2, MAP_EXEC = 4 };
 enum virt_memtype { MEMTYPE_RAM, MEMTYPE_DEVICE };
@@ -159,6 +173,11 @@ struct virt_ops {
 	 */
 	int (*vm_dirty_log)(struct virt_vm *vm, gpa_t gpa, u64 size, u64 *bitmap);
 	void (*vm_dirty_take)(struct virt_vm *vm, gpa_t gpa);
+	/* Lets the VM's vCPUs reach those MSRs without an exit that `allowed` lets pass,
+	 * NULL all, of those that the back end could pass. 0 or -ENOMEM. Not loaded. */
+	int (*vm_filter_msrs)(struct virt_vm *vm,
+			      bool (*allowed)(const void *arg, u32 msr, bool write),
+			      const void *arg);
 
 	/* A vCPU in power-up state. 0 or -ENOMEM. destroy: not loaded anywhere. */
 	int (*vcpu_create)(struct virt_vm *vm, struct virt_vcpu **vcpu);
@@ -181,6 +200,16 @@ struct virt_ops {
 	void (*set_table)(struct virt_vcpu *vcpu, enum vcpu_table table,
 			  const struct vcpu_dtable *value);
 
+	/* Reads or writes an MSR that lives in the CPU or in the back end's structures.
+	 * 0, -ENOENT when it is none of these, -EINVAL for a value that a CPU refuses. */
+	int (*msr)(struct virt_vcpu *vcpu, bool write, u32 index, u64 *value);
+	const struct virt_fpu *(*fpu)(void);
+	/* Areas of fpu()->size bytes; set: one that the CPU can load. */
+	void (*get_fpu)(struct virt_vcpu *vcpu, void *area);
+	void (*set_fpu)(struct virt_vcpu *vcpu, const void *area);
+	/* The rule of the entry that the vCPU's state breaks, or NULL. */
+	const char *(*check)(struct virt_vcpu *vcpu);
+
 	/* Moves RIP behind the exiting instruction, ends the STI and MOV SS
 	 * shadows, and makes a pending single step due. False when RIP would
 	 * leave the canonical range: the guest is to get #GP(0). */
@@ -192,6 +221,8 @@ struct virt_ops {
 	unsigned (*shadow)(struct virt_vcpu *vcpu);
 	/* Asks for an exit as soon as the guest can take an event. */
 	void (*window)(struct virt_vcpu *vcpu, enum virt_window window, bool on);
+	/* TRAP_* bits; none after a reset. TRAP_STEP where "monitor-trap" is used. */
+	void (*trap)(struct virt_vcpu *vcpu, unsigned traps);
 	/* Drops the vCPU's cached translations before its next entry. */
 	void (*flush)(struct virt_vcpu *vcpu);
 	/* Logs the vCPU's whole state. */

@@ -18,8 +18,9 @@ enum { PIN_EXTERNAL_INTERRUPT = BIT(0), PIN_NMI = BIT(3), PIN_VIRTUAL_NMI = BIT(
        PIN_PREEMPTION_TIMER = BIT(6) };
 enum { PROC_INTERRUPT_WINDOW = BIT(2), PROC_TSC_OFFSET = BIT(3), PROC_HLT = BIT(7),
        PROC_MWAIT = BIT(10), PROC_RDPMC = BIT(11), PROC_CR8_LOAD = BIT(19),
-       PROC_CR8_STORE = BIT(20), PROC_NMI_WINDOW = BIT(22), PROC_UNCONDITIONAL_IO = BIT(24),
-       PROC_MSR_BITMAP = BIT(28), PROC_MONITOR = BIT(29) };
+       PROC_CR8_STORE = BIT(20), PROC_NMI_WINDOW = BIT(22), PROC_MOV_DR = BIT(23),
+       PROC_UNCONDITIONAL_IO = BIT(24), PROC_MONITOR_TRAP = BIT(27), PROC_MSR_BITMAP = BIT(28),
+       PROC_MONITOR = BIT(29) };
 #define PROC_SECONDARY BIT(31)
 enum { PROC2_EPT = BIT(1), PROC2_RDTSCP = BIT(3), PROC2_VPID = BIT(5), PROC2_WBINVD = BIT(6),
        PROC2_UNRESTRICTED = BIT(7), PROC2_INVPCID = BIT(12), PROC2_ENCLS = BIT(15),
@@ -80,6 +81,7 @@ struct vmx_log {
 struct virt_vm {
 	struct pt ept;
 	u64 ept_pointer;
+	u8 *msr_bitmap;
 	u64 generation; /* raised by every downgrade; each vCPU flushes what it missed */
 	struct vmx_log log[VIRT_LOGS_MAX];
 	unsigned logs;
@@ -129,6 +131,12 @@ void vmx_vcpu_destroy(struct virt_vcpu *vcpu);
 void vmx_vcpu_reset(struct virt_vcpu *vcpu);
 void vmx_vcpu_load(struct virt_vcpu *vcpu);
 void vmx_vcpu_put(struct virt_vcpu *vcpu);
+/* The debug registers between the CPU and v->dr, v->dr6. */
+void vmx_vcpu_save_debug(struct vmx_vcpu *v);
+void vmx_vcpu_load_debug(const struct vmx_vcpu *v);
+const struct virt_fpu *vmx_vcpu_fpu(void);
+void vmx_vcpu_get_fpu(struct virt_vcpu *vcpu, void *area);
+void vmx_vcpu_set_fpu(struct virt_vcpu *vcpu, const void *area);
 
 /* vmx_state.c: registers. */
 u64 vmx_state_cached(struct vmx_vcpu *v, enum vmx_cached which);
@@ -143,19 +151,18 @@ void vmx_state_set_table(struct virt_vcpu *vcpu, enum vcpu_table table,
 			 const struct vcpu_dtable *value);
 
 /* vmx_msr.c: which MSRs the guest reaches without an exit. */
-int vmx_msr_init(void);
-hpa_t vmx_msr_bitmap(void);
+int vmx_msr_filter(struct virt_vm *vm, bool (*allowed)(const void *arg, u32 msr, bool write),
+		   const void *arg);
+int vmx_msr_access(struct virt_vcpu *vcpu, bool write, u32 index, u64 *value);
 extern const u32 vmx_msr_switched[SWITCHED_COUNT];
-/* Serves an access to such an MSR where the CPU has no MSR bitmaps. True when
- * it was one; *fault says that the guest is to get #GP. */
-bool vmx_msr_serve(struct vmx_vcpu *v, bool write, bool *fault);
 
-/* vmx_event.c: injection, windows, stepping over an instruction. */
+/* vmx_event.c: injection, windows, traps, stepping over an instruction. */
 bool vmx_event_skip(struct virt_vcpu *vcpu, unsigned insn_len);
 void vmx_event_inject(struct virt_vcpu *vcpu, const struct vcpu_event *event);
 bool vmx_event_undelivered(struct virt_vcpu *vcpu, struct vcpu_event *event);
 unsigned vmx_event_shadow(struct virt_vcpu *vcpu);
 void vmx_event_window(struct virt_vcpu *vcpu, enum virt_window window, bool on);
+void vmx_event_trap(struct virt_vcpu *vcpu, unsigned traps);
 void vmx_event_from_info(u32 info, u32 error, u32 insn_len, struct vcpu_event *event);
 
 /* vmx_run.c and vmx_exit.c: entry, and decoding of the exit. */

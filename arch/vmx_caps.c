@@ -52,7 +52,9 @@ static const struct capability capabilities[] = {
 	{"entry-efer", VMX_ENTRY, ENTRY_CTL_LOAD_EFER, 0, true},
 	{"exit-debug", VMX_EXIT, EXIT_CTL_SAVE_DEBUG, 0, true},
 	{"entry-debug", VMX_ENTRY, ENTRY_CTL_LOAD_DEBUG, 0, true},
+	{"mov-dr-exit", VMX_PROC, PROC_MOV_DR, 0, true},
 	{"virtual-nmi", VMX_PIN, PIN_VIRTUAL_NMI, 0, false},
+	{"monitor-trap", VMX_PROC, PROC_MONITOR_TRAP, 0, false},
 	{"preemption-timer", VMX_PIN, PIN_PREEMPTION_TIMER, 0, false},
 	{"msr-bitmap", VMX_PROC, PROC_MSR_BITMAP, 0, false},
 	{"vpid", VMX_PROC2, PROC2_VPID, EPT_CAP_INVVPID | EPT_CAP_INVVPID_ONE, false},
@@ -96,7 +98,7 @@ static void compute_use(void)
 		vmx_caps.ept_vpid_use |= cap->ept_vpid_bit;
 	}
 	/* Requested at run time only. */
-	vmx_caps.use[VMX_PROC] &= ~(u32)PROC_INTERRUPT_WINDOW;
+	vmx_caps.use[VMX_PROC] &= ~(u32)(PROC_INTERRUPT_WINDOW | PROC_MOV_DR | PROC_MONITOR_TRAP);
 }
 
 /* A control word's capability MSR: bits 31:0 must be 1, bits 63:32 may be 1. */

@@ -25,6 +25,10 @@ static const u8 event_of_type[8] = {
 	[TYPE_ICEBP] = EVENT_ICEBP,	      [TYPE_SOFT_EXCEPTION] = EVENT_SOFT_EXCEPTION,
 };
 
+_Static_assert(SHADOW_STI == INTERRUPTIBILITY_STI && SHADOW_MOV_SS == INTERRUPTIBILITY_MOV_SS &&
+		       SHADOW_NMI == INTERRUPTIBILITY_NMI,
+	       "the bits of the VMCS field");
+
 static bool in_64bit_mode(void)
 {
 	return (vmread64(GUEST_EFER) & EFER_LMA) && (vmread32(GUEST_CS_ACCESS) & ACCESS_L);
@@ -109,9 +113,7 @@ unsigned vmx_event_shadow(struct virt_vcpu *vcpu)
 {
 	u64 state = vmx_state_cached(to_vmx(vcpu), CACHED_INTERRUPTIBILITY);
 
-	return (state & INTERRUPTIBILITY_STI ? SHADOW_STI : 0) |
-	       (state & INTERRUPTIBILITY_MOV_SS ? SHADOW_MOV_SS : 0) |
-	       (state & INTERRUPTIBILITY_NMI ? SHADOW_NMI : 0) |
+	return (state & (SHADOW_STI | SHADOW_MOV_SS | SHADOW_NMI)) |
 	       (vmread(GUEST_PENDING_DEBUG) ? SHADOW_DEBUG : 0);
 }
 
@@ -125,4 +127,17 @@ void vmx_event_window(struct virt_vcpu *vcpu, enum virt_window window, bool on)
 		return;
 	v->proc_controls = controls;
 	vmwrite32(PROC_BASED_CONTROLS, controls);
+}
+
+void vmx_event_trap(struct virt_vcpu *vcpu, unsigned traps)
+{
+	struct vmx_vcpu *v = to_vmx(vcpu);
+
+	v->proc_controls &= ~(u32)(PROC_MONITOR_TRAP | PROC_MOV_DR);
+	v->proc_controls |= (traps & TRAP_STEP ? PROC_MONITOR_TRAP : 0) |
+			    (traps & TRAP_DR ? PROC_MOV_DR : 0);
+	vmwrite32(PROC_BASED_CONTROLS, v->proc_controls);
+	/* #DB and #AC can loop in microcode for ever, so both always exit. */
+	vmwrite32(EXCEPTION_BITMAP, BIT(VECTOR_DB) | BIT(VECTOR_AC) | BIT(VECTOR_MC) |
+					    (traps & TRAP_BREAKPOINT ? BIT(VECTOR_BP) : 0));
 }

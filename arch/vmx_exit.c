@@ -18,6 +18,8 @@
 #define QUALIFICATION_CR_ACCESS BITS(5, 4)
 #define QUALIFICATION_CR_GPR	BITS(11, 8)
 #define QUALIFICATION_CR_LMSW	BITS(31, 16)
+#define QUALIFICATION_DR	BITS(2, 0)
+#define QUALIFICATION_DR_READ	BIT(4)
 #define QUALIFICATION_EPT_WRITE BIT(1)
 #define QUALIFICATION_EPT_FETCH BIT(2)
 #define QUALIFICATION_DR6	(BITS(3, 0) | BIT(13) | BIT(14))
@@ -29,9 +31,8 @@ enum {
 	REASON_EXCEPTION = 0,
 	REASON_EXTERNAL_INTERRUPT = 1,
 	REASON_CR = 28,
+	REASON_DR = 29,
 	REASON_IO = 30,
-	REASON_RDMSR = 31,
-	REASON_WRMSR = 32,
 	REASON_EPT_VIOLATION = 48,
 	REASON_PREEMPTION_TIMER = 52,
 	REASON_PML_FULL = 62,
@@ -62,7 +63,10 @@ static const u8 plain_reason[REASON_COUNT] = {
 	[25] = EXIT_UNDEFINED, /* VMWRITE */
 	[26] = EXIT_UNDEFINED, /* VMXOFF */
 	[27] = EXIT_UNDEFINED, /* VMXON */
+	[31] = EXIT_RDMSR,
+	[32] = EXIT_WRMSR,
 	[36] = EXIT_UNDEFINED, /* MWAIT */
+	[37] = EXIT_STEP,      /* monitor trap flag */
 	[39] = EXIT_UNDEFINED, /* MONITOR */
 	[50] = EXIT_UNDEFINED, /* INVEPT */
 	[52] = EXIT_DEADLINE,
@@ -123,6 +127,17 @@ static void decode_cr(struct vcpu_exit *exit)
 	exit->cr.lmsw = FIELD_GET(QUALIFICATION_CR_LMSW, q);
 }
 
+static void decode_dr(struct vcpu_exit *exit)
+{
+	u64 q = vmread(EXIT_QUALIFICATION);
+
+	exit->reason = EXIT_DR;
+	exit->insn_len = vmread32(EXIT_INSN_LENGTH);
+	exit->cr.access = q & QUALIFICATION_DR_READ ? CR_READ : CR_WRITE;
+	exit->cr.cr = FIELD_GET(QUALIFICATION_DR, q);
+	exit->cr.gpr = FIELD_GET(QUALIFICATION_CR_GPR, q);
+}
+
 /*
  * #DB exits before DR6 and DR7 change; the injected one does not change them
  * either: SDM, "Debug Exceptions" under "VM Exits" and "Event Injection".
@@ -163,20 +178,6 @@ static void decode_exception(struct vmx_vcpu *v, struct vcpu_exit *exit)
 		complete_debug(v, exit->event.type);
 }
 
-/* MSRs that have no bitmap to pass them are served here; the rest goes on. */
-static void decode_msr(struct vmx_vcpu *v, u32 reason, struct vcpu_exit *exit)
-{
-	bool fault;
-
-	exit->reason = reason == REASON_RDMSR ? EXIT_RDMSR : EXIT_WRMSR;
-	exit->insn_len = vmread32(EXIT_INSN_LENGTH);
-	if (vmx_uses(VMX_PROC, PROC_MSR_BITMAP) ||
-	    !vmx_msr_serve(v, reason == REASON_WRMSR, &fault))
-		return;
-	exit->reason = fault || !vmx_event_skip(&v->base, exit->insn_len) ? EXIT_PROTECTED
-									  : EXIT_HOST;
-}
-
 static void decode_plain(u32 reason, struct vcpu_exit *exit)
 {
 	exit->reason = reason < REASON_COUNT ? plain_reason[reason] : EXIT_HOST;
@@ -208,8 +209,8 @@ void vmx_exit_decode(struct vmx_vcpu *v, u32 reason, struct vcpu_exit *exit)
 		exit->reason = EXIT_HOST;
 	} else if (reason == REASON_CR)
 		decode_cr(exit);
-	else if (reason == REASON_RDMSR || reason == REASON_WRMSR)
-		decode_msr(v, reason, exit);
+	else if (reason == REASON_DR)
+		decode_dr(exit);
 	else if (reason == REASON_EXCEPTION)
 		decode_exception(v, exit);
 	else

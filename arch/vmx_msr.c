@@ -33,75 +33,61 @@ static const struct {
 	{MSR_SYSENTER_EIP, VMCS_GUEST_SYSENTER_EIP},
 };
 
-static u8 *bitmap; /* one for all vCPUs: the list is the same */
-
 /* Four bitmaps of 1 KiB: reads low, reads high, writes low, writes high. */
-static void pass(u32 msr)
+#define BITMAP_WRITES 2048
+
+static void pass(u8 *bitmap, u32 msr)
 {
 	unsigned bit = (msr & 0x1fff) + (msr >= 0xc0000000 ? 0x2000 : 0);
 
 	bitmap[bit / 8] &= ~BIT(bit % 8);
-	bitmap[2048 + bit / 8] &= ~BIT(bit % 8);
 }
 
-int vmx_msr_init(void)
+int vmx_msr_filter(struct virt_vm *vm, bool (*allowed)(const void *arg, u32 msr, bool write),
+		   const void *arg)
 {
-	if (bitmap)
-		return 0;
-	bitmap = pages_alloc(1);
-	if (!bitmap)
+	if (!vm->msr_bitmap)
+		vm->msr_bitmap = pages_alloc(1);
+	if (!vm->msr_bitmap)
 		return -ENOMEM;
-	memset(bitmap, 0xff, PAGE_SIZE);
-	for (unsigned i = 0; i < ARRAY_SIZE(field_msrs); i++)
-		pass(field_msrs[i].msr);
-	for (unsigned i = 0; i < SWITCHED_COUNT; i++)
-		if (i != SWITCHED_TSC_AUX || vmx_uses(VMX_PROC2, PROC2_RDTSCP))
-			pass(vmx_msr_switched[i]);
+	memset(vm->msr_bitmap, 0xff, PAGE_SIZE);
+	for (unsigned i = 0; i < ARRAY_SIZE(field_msrs) + SWITCHED_COUNT; i++) {
+		bool switched = i >= ARRAY_SIZE(field_msrs);
+		u32 msr = switched ? vmx_msr_switched[i - ARRAY_SIZE(field_msrs)] : field_msrs[i].msr;
+
+		if (msr == MSR_TSC_AUX && !vmx_uses(VMX_PROC2, PROC2_RDTSCP))
+			continue;
+		if (!allowed || allowed(arg, msr, false))
+			pass(vm->msr_bitmap, msr);
+		if (!allowed || allowed(arg, msr, true))
+			pass(vm->msr_bitmap + BITMAP_WRITES, msr);
+	}
 	return 0;
 }
 
-hpa_t vmx_msr_bitmap(void)
+static int access_field(bool write, u32 msr, u32 field, u64 *value)
 {
-	return virt_to_phys(bitmap);
+	if (!write)
+		*value = vmcs_get(field);
+	else if (msr == MSR_SYSENTER_CS)
+		vmcs_set(field, (u32)*value);
+	else if (!address_canonical(*value))
+		return -EINVAL;
+	else
+		vmcs_set(field, *value);
+	return 0;
 }
 
-static bool serve_field(struct vmx_vcpu *v, u32 msr, bool write, u64 *value, bool *fault)
+int vmx_msr_access(struct virt_vcpu *vcpu, bool write, u32 index, u64 *value)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(field_msrs); i++) {
-		if (field_msrs[i].msr != msr)
-			continue;
-		if (!write)
-			*value = vmcs_get(field_msrs[i].field);
-		else if (msr != MSR_SYSENTER_CS && !address_canonical(*value))
-			*fault = true;
-		else
-			vmcs_set(field_msrs[i].field, msr == MSR_SYSENTER_CS ? (u32)*value : *value);
-		return true;
-	}
-	(void)v;
-	return false;
-}
-
-bool vmx_msr_serve(struct vmx_vcpu *v, bool write, bool *fault)
-{
-	u64 *gpr = v->base.gpr;
-	u32 msr = gpr[GPR_RCX];
-	u64 value = (u32)gpr[GPR_RAX] | gpr[GPR_RDX] << 32;
-	bool served;
-
-	*fault = false;
-	served = serve_field(v, msr, write, &value, fault);
-	for (unsigned i = 0; i < SWITCHED_COUNT && !served; i++) {
-		if (vmx_msr_switched[i] != msr)
-			continue;
-		if (i == SWITCHED_TSC_AUX && !vmx_uses(VMX_PROC2, PROC2_RDTSCP))
-			return false;
-		*fault = write ? msr_write_safe(msr, value) : msr_read_safe(msr, &value);
-		served = true;
-	}
-	if (served && !write && !*fault) {
-		gpr[GPR_RAX] = (u32)value;
-		gpr[GPR_RDX] = value >> 32;
-	}
-	return served;
+	(void)vcpu;
+	for (unsigned i = 0; i < ARRAY_SIZE(field_msrs); i++)
+		if (field_msrs[i].msr == index)
+			return access_field(write, index, field_msrs[i].field, value);
+	for (unsigned i = 0; i < SWITCHED_COUNT; i++)
+		if (vmx_msr_switched[i] == index)
+			return (write ? msr_write_safe(index, *value) : msr_read_safe(index, value))
+				       ? -EINVAL
+				       : 0;
+	return -ENOENT;
 }

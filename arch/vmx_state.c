@@ -81,17 +81,11 @@ static u64 get_cr(u32 field, u32 shadow, u64 owned)
 	return (vmcs_get(field) & owned) | (vmcs_get(shadow) & ~owned);
 }
 
-static u64 read_dr6(void)
+/* Where a debug register is kept that stays in the CPU while the vCPU is loaded. */
+static u64 *debug_register(struct vmx_vcpu *v, enum vcpu_reg reg)
 {
-	u64 value;
-
-	__asm__ volatile("mov %%dr6, %0" : "=r"(value));
-	return value;
-}
-
-static void write_dr6(u64 value)
-{
-	__asm__ volatile("mov %0, %%dr6" ::"r"(value));
+	vmx_vcpu_save_debug(v);
+	return reg == VREG_DR6 ? &v->dr6 : &v->dr[reg - VREG_DR0];
 }
 
 /* Registers that are one VMCS field; 0 for the others. */
@@ -99,6 +93,7 @@ static const u32 plain_field[VREG_COUNT] = {
 	[VREG_CR3] = VMCS_GUEST_CR3,
 	[VREG_EFER] = VMCS_GUEST_EFER,
 	[VREG_DR7] = VMCS_GUEST_DR7,
+	[VREG_PENDING_DEBUG] = VMCS_GUEST_PENDING_DEBUG,
 	[VREG_PDPTE0] = VMCS_GUEST_PDPTE0,
 	[VREG_PDPTE1] = VMCS_GUEST_PDPTE1,
 	[VREG_PDPTE2] = VMCS_GUEST_PDPTE2,
@@ -126,8 +121,10 @@ u64 vmx_state_get(struct virt_vcpu *vcpu, enum vcpu_reg reg)
 		return get_cr(VMCS_GUEST_CR4, VMCS_CR4_SHADOW, CR4_GUEST_OWNED);
 	case VREG_CR2:
 		return read_cr2();
-	case VREG_DR6:
-		return read_dr6();
+	case VREG_DR0 ... VREG_DR6:
+		return *debug_register(v, reg);
+	case VREG_SHADOW:
+		return vmx_event_shadow(vcpu) & ~(u64)SHADOW_DEBUG;
 	case VREG_XCR0:
 		return v->xcr0;
 	case VREG_PAT:
@@ -163,8 +160,12 @@ void vmx_state_set(struct virt_vcpu *vcpu, enum vcpu_reg reg, u64 value)
 	case VREG_CR2:
 		write_cr2(value);
 		break;
-	case VREG_DR6:
-		write_dr6(value);
+	case VREG_DR0 ... VREG_DR6:
+		*debug_register(v, reg) = value;
+		vmx_vcpu_load_debug(v);
+		break;
+	case VREG_SHADOW:
+		vmx_state_cache(v, CACHED_INTERRUPTIBILITY, value);
 		break;
 	case VREG_XCR0:
 		v->xcr0 = value;

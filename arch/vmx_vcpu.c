@@ -19,6 +19,8 @@
 #define MXCSR_RESET	   0x1f80
 #define FXSAVE_SIZE	   512
 #define FXSAVE_MXCSR	   24
+#define FXSAVE_MXCSR_MASK  28
+#define MXCSR_MASK_DEFAULT 0xffbf
 #define FCW_RESET	   0x37f
 #define DR6_RESET	   0xffff0ff0
 #define DR7_RESET	   0x400
@@ -30,14 +32,22 @@ _Static_assert(offsetof(struct vmx_vcpu, host_rsp) == 128, "vmx_entry.asm knows 
  * CPUs support, 0 without XSAVE; the size of a vCPU's area. */
 static u64 xcr0_all;
 static unsigned fpu_pages;
+static struct virt_fpu fpu;
 
 static void fpu_measure(void)
 {
+	u8 area[FXSAVE_SIZE] __attribute__((aligned(16)));
 	bool xsave = cpuid(1, 0).ecx & CPUID_1_ECX_XSAVE;
 	struct cpuid_regs r = cpuid(0xd, 0);
 
 	xcr0_all = xsave ? (u64)r.edx << 32 | r.eax : 0;
-	fpu_pages = ALIGN_UP(xsave ? r.ecx : FXSAVE_SIZE, PAGE_SIZE) / PAGE_SIZE;
+	fpu.size = xsave ? r.ecx : FXSAVE_SIZE;
+	fpu.components = xcr0_all;
+	fpu_pages = ALIGN_UP(fpu.size, PAGE_SIZE) / PAGE_SIZE;
+	__asm__ volatile("fxsave64 (%0)" ::"r"(area) : "memory");
+	fpu.mxcsr_mask = *(u32 *)(area + FXSAVE_MXCSR_MASK);
+	if (!fpu.mxcsr_mask)
+		fpu.mxcsr_mask = MXCSR_MASK_DEFAULT;
 }
 
 static void vmclear(void *vmcs)
@@ -79,7 +89,7 @@ int vmx_vcpu_create(struct virt_vm *vm, struct virt_vcpu **out)
 	if (vmx_uses(VMX_PROC2, PROC2_PML))
 		v->pml = pages_alloc(1);
 	if (!v->vmcs || !v->fpu || (vmx_uses(VMX_PROC2, PROC2_PML) && !v->pml) ||
-	    vmx_msr_init()) {
+	    (!vm->msr_bitmap && vmx_msr_filter(vm, NULL, NULL))) {
 		pages_free(v->vmcs, 1);
 		pages_free(v->fpu, fpu_pages);
 		pages_free(v->pml, 1);
@@ -112,12 +122,10 @@ static void write_controls(struct vmx_vcpu *v)
 {
 	v->proc_controls = vmx_caps.use[VMX_PROC];
 	vmwrite32(PIN_BASED_CONTROLS, vmx_caps.use[VMX_PIN]);
-	vmwrite32(PROC_BASED_CONTROLS, v->proc_controls);
 	vmwrite32(PROC_BASED_CONTROLS2, vmx_caps.use[VMX_PROC2]);
 	vmwrite32(EXIT_CONTROLS, vmx_caps.use[VMX_EXIT]);
 	vmwrite32(ENTRY_CONTROLS, vmx_caps.use[VMX_ENTRY]);
-	/* #DB and #AC can loop in microcode for ever, so both always exit. */
-	vmwrite32(EXCEPTION_BITMAP, BIT(VECTOR_DB) | BIT(VECTOR_AC) | BIT(VECTOR_MC));
+	vmx_event_trap(&v->base, 0);
 	vmwrite32(PF_ERROR_CODE_MASK, 0);
 	vmwrite32(PF_ERROR_CODE_MATCH, 0);
 	vmwrite32(CR3_TARGET_COUNT, 0);
@@ -129,7 +137,7 @@ static void write_controls(struct vmx_vcpu *v)
 	vmwrite64(EPT_POINTER, v->vm->ept_pointer);
 	vmwrite64(TSC_OFFSET, 0);
 	if (vmx_uses(VMX_PROC, PROC_MSR_BITMAP))
-		vmwrite64(MSR_BITMAP, vmx_msr_bitmap().v);
+		vmwrite64(MSR_BITMAP, virt_to_phys(v->vm->msr_bitmap).v);
 	if (vmx_uses(VMX_PROC2, PROC2_VPID))
 		vmwrite16(VPID, v->vpid);
 	/* SGX is hidden: without this a guest's kernel could use the host's. */
@@ -197,17 +205,40 @@ static void reset_fpu(struct vmx_vcpu *v)
 	fpu_restore(v);
 }
 
-static void debug_registers_load(const struct vmx_vcpu *v)
+void vmx_vcpu_load_debug(const struct vmx_vcpu *v)
 {
 	__asm__ volatile("mov %0, %%dr0; mov %1, %%dr1; mov %2, %%dr2; mov %3, %%dr3; mov %4, %%dr6"
 			 ::"r"(v->dr[0]), "r"(v->dr[1]), "r"(v->dr[2]), "r"(v->dr[3]), "r"(v->dr6));
 }
 
-static void debug_registers_save(struct vmx_vcpu *v)
+void vmx_vcpu_save_debug(struct vmx_vcpu *v)
 {
 	__asm__ volatile("mov %%dr0, %0; mov %%dr1, %1; mov %%dr2, %2; mov %%dr3, %3; mov %%dr6, %4"
 			 : "=&r"(v->dr[0]), "=&r"(v->dr[1]), "=&r"(v->dr[2]), "=&r"(v->dr[3]),
 			   "=&r"(v->dr6));
+}
+
+const struct virt_fpu *vmx_vcpu_fpu(void)
+{
+	return &fpu;
+}
+
+void vmx_vcpu_get_fpu(struct virt_vcpu *vcpu, void *area)
+{
+	struct vmx_vcpu *v = to_vmx(vcpu);
+
+	fpu_save(v);
+	if (xcr0_all)
+		xsetbv(0, v->xcr0);
+	memcpy(area, v->fpu, fpu.size);
+}
+
+void vmx_vcpu_set_fpu(struct virt_vcpu *vcpu, const void *area)
+{
+	struct vmx_vcpu *v = to_vmx(vcpu);
+
+	memcpy(v->fpu, area, fpu.size);
+	fpu_restore(v);
 }
 
 static void msrs_load(struct vmx_vcpu *v)
@@ -247,7 +278,7 @@ void vmx_vcpu_reset(struct virt_vcpu *vcpu)
 	write_cr2(0);
 	memset(v->dr, 0, sizeof(v->dr));
 	v->dr6 = DR6_RESET;
-	debug_registers_load(v);
+	vmx_vcpu_load_debug(v);
 	memset(v->msr, 0, sizeof(v->msr));
 	msrs_load(v);
 	reset_fpu(v);
@@ -308,7 +339,7 @@ void vmx_vcpu_load(struct virt_vcpu *vcpu)
 		v->generation = 0;
 	}
 	write_cr2(v->cr2);
-	debug_registers_load(v);
+	vmx_vcpu_load_debug(v);
 	msrs_load(v);
 	fpu_restore(v);
 }
@@ -323,7 +354,7 @@ void vmx_vcpu_put(struct virt_vcpu *vcpu)
 	for (unsigned i = 0; i < SWITCHED_COUNT; i++)
 		if (i != SWITCHED_TSC_AUX || vmx_uses(VMX_PROC2, PROC2_RDTSCP))
 			v->msr[i] = rdmsr(vmx_msr_switched[i]);
-	debug_registers_save(v);
+	vmx_vcpu_save_debug(v);
 	v->cr2 = read_cr2();
 	vmclear(v->vmcs);
 	v->launched = false;

@@ -6,6 +6,7 @@
  */
 #include "vmm/cpuid.h"
 
+#include "arch/lib/errno.h"
 #include "arch/lib/string.h"
 #include "arch/virt.h"
 #include "vmm/abi.h"
@@ -221,6 +222,60 @@ void cpuid_table_init(struct cpuid_table *table, u64 tsc_hz)
 	take_host_leaves(table);
 	settle(table, tsc_hz);
 	derive(table);
+}
+
+/* How a register of a leaf may differ from what Trivet offers. */
+enum cut { CUT_BITS, CUT_NUMBER, CUT_NOT };
+
+static enum cut how_to_cut(u32 leaf, u32 subleaf, unsigned reg)
+{
+	if (reg == 0 && (leaf == 0 || leaf == LEAF_EXTENDED || leaf == 0x80000008))
+		return CUT_NUMBER;
+	return leaf == 0xd && (subleaf >= 2 || (subleaf == 0 && reg != 0)) ? CUT_NOT : CUT_BITS;
+}
+
+static bool may_cut(const struct cpuid_entry *from, const struct cpuid_entry *to, unsigned *reg)
+{
+	static const struct cpuid_regs none;
+	const u32 *want = &to->regs.eax, *have = from ? &from->regs.eax : &none.eax;
+
+	for (*reg = 0; *reg < 4; ++*reg) {
+		enum cut how = how_to_cut(to->leaf, to->subleaf, *reg);
+
+		if (how == CUT_BITS	? want[*reg] & ~have[*reg]
+		    : how == CUT_NUMBER ? want[*reg] > have[*reg]
+					: want[*reg] != have[*reg])
+			return false;
+	}
+	return true;
+}
+
+int cpuid_table_cut(struct cpuid_table *table, const struct cpuid_entry *entries, unsigned count,
+		    char *why, size_t size)
+{
+	static const char *const names[4] = {"EAX", "EBX", "ECX", "EDX"};
+	struct cpuid_entry *kept = table->entry;
+	unsigned reg;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (may_cut(find(table, entries[i].leaf, entries[i].subleaf), &entries[i], &reg))
+			continue;
+		str_format(why, size, "CPUID leaf %xh subleaf %xh %s has more than Trivet offers",
+			   entries[i].leaf, entries[i].subleaf, names[reg]);
+		return -EINVAL;
+	}
+	for (unsigned i = 0; i < table->count; i++)
+		for (unsigned k = 0; k < count; k++)
+			if (entries[k].leaf == table->entry[i].leaf &&
+			    entries[k].subleaf == table->entry[i].subleaf) {
+				*kept++ = entries[k];
+				break;
+			}
+	table->count = kept - table->entry;
+	table->max_basic = regs_of(table, 0, 0)->eax;
+	table->max_extended = regs_of(table, LEAF_EXTENDED, 0)->eax;
+	derive(table);
+	return 0;
 }
 
 /* Size of an XSAVE area that holds these components, standard or compacted. */

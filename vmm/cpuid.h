@@ -34,6 +34,9 @@ struct cpuid_state {
 
 /* Fills the table for VMs on this host. tsc_hz goes into leaf 40000010h. */
 void cpuid_table_init(struct cpuid_table *table, u64 tsc_hz);
+/* Cuts the table down to these entries: vm_set_cpuid of vmm/vm.h. */
+int cpuid_table_cut(struct cpuid_table *table, const struct cpuid_entry *entries, unsigned count,
+		    char *why, size_t size);
 /* The answer to CPUID with EAX = leaf and ECX = subleaf. */
 struct cpuid_regs cpuid_query(const struct cpuid_table *table, u32 leaf, u32 subleaf,
 			      const struct cpuid_state *state);

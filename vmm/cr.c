@@ -40,18 +40,24 @@ static u64 reserved_address(const struct vcpu *vcpu)
 	return ~(BIT(vcpu->vm->cpuid.maxphyaddr) - 1);
 }
 
+static bool valid_pdptes(const struct vcpu *vcpu, const u64 pdpte[4])
+{
+	for (unsigned i = 0; i < 4; i++)
+		if ((pdpte[i] & PDPTE_PRESENT) &&
+		    (pdpte[i] & (PDPTE_RESERVED | reserved_address(vcpu))))
+			return false;
+	return true;
+}
+
 /* Loads the PDPTE registers from memory; false when one has reserved bits set. */
 static bool load_pdptes(struct vcpu *vcpu, u64 cr3)
 {
 	u64 pdpte[4];
 
 	/* Tables outside RAM read as all ones, which sets reserved bits. */
-	if (guest_read(vcpu->vm, GPA(cr3 & BITS(31, 5)), pdpte, sizeof(pdpte)))
+	if (guest_read(vcpu->vm, GPA(cr3 & BITS(31, 5)), pdpte, sizeof(pdpte)) ||
+	    !valid_pdptes(vcpu, pdpte))
 		return false;
-	for (unsigned i = 0; i < 4; i++)
-		if ((pdpte[i] & PDPTE_PRESENT) &&
-		    (pdpte[i] & (PDPTE_RESERVED | reserved_address(vcpu))))
-			return false;
 	for (unsigned i = 0; i < 4; i++)
 		virt->set(vcpu->virt, VREG_PDPTE0 + i, pdpte[i]);
 	return true;
@@ -196,7 +202,7 @@ static u64 read_cr(struct vcpu *vcpu, unsigned cr)
 }
 
 /* A 32-bit operand outside 64-bit mode, where registers have no high half. */
-static u64 operand(struct vcpu *vcpu, unsigned gpr)
+u64 cr_operand(struct vcpu *vcpu, unsigned gpr)
 {
 	struct vcpu_segment cs;
 
@@ -213,7 +219,7 @@ void cr_access(struct vcpu *vcpu, const struct vcpu_exit *exit)
 
 	switch (exit->cr.access) {
 	case CR_WRITE:
-		valid = write_cr(vcpu, exit->cr.cr, operand(vcpu, exit->cr.gpr));
+		valid = write_cr(vcpu, exit->cr.cr, cr_operand(vcpu, exit->cr.gpr));
 		break;
 	case CR_READ:
 		vcpu_set_gpr(vcpu, exit->cr.gpr, read_cr(vcpu, exit->cr.cr));
@@ -230,6 +236,34 @@ void cr_access(struct vcpu *vcpu, const struct vcpu_exit *exit)
 		vcpu_skip(vcpu, exit);
 	else
 		inject_gp(vcpu);
+}
+
+const char *cr_check(const struct vcpu *vcpu, const struct vcpu_sregs *s)
+{
+	const struct cpuid_table *cpuid = &vcpu->vm->cpuid;
+	bool paging = s->cr0 & CR0_PG, lma = s->efer & EFER_LMA;
+	const struct {
+		bool broken;
+		const char *rule;
+	} rules[] = {
+		{s->cr0 & ~CR0_DEFINED, "CR0 has reserved bits set"},
+		{paging && !(s->cr0 & CR0_PE), "CR0.PG needs CR0.PE"},
+		{(s->cr0 & CR0_NW) && !(s->cr0 & CR0_CD), "CR0.NW needs CR0.CD"},
+		{s->cr4 & ~cpuid->cr4_valid, "CR4 has bits set that the VM's CPUID does not offer"},
+		{s->efer & ~cpuid->efer_valid, "EFER has bits set that the VM's CPUID does not offer"},
+		{lma != (paging && (s->efer & EFER_LME)), "EFER.LMA is EFER.LME with CR0.PG"},
+		{lma && !(s->cr4 & CR4_PAE), "EFER.LMA needs CR4.PAE"},
+		{(s->cr4 & CR4_PCIDE) && !lma, "CR4.PCIDE needs EFER.LMA"},
+		{s->cr3 & reserved_address(vcpu), "CR3 is beyond the VM's physical address width"},
+		{s->cr8 & ~CR8_TPR, "CR8 has reserved bits set"},
+		{in_pae(s->cr0, s->cr4, s->efer) && !valid_pdptes(vcpu, s->pdpte),
+		 "a PDPTE has reserved bits set"},
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(rules); i++)
+		if (rules[i].broken)
+			return rules[i].rule;
+	return NULL;
 }
 
 bool cr_set_efer(struct vcpu *vcpu, u64 value)

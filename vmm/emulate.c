@@ -85,7 +85,7 @@ static bool walk_tables(struct emulator *em, u64 linear, unsigned access, gpa_t 
 {
 	const struct vcpu_sregs *s = &em->sregs;
 	struct gwalk_ctx walk = {
-		.cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer, .pdpte = em->pdpte,
+		.cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer, .pdpte = s->pdpte,
 		.cpl = s->seg[SREG_SS].dpl, .maxphyaddr = em->maxphyaddr,
 		.ac = em->regs.rflags & RFLAGS_AC};
 	u32 error;

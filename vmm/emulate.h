@@ -25,7 +25,6 @@ struct emulator {
 	struct vm *vm;
 	struct vcpu_regs regs;
 	struct vcpu_sregs sregs; /* the guest's view; the CPL is SS.DPL */
-	u64 pdpte[4];		 /* as in struct gwalk_ctx */
 	unsigned maxphyaddr;
 	/* Results. */
 	struct emulate_fault fault; /* with EMULATE_FAULT */

@@ -47,8 +47,6 @@ static void begin(struct vcpu *vcpu, struct emulator *em)
 	*em = (struct emulator){.vm = vcpu->vm, .maxphyaddr = vcpu->vm->cpuid.maxphyaddr};
 	vcpu_get_regs(vcpu, &em->regs);
 	vcpu_get_sregs(vcpu, &em->sregs);
-	for (unsigned i = 0; i < ARRAY_SIZE(em->pdpte); i++)
-		em->pdpte[i] = virt->get(vcpu->virt, VREG_PDPTE0 + i);
 }
 
 static void raise_fault(struct vcpu *vcpu, const struct emulate_fault *fault)
@@ -65,7 +63,7 @@ static void finish(struct vcpu *vcpu, struct emulator *em, enum emulate_result r
 	u64 old = virt->get(vcpu->virt, VREG_RIP), rip = em->regs.rip;
 
 	em->regs.rip = old;
-	vcpu_set_regs(vcpu, &em->regs);
+	vcpu_write_regs(vcpu, &em->regs);
 	if (result == EMULATE_DONE) {
 		struct vcpu_exit done = {.insn_len = (u8)(rip - old)};
 

@@ -50,8 +50,9 @@ static void exit_cpuid(struct vcpu *vcpu, const struct vcpu_exit *exit)
 static void exit_rdmsr(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
 	u64 value = 0;
+	u32 index = vcpu->virt->gpr[GPR_RCX];
 
-	if (!msr_read(vcpu, vcpu->virt->gpr[GPR_RCX], &value)) {
+	if (!msr_allowed(vcpu->vm, index, false) || !msr_read(vcpu, index, &value)) {
 		inject_gp(vcpu);
 		return;
 	}
@@ -61,7 +62,9 @@ static void exit_rdmsr(struct vcpu *vcpu, const struct vcpu_exit *exit)
 
 static void exit_wrmsr(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
-	if (msr_write(vcpu, vcpu->virt->gpr[GPR_RCX], get_edx_eax(vcpu)))
+	u32 index = vcpu->virt->gpr[GPR_RCX];
+
+	if (msr_allowed(vcpu->vm, index, true) && msr_write(vcpu, index, get_edx_eax(vcpu)))
 		vcpu_skip(vcpu, exit);
 	else
 		inject_gp(vcpu);
@@ -117,11 +120,18 @@ static void exit_protected(struct vcpu *vcpu, const struct vcpu_exit *exit)
 
 static void exit_exception(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
+	if (vcpu_debug_takes(vcpu, &exit->event))
+		return;
 	/* ICEBP's #DB and the like are no faults: they go back as they came. */
 	if (exit->event.type == EVENT_EXCEPTION)
 		inject_exception(vcpu, exit->event.vector, exit->event.error);
 	else
 		vcpu->repeat = exit->event;
+}
+
+static void exit_step(struct vcpu *vcpu, const struct vcpu_exit *exit)
+{
+	vcpu_debug_stepped(vcpu);
 }
 
 static void exit_task_switch(struct vcpu *vcpu, const struct vcpu_exit *exit)
@@ -154,6 +164,7 @@ static void (*const handlers[EXIT_REASONS])(struct vcpu *, const struct vcpu_exi
 	[EXIT_RDMSR] = exit_rdmsr,
 	[EXIT_WRMSR] = exit_wrmsr,
 	[EXIT_CR] = cr_access,
+	[EXIT_DR] = vcpu_debug_mov_dr,
 	[EXIT_HLT] = exit_hlt,
 	[EXIT_SHUTDOWN] = exit_shutdown,
 	[EXIT_HYPERCALL] = exit_hypercall,
@@ -162,6 +173,7 @@ static void (*const handlers[EXIT_REASONS])(struct vcpu *, const struct vcpu_exi
 	[EXIT_UNDEFINED] = exit_undefined,
 	[EXIT_PROTECTED] = exit_protected,
 	[EXIT_EXCEPTION] = exit_exception,
+	[EXIT_STEP] = exit_step,
 	[EXIT_TASK_SWITCH] = exit_task_switch,
 	[EXIT_INIT] = exit_nothing,
 	[EXIT_ENTRY_FAILED] = exit_failed,

@@ -16,9 +16,9 @@ void exit_memory(struct vcpu *vcpu, const struct vcpu_exit *exit)
 	gpa_t gpa = exit->memory.gpa;
 
 	/* The CPU was reading the IDT, GDT or TSS, or pushing onto the stack. */
-	if (vcpu->in_delivery) {
+	if (vcpu->delivery.type) {
 		vm_kill(vcpu->vm, "event %u cannot be delivered: it needs %lxh, which is no RAM",
-			vcpu->repeat.vector, gpa.v);
+			vcpu->delivery.vector, gpa.v);
 		return;
 	}
 	/* An open bus reads all ones, and the bytes FFh FFh are an undefined opcode. */

@@ -204,6 +204,7 @@ int gwalk_translate(struct vm *vm, const struct gwalk_ctx *ctx, gva_t gva, unsig
 
 	if (!(ctx->cr0 & CR0_PG)) {
 		*gpa = GPA(address);
+		*error = PF_WRITE | PF_USER;
 		return 0;
 	}
 	if (ctx->cr4 & CR4_PAE)
@@ -212,6 +213,8 @@ int gwalk_translate(struct vm *vm, const struct gwalk_ctx *ctx, gva_t gva, unsig
 		if (!walk_once(&w, address, access, error))
 			return -EFAULT;
 	} while (!(access & GWALK_PEEK) && !mark_used(&w, access) && ++walks < WALKS_MAX);
+	if (access & GWALK_PEEK)
+		*error = w.rights & (PF_WRITE | PF_USER); /* where ENTRY_W and ENTRY_U stand */
 	*gpa = leaf_address(&w, address);
 	return 0;
 }

@@ -26,7 +26,8 @@ struct gwalk_ctx {
 /* Kinds of access; 0 is a data read. */
 #define GWALK_WRITE BIT(0)
 #define GWALK_FETCH BIT(1)
-/* No access at all: rights are not checked, accessed and dirty bits stay (a debugger's look). */
+/* No access at all: rights are not checked, accessed and dirty bits stay (a debugger's look);
+ * *error tells the rights of a translation that was found: PF_WRITE, PF_USER. */
 #define GWALK_PEEK BIT(2)
 
 /* Page-fault error code: SDM volume 3, "Page-Fault Exceptions". */

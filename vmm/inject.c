@@ -6,6 +6,7 @@
 #include "vmm/inject.h"
 
 #include "arch/cpu.h"
+#include "arch/lib/errno.h"
 #include "vmm/vm.h"
 #include "vmm/vtimer.h"
 
@@ -51,15 +52,16 @@ void inject_exception(struct vcpu *vcpu, u8 vector, u32 error)
 	vcpu->exception = (struct vcpu_event){
 		.type = EVENT_EXCEPTION,
 		.vector = vector,
-		.has_error = VECTORS_WITH_ERROR & BIT(vector),
+		.has_error = inject_has_error(vector),
 		.error = error,
 	};
-	/*
-	 * An interrupt or NMI that was on its way is delivered afterwards. All
-	 * else comes again by itself: its instruction is executed anew.
-	 */
-	if (vcpu->repeat.type != EVENT_INTERRUPT && vcpu->repeat.type != EVENT_NMI)
-		vcpu->repeat.type = EVENT_NONE;
+	/* It comes again by itself: its instruction is executed anew. */
+	vcpu->repeat.type = EVENT_NONE;
+}
+
+bool inject_has_error(u8 vector)
+{
+	return vector < 32 && (VECTORS_WITH_ERROR & BIT(vector));
 }
 
 void inject_page_fault(struct vcpu *vcpu, u64 address, u32 error)
@@ -70,26 +72,50 @@ void inject_page_fault(struct vcpu *vcpu, u64 address, u32 error)
 
 void inject_take_undelivered(struct vcpu *vcpu)
 {
-	struct vcpu_event event;
+	if (!virt->undelivered(vcpu->virt, &vcpu->delivery)) {
+		vcpu->delivery.type = EVENT_NONE;
+	} else if (vcpu->delivery.type == EVENT_INTERRUPT) {
+		vcpu->interrupt = vcpu->delivery;
+	} else if (vcpu->delivery.type == EVENT_NMI) {
+		/* It has not come in: it is pending again, and blocks no other. */
+		virt->set(vcpu->virt, VREG_SHADOW,
+			  virt->get(vcpu->virt, VREG_SHADOW) & ~(u64)SHADOW_NMI);
+		vcpu->nmi_pending = MIN(vcpu->nmi_pending + 1, VCPU_NMIS_MAX);
+	} else {
+		vcpu->repeat = vcpu->delivery;
+	}
+}
 
-	vcpu->in_delivery = virt->undelivered(vcpu->virt, &event);
-	if (vcpu->in_delivery)
-		vcpu->repeat = event;
+int vcpu_nmi(struct vcpu *vcpu)
+{
+	bool in_service = virt->shadow(vcpu->virt) & SHADOW_NMI;
+
+	if (!virt_supports("virtual-nmi"))
+		return -ENODEV;
+	if (vcpu->nmi_pending + in_service < VCPU_NMIS_MAX)
+		vcpu->nmi_pending++;
+	return 0;
 }
 
 static bool interrupts_open(struct vcpu *vcpu)
 {
 	return (virt->get(vcpu->virt, VREG_RFLAGS) & RFLAGS_IF) &&
-	       !(virt->shadow(vcpu->virt) & (SHADOW_STI | SHADOW_MOV_SS | SHADOW_DEBUG));
+	       !(virt->shadow(vcpu->virt) & ~(unsigned)SHADOW_NMI);
+}
+
+static bool interrupt_pending(const struct vcpu *vcpu)
+{
+	return vcpu->interrupt.type || vcpu->vm->extint_pending;
 }
 
 bool inject_wakes(struct vcpu *vcpu)
 {
 	return vcpu->exception.type || vcpu->repeat.type ||
-	       (vcpu->vm->extint_pending && (virt->get(vcpu->virt, VREG_RFLAGS) & RFLAGS_IF));
+	       (vcpu->nmi_pending && !(virt->shadow(vcpu->virt) & SHADOW_NMI)) ||
+	       (interrupt_pending(vcpu) && (virt->get(vcpu->virt, VREG_RFLAGS) & RFLAGS_IF));
 }
 
-static void deliver_interrupt(struct vcpu *vcpu)
+static void deliver_extint(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
 	struct vcpu_event event = {.type = EVENT_INTERRUPT};
@@ -106,6 +132,14 @@ static void deliver(struct vcpu *vcpu, struct vcpu_event *event)
 	event->type = EVENT_NONE;
 }
 
+static void deliver_nmi(struct vcpu *vcpu)
+{
+	static const struct vcpu_event nmi = {.type = EVENT_NMI, .vector = VECTOR_NMI};
+
+	virt->inject(vcpu->virt, &nmi);
+	vcpu->nmi_pending--;
+}
+
 static void deliver_exception(struct vcpu *vcpu)
 {
 	/* The flags that a fault saves have RF set: "Instruction-Breakpoint Exception". */
@@ -119,10 +153,17 @@ void inject_prepare(struct vcpu *vcpu)
 {
 	if (vcpu->exception.type)
 		deliver_exception(vcpu);
-	else if (vcpu->repeat.type && (vcpu->repeat.type != EVENT_INTERRUPT || interrupts_open(vcpu)))
+	else if (vcpu->repeat.type)
 		deliver(vcpu, &vcpu->repeat);
-	else if (vcpu->vm->extint_pending && !vcpu->repeat.type && interrupts_open(vcpu))
-		deliver_interrupt(vcpu);
+	else if (vcpu->nmi_pending && !virt->shadow(vcpu->virt))
+		deliver_nmi(vcpu);
+	else if (interrupt_pending(vcpu) && interrupts_open(vcpu)) {
+		if (vcpu->interrupt.type)
+			deliver(vcpu, &vcpu->interrupt);
+		else
+			deliver_extint(vcpu);
+	}
 	/* One event an entry: the guest exits again as soon as it can take the next. */
-	virt->window(vcpu->virt, WINDOW_INTERRUPT, vcpu->vm->extint_pending || vcpu->repeat.type);
+	virt->window(vcpu->virt, WINDOW_NMI, vcpu->nmi_pending);
+	virt->window(vcpu->virt, WINDOW_INTERRUPT, interrupt_pending(vcpu));
 }

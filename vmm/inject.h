@@ -25,10 +25,13 @@ static inline void inject_ud(struct vcpu *vcpu)
 	inject_exception(vcpu, 6, 0);
 }
 
+/* Whether an exception pushes an error code. */
+bool inject_has_error(u8 vector);
+
 /* After an exit: remembers the event whose delivery it interrupted. */
 void inject_take_undelivered(struct vcpu *vcpu);
 /* Before an entry: hands the back end the event that is due, and asks for a
  * window for the next one. */
 void inject_prepare(struct vcpu *vcpu);
-/* Whether an interrupt is pending that would be taken now. */
+/* Whether an event is pending that ends a halt now. */
 bool inject_wakes(struct vcpu *vcpu);

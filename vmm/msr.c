@@ -60,8 +60,22 @@ static bool read_tsc(struct vcpu *vcpu, u32 index, u64 *value)
 static bool write_tsc(struct vcpu *vcpu, u32 index, u64 value)
 {
 	(void)index;
-	virt->set(vcpu->virt, VREG_TSC_OFFSET, value - rdtsc());
+	u64 offset = value - rdtsc();
+
+	virt->set(vcpu->virt, VREG_TSC_OFFSET, offset);
+	vcpu->tsc_delta = offset + vcpu->vm->clock_start;
 	return true;
+}
+
+/* Those that live in the CPU; the guest mostly reaches them without an exit. */
+static bool read_cpu(struct vcpu *vcpu, u32 index, u64 *value)
+{
+	return virt->msr(vcpu->virt, false, index, value) == 0;
+}
+
+static bool write_cpu(struct vcpu *vcpu, u32 index, u64 value)
+{
+	return virt->msr(vcpu->virt, true, index, &value) == 0;
 }
 
 static bool read_efer(struct vcpu *vcpu, u32 index, u64 *value)
@@ -192,12 +206,13 @@ static bool write_misc_enable(struct vcpu *vcpu, u32 index, u64 value)
 	return true;
 }
 
-/* Sorted. Those that reach the CPU without an exit are the back end's. */
+/* Sorted. */
 static const struct msr_row rows[] = {
 	{MSR_TSC, MSR_TSC, "TSC", read_tsc, write_tsc},
 	{0x17, 0x17, "PLATFORM_ID", read_zero, NULL},
 	{MSR_BIOS_SIGN_ID, MSR_BIOS_SIGN_ID, "BIOS_SIGN_ID", read_zero, write_ignore},
 	{MSR_MTRRCAP, MSR_MTRRCAP, "MTRRCAP", read_mtrrcap, NULL},
+	{MSR_SYSENTER_CS, MSR_SYSENTER_EIP, "SYSENTER", read_cpu, write_cpu},
 	/* No machine-check banks: the bank registers do not exist. */
 	{MSR_MCG_CAP, MSR_MCG_CAP, "MCG_CAP", read_zero, NULL},
 	{MSR_MCG_STATUS, MSR_MCG_STATUS, "MCG_STATUS", read_zero, write_zero},
@@ -216,6 +231,9 @@ static const struct msr_row rows[] = {
 	 write_mtrr_def_type},
 	{MSR_XSS, MSR_XSS, "XSS", read_zero, write_zero},
 	{MSR_EFER, MSR_EFER, "EFER", read_efer, write_efer},
+	{MSR_STAR, MSR_FMASK, "SYSCALL", read_cpu, write_cpu},
+	{MSR_FS_BASE, MSR_KERNEL_GS_BASE, "BASE", read_cpu, write_cpu},
+	{MSR_TSC_AUX, MSR_TSC_AUX, "TSC_AUX", read_cpu, write_cpu},
 };
 
 static const struct msr_row *find(struct vcpu *vcpu, u32 index)
@@ -223,8 +241,9 @@ static const struct msr_row *find(struct vcpu *vcpu, u32 index)
 	for (unsigned i = 0; i < ARRAY_SIZE(rows) && rows[i].first <= index; i++) {
 		if (index > rows[i].last)
 			continue;
-		/* XSS exists only with XSAVES. */
-		if (index == MSR_XSS && !virt_supports("xsaves"))
+		/* These exist only with their instructions. */
+		if ((index == MSR_XSS && !virt_supports("xsaves")) ||
+		    (index == MSR_TSC_AUX && !virt_supports("rdtscp")))
 			break;
 		return &rows[i];
 	}
@@ -238,6 +257,16 @@ void msr_reset(struct vcpu *vcpu)
 	memset(&vcpu->msrs, 0, sizeof(vcpu->msrs));
 	vcpu->msrs.pat = MSR_PAT_RESET;
 	vcpu->msrs.misc_enable = MISC_ENABLE_RESET;
+}
+
+bool msr_allowed(const void *arg, u32 index, bool write)
+{
+	const struct vm_msr_policy *policy = &((const struct vm *)arg)->msr_policy;
+
+	for (unsigned i = 0; i < policy->count; i++)
+		if (index >= policy->range[i].first && index <= policy->range[i].last)
+			return write ? policy->range[i].write : policy->range[i].read;
+	return !policy->deny;
 }
 
 bool msr_read(struct vcpu *vcpu, u32 index, u64 *value)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * MSRs that exit: an allow-list; every other number gives the guest #GP.
+ * MSRs: an allow-list; every other number gives the guest #GP. One door for the
+ * guest and for those who save and restore it.
  */
 #pragma once
 
@@ -8,7 +9,9 @@
 
 /* Values after a reset. */
 void msr_reset(struct vcpu *vcpu);
-/* RDMSR and WRMSR of `index`. False: #GP(0). */
+/* Whether the policy of a VM (struct vm) lets its guest read or write an MSR. */
+bool msr_allowed(const void *vm, u32 index, bool write);
+/* RDMSR and WRMSR of `index`; the caller asked msr_allowed. False: #GP(0). */
 bool msr_read(struct vcpu *vcpu, u32 index, u64 *value);
 bool msr_write(struct vcpu *vcpu, u32 index, u64 value);
 /* One row of the allow-list, for tests and listings; false beyond the last. */

@@ -80,6 +80,7 @@ static bool awake(struct vcpu *vcpu, u64 deadline)
 
 enum vcpu_stop vcpu_run(struct vcpu *vcpu)
 {
+	vcpu->vm->ran = true;
 	for (;;) {
 		u64 deadline = serve_due(vcpu);
 		u32 requests = __atomic_load_n(&vcpu->vm->requests, __ATOMIC_ACQUIRE);
@@ -93,5 +94,9 @@ enum vcpu_stop vcpu_run(struct vcpu *vcpu)
 		virt->run(vcpu->virt, deadline, &exit);
 		inject_take_undelivered(vcpu);
 		exit_handle(vcpu, &exit);
+		if (vcpu->stopped) {
+			vcpu->stopped = false;
+			return VCPU_DEBUG;
+		}
 	}
 }

@@ -9,6 +9,7 @@
 #include "arch/lib/string.h"
 #include "arch/tsc.h"
 #include "vmm/mem.h"
+#include "vmm/msr.h"
 #include "vmm/pcpu.h"
 #include "vmm/vcpu.h"
 #include "vmm/vdev_life.h"
@@ -17,10 +18,20 @@
 #define RESETS_TOLD 8
 #define VM_PAGES (ALIGN_UP(sizeof(struct vm), PAGE_SIZE) / PAGE_SIZE)
 
+u64 vm_get_clock(const struct vm *vm)
+{
+	return vm_now(vm);
+}
+
+void vm_set_clock(struct vm *vm, u64 clock)
+{
+	vm->clock_start = rdtsc() - clock;
+	vtimer_requeue_vm(vm, vm->timers, vm->timers);
+}
+
 void vm_start_clock(struct vm *vm)
 {
-	vm->clock_start = rdtsc();
-	vtimer_requeue_vm(vm, vm->timers, vm->timers);
+	vm_set_clock(vm, 0);
 }
 
 int vm_create(const char *name, struct vm **out)
@@ -77,8 +88,9 @@ void vm_destroy(struct vm *vm)
 	vtimer_requeue_vm(vm, vm->timers, &limbo);
 	console_detach(vm);
 	vdev_destroy_all(vm);
-	if (vm->vcpu)
-		vcpu_destroy(vm->vcpu);
+	for (unsigned i = 0; i < VM_VCPUS_MAX; i++)
+		if (vm->vcpus[i])
+			vcpu_destroy(vm->vcpus[i]);
 	free_memory(vm);
 	for (unsigned i = 0; i < vm->module_count; i++)
 		if (vm->modules[i].mem)
@@ -86,6 +98,69 @@ void vm_destroy(struct vm *vm)
 	virt->vm_destroy(vm->virt);
 	space_destroy(&vm->space);
 	pages_free(vm, VM_PAGES);
+}
+
+int vm_set_cpuid(struct vm *vm, const struct cpuid_entry *entries, unsigned count, char *why,
+		 size_t size)
+{
+	return vm->ran ? -EBUSY : cpuid_table_cut(&vm->cpuid, entries, count, why, size);
+}
+
+int vm_set_msr_policy(struct vm *vm, bool allow, const struct vm_msr_range *ranges, unsigned count)
+{
+	struct vm_msr_policy old = vm->msr_policy;
+	int error;
+
+	if (vm->ran)
+		return -EBUSY;
+	if (count > VM_MSR_RANGES)
+		return -E2BIG;
+	for (unsigned i = 0; i < count; i++)
+		if (ranges[i].first > ranges[i].last)
+			return -EINVAL;
+	vm->msr_policy.deny = !allow;
+	vm->msr_policy.count = count;
+	memcpy(vm->msr_policy.range, ranges, count * sizeof(ranges[0]));
+	error = virt->vm_filter_msrs(vm->virt, msr_allowed, vm);
+	if (error)
+		vm->msr_policy = old;
+	return error;
+}
+
+static struct vdev *find_device(struct vm *vm, const char *type, unsigned index)
+{
+	for (struct vdev *dev = vm->devices; dev; dev = dev->next)
+		if (!strcmp(dev->type->name, type) && index-- == 0)
+			return dev;
+	return NULL;
+}
+
+int vm_save_device(struct vm *vm, const char *type, unsigned index, void *blob, size_t size)
+{
+	const struct vdev *dev = find_device(vm, type, index);
+	int done;
+
+	if (!dev)
+		return -ENOENT;
+	if (size < dev->type->save_size)
+		return -ENOSPC;
+	vm_device_lock(vm);
+	done = (int)vdev_save(dev, blob);
+	vm_device_unlock(vm);
+	return done;
+}
+
+int vm_restore_device(struct vm *vm, const char *type, unsigned index, const void *blob, size_t size)
+{
+	struct vdev *dev = find_device(vm, type, index);
+	int error;
+
+	if (!dev)
+		return -ENOENT;
+	vm_device_lock(vm);
+	error = vdev_restore(dev, blob, size);
+	vm_device_unlock(vm);
+	return error;
 }
 
 static void request_end(struct vm *vm, const char *fmt, va_list ap)

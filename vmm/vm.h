@@ -20,9 +20,17 @@ struct vcpu;
 struct vtimer_queue;
 
 #define VM_MODULES_MAX 64
+#define VM_VCPUS_MAX   8
+#define VM_MSR_RANGES  16
 
 /* Why a VM's vCPUs must leave their run loop; bits of vm->requests. */
 enum { VM_REQUEST_RESET = 1, VM_REQUEST_END = 2 };
+
+/* MSRs [first, last] that the guest may read, write. */
+struct vm_msr_range {
+	u32 first, last;
+	bool read, write;
+};
 
 struct vm {
 	char name[VM_NAME_MAX];
@@ -47,14 +55,23 @@ struct vm {
 	bool extint_pending;
 
 	struct console_stream *console; /* stays when the VM goes */
-	struct vcpu *vcpu; /* vCPU 0; there is one until guests have local APICs */
+	union {
+		struct vcpu *vcpu; /* vCPU 0; there is one until guests have local APICs */
+		struct vcpu *vcpus[VM_VCPUS_MAX]; /* by id, parked ones too */
+	};
 	struct cpuid_table cpuid;
+	struct vm_msr_policy {
+		bool deny; /* what is in no range */
+		unsigned count;
+		struct vm_msr_range range[VM_MSR_RANGES];
+	} msr_policy;
 
 	u32 requests;	     /* VM_REQUEST_*, set by anyone, atomic */
 	char end_reason[96]; /* in words, once VM_REQUEST_END stands; the first one counts */
 	u32 exit_code;
 	u64 resets;
 	bool started; /* its clock runs */
+	bool ran;     /* a vCPU of it, at least once */
 	bool hinted; /* that it writes nothing */
 	struct once unknown_ports, unknown_msrs, unknown_gpas;
 };
@@ -67,8 +84,43 @@ struct vm {
 int vm_create(const char *name, struct vm **vm);
 void vm_destroy(struct vm *vm);
 
-/* Sets the VM's clock to 0; before the guest's first instruction. */
+/*
+ * KVM_GET_CLOCK, KVM_SET_CLOCK: the VM's clock in ticks of vm_clock_hz. The VM
+ * is stopped, and its vCPUs are loaded or reset before they run again: their TSCs
+ * follow. vm_start_clock sets it to 0, before the guest's first instruction.
+ */
+u64 vm_get_clock(const struct vm *vm);
+void vm_set_clock(struct vm *vm, u64 clock);
 void vm_start_clock(struct vm *vm);
+
+/*
+ * KVM_SET_CPUID2, before the first run: the guest sees these leaves only; it
+ * starts from vm->cpuid, what Trivet offers, of which only bits may go (of the
+ * highest leaves and the address width, the number may be lower; what
+ * describes state must be the same). 0, -EBUSY after the first run, or -EINVAL
+ * with the leaf and register in `why`, nothing changed.
+ */
+int vm_set_cpuid(struct vm *vm, const struct cpuid_entry *entries, unsigned count, char *why,
+		 size_t size);
+/*
+ * KVM_X86_SET_MSR_FILTER, before the first run: an MSR in a range has the rights
+ * of the first such range, any other one all or none; an access without right is
+ * #GP. Adds no MSR to those that Trivet has. 0, -EBUSY after the first run,
+ * -E2BIG for more than VM_MSR_RANGES, -EINVAL for one that is upside down,
+ * -ENOMEM. No vCPU is loaded.
+ */
+int vm_set_msr_policy(struct vm *vm, bool allow, const struct vm_msr_range *ranges,
+		      unsigned count);
+
+/*
+ * KVM_GET_IRQCHIP, KVM_GET_PIT2 and their SETs for any device: the `index`th one
+ * of a type by name, in the order of creation. The VM is stopped. Save: bytes
+ * written, -ENOENT or -ENOSPC; restore, at the same clock: 0, -ENOENT, or -EINVAL
+ * for a blob that no save can have made, nothing changed.
+ */
+int vm_save_device(struct vm *vm, const char *type, unsigned index, void *blob, size_t size);
+int vm_restore_device(struct vm *vm, const char *type, unsigned index, const void *blob,
+		      size_t size);
 
 /*
  * Stops all vCPUs of a VM at the top of their run loops, out of every pCPU: what

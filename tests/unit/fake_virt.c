@@ -14,10 +14,11 @@
 #include "arch/lib/errno.h"
 #include "tests/unit/fake_host.h"
 
-#define FEATURES 3
+#define FEATURES 5
 
 struct virt_feature fake_virt_features[FEATURES] = {
-	{"invpcid", true, true}, {"rdtscp", true, true}, {"xsaves", true, true}};
+	{"invpcid", true, true}, {"rdtscp", true, true}, {"xsaves", true, true},
+	{"monitor-trap", true, true}, {"virtual-nmi", true, true}};
 unsigned fake_virt_vms, fake_virt_vcpus;
 
 struct fake_vcpu *fake_vcpu_of(struct virt_vcpu *vcpu)
@@ -198,7 +199,7 @@ static void vcpu_reset(struct virt_vcpu *vcpu)
 	v->reg[VREG_DR6] = 0xffff0ff0;
 	v->reg[VREG_DR7] = 0x400;
 	v->reg[VREG_XCR0] = 1;
-	v->shadow = 0;
+	v->shadow = v->traps = 0;
 	v->window[0] = v->window[1] = false;
 	v->next.type = v->undelivered.type = EVENT_NONE;
 	v->resets++;
@@ -230,13 +231,17 @@ static void run(struct virt_vcpu *vcpu, u64 deadline, struct vcpu_exit *exit)
 static u64 get(struct virt_vcpu *vcpu, enum vcpu_reg reg)
 {
 	assert_true(reg < VREG_COUNT);
-	return fake_vcpu_of(vcpu)->reg[reg];
+	return reg == VREG_SHADOW ? fake_vcpu_of(vcpu)->shadow & ~(u64)SHADOW_DEBUG
+				  : fake_vcpu_of(vcpu)->reg[reg];
 }
 
 static void set(struct virt_vcpu *vcpu, enum vcpu_reg reg, u64 value)
 {
 	assert_true(reg < VREG_COUNT);
-	fake_vcpu_of(vcpu)->reg[reg] = value;
+	if (reg == VREG_SHADOW)
+		fake_vcpu_of(vcpu)->shadow = (fake_vcpu_of(vcpu)->shadow & SHADOW_DEBUG) | value;
+	else
+		fake_vcpu_of(vcpu)->reg[reg] = value;
 }
 
 static void get_segment(struct virt_vcpu *vcpu, unsigned index, struct vcpu_segment *seg)
@@ -283,8 +288,10 @@ static void inject(struct virt_vcpu *vcpu, const struct vcpu_event *event)
 
 	assert_int_equal(v->next.type, EVENT_NONE);
 	assert_int_not_equal(event->type, EVENT_NONE);
-	if (event->type == EVENT_NMI)
+	if (event->type == EVENT_NMI) {
 		assert_int_equal(event->vector, 2);
+		assert_false(v->shadow & (SHADOW_STI | SHADOW_MOV_SS));
+	}
 	if (event->type == EVENT_EXCEPTION)
 		assert_true(event->vector < 32);
 	if (event->type == EVENT_INTERRUPT) {
@@ -315,6 +322,67 @@ static unsigned shadow(struct virt_vcpu *vcpu)
 static void window(struct virt_vcpu *vcpu, enum virt_window which, bool on)
 {
 	fake_vcpu_of(vcpu)->window[which] = on;
+}
+
+static int msr(struct virt_vcpu *vcpu, bool write, u32 index, u64 *value)
+{
+	static const u32 own[FAKE_VIRT_MSRS] = {0x174, 0x175, 0x176, 0xc0000081, 0xc0000082, 0xc0000083,
+						0xc0000084, 0xc0000100, 0xc0000101, 0xc0000102,
+						0xc0000103};
+
+	for (unsigned i = 0; i < FAKE_VIRT_MSRS; i++) {
+		if (own[i] != index)
+			continue;
+		if (write && index != 0x174 && index != 0xc0000081 && index < 0xc0000103 &&
+		    index != 0xc0000084 && !address_canonical(*value))
+			return -EINVAL;
+		if (write)
+			fake_vcpu_of(vcpu)->msr[i] = *value;
+		else
+			*value = fake_vcpu_of(vcpu)->msr[i];
+		return 0;
+	}
+	return -ENOENT;
+}
+
+static int vm_filter_msrs(struct virt_vm *vm, bool (*allowed)(const void *, u32, bool),
+			  const void *arg)
+{
+	if (fake_host_refuses())
+		return -ENOMEM;
+	vm->passes_lstar_reads = allowed(arg, 0xc0000082, false);
+	vm->passes_lstar_writes = allowed(arg, 0xc0000082, true);
+	vm->filters++;
+	return 0;
+}
+
+struct virt_fpu fake_virt_fpu;
+
+static const struct virt_fpu *fpu(void)
+{
+	return &fake_virt_fpu;
+}
+
+static void get_fpu(struct virt_vcpu *vcpu, void *area)
+{
+	memcpy(area, fake_vcpu_of(vcpu)->fpu, fake_virt_fpu.size);
+}
+
+static void set_fpu(struct virt_vcpu *vcpu, const void *area)
+{
+	memcpy(fake_vcpu_of(vcpu)->fpu, area, fake_virt_fpu.size);
+}
+
+static const char *check(struct virt_vcpu *vcpu)
+{
+	struct fake_vcpu *v = fake_vcpu_of(vcpu);
+
+	return v->check ? v->check(v) : NULL;
+}
+
+static void trap(struct virt_vcpu *vcpu, unsigned traps)
+{
+	fake_vcpu_of(vcpu)->traps = traps;
 }
 
 static void flush(struct virt_vcpu *vcpu)
@@ -353,6 +421,13 @@ const struct virt_ops fake_virt_ops = {
 	.undelivered = undelivered,
 	.shadow = shadow,
 	.window = window,
+	.msr = msr,
+	.vm_filter_msrs = vm_filter_msrs,
+	.fpu = fpu,
+	.get_fpu = get_fpu,
+	.set_fpu = set_fpu,
+	.check = check,
+	.trap = trap,
 	.flush = flush,
 	.dump = dump,
 };
@@ -361,6 +436,7 @@ void fake_virt_init(void)
 {
 	virt = &fake_virt_ops;
 	fake_virt_vms = fake_virt_vcpus = 0;
+	fake_virt_fpu = (struct virt_fpu){.size = 832, .mxcsr_mask = 0xffff, .components = 7};
 	for (unsigned i = 0; i < FEATURES; i++)
 		fake_virt_features[i].used = true;
 }

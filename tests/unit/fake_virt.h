@@ -11,6 +11,8 @@
 
 #define FAKE_VIRT_MAPS	 64
 #define FAKE_VIRT_EVENTS 64
+#define FAKE_VIRT_MSRS	 11
+#define FAKE_VIRT_FPU	 4096
 
 struct virt_vm {
 	unsigned count;
@@ -24,6 +26,8 @@ struct virt_vm {
 		u64 gpa, size, *bitmap;
 		unsigned takes;
 	} log[VIRT_LOGS_MAX];
+	bool passes_lstar_reads, passes_lstar_writes;
+	unsigned filters;
 };
 
 struct fake_vcpu;
@@ -48,6 +52,11 @@ struct fake_vcpu {
 	struct vcpu_event undelivered; /* of the last exit */
 	struct vcpu_event event[FAKE_VIRT_EVENTS]; /* delivered so far */
 	unsigned events, runs, resets, flushes, dumps, skips;
+	unsigned traps; /* TRAP_* */
+	u64 msr[FAKE_VIRT_MSRS];
+	u8 fpu[FAKE_VIRT_FPU];
+	/* What virt->check says; NULL: all is well. */
+	const char *(*check)(struct fake_vcpu *vcpu);
 	bool step; /* a single step was made due */
 	u64 deadline;
 	const struct fake_run *script;
@@ -55,6 +64,7 @@ struct fake_vcpu {
 };
 
 extern const struct virt_ops fake_virt_ops;
+extern struct virt_fpu fake_virt_fpu; /* size at most FAKE_VIRT_FPU */
 extern struct virt_feature fake_virt_features[];
 extern unsigned fake_virt_vms, fake_virt_vcpus; /* that exist */
 

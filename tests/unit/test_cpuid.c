@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* SOURCES: arch/virt.c tests/unit/fake_virt.c tests/unit/fake_host.c */
+/* SOURCES: arch/virt.c tests/unit/fake_virt.c tests/unit/fake_host.c arch/lib/format.c */
 /*
  * What CPUID tells a guest, on hosts made up for the test: one whose answers
  * are all ones, an old one, one without XSAVE. Source: Intel SDM volume 2, "CPUID -

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* SOURCES: vmm/cr.c vmm/inject.c vmm/vcpu.c arch/virt.c tests/unit/fake_virt.c tests/unit/fake_host.c */
+/* SOURCES: vmm/cr.c vmm/inject.c vmm/vcpu.c vmm/vcpu_debug.c arch/virt.c tests/unit/fake_virt.c tests/unit/fake_host.c */
 /*
  * Control registers, EFER and XCR0: every condition under which the manual
  * gives #GP, and what a valid write changes. Source: Intel SDM volume 2, "MOV -
@@ -513,36 +513,6 @@ static void xcr0(void **state)
 	assert_true(cr_set_xcr(&vcpu, 0, 3));
 }
 
-static void registers_in_kvms_groups(void **state)
-{
-	struct vcpu_regs regs, again;
-	struct vcpu_sregs sregs;
-
-	(void)state;
-	for (unsigned i = 0; i < GPR_COUNT; i++)
-		regs.gpr[i] = 0x1111111111111111ull * i;
-	regs.rip = 0x1234;
-	regs.rflags = RFLAGS_ONE | RFLAGS_IF;
-	vcpu_set_regs(&vcpu, &regs);
-	vcpu_get_regs(&vcpu, &again);
-	assert_memory_equal(&regs, &again, sizeof(regs));
-	assert_int_equal(cpu->reg[VREG_RSP], 0x4444444444444444ull);
-	/* bit 1 of RFLAGS is 1 */
-	regs.rflags = 0;
-	vcpu_set_regs(&vcpu, &regs);
-	assert_int_equal(cpu->reg[VREG_RFLAGS], 2);
-	long_mode();
-	cpu->seg[SREG_SS].dpl = 3;
-	cpu->table[VTABLE_IDT] = (struct vcpu_dtable){0x8000, 0xfff};
-	vcpu_get_sregs(&vcpu, &sregs);
-	assert_int_equal(sregs.cr0, 0x80000011);
-	assert_int_equal(sregs.efer, 0x500);
-	assert_int_equal(sregs.idt.base, 0x8000);
-	assert_int_equal(sregs.tr.type, 11);
-	assert_true(sregs.seg[SREG_CS].l);
-	assert_int_equal(vcpu_cpl(&vcpu), 3);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -566,7 +536,6 @@ int main(void)
 		TEST(skip_that_leaves_the_canonical_range),
 		TEST(efer),
 		TEST(xcr0),
-		TEST(registers_in_kvms_groups),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
