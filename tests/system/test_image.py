@@ -15,6 +15,8 @@ ROWS = {
     "dirty:flags no=pml": (["tigerlake"], 60),
     "dirty:flags no=2m-pages": (["haswell"], 60),
     "dirty:protect no=ept-ad": (["haswell", "tigerlake"], 60),
+    # regions as a guest sees them
+    "memory": (["arrandale", "haswell", "tigerlake"], 60),
 }
 
 
