@@ -201,8 +201,9 @@ static u8 read_rbr(struct vdev *dev)
 	return byte;
 }
 
-static u8 read_iir(struct uart *u)
+static u8 read_iir(struct vdev *dev)
 {
+	struct uart *u = dev->state;
 	u8 id = interrupt_id(u);
 
 	if (id == IIR_THRE)
@@ -210,8 +211,9 @@ static u8 read_iir(struct uart *u)
 	return id | (u->reg[FCR] & FCR_ENABLE ? IIR_FIFO : 0);
 }
 
-static u8 read_lsr(struct uart *u)
+static u8 read_lsr(struct vdev *dev)
 {
+	struct uart *u = dev->state;
 	u8 lsr = u->overrun;
 
 	lsr |= u->rx.count > 0 ? LSR_DR : 0;
@@ -220,29 +222,30 @@ static u8 read_lsr(struct uart *u)
 	return lsr;
 }
 
+static u8 read_msr(struct vdev *dev)
+{
+	struct uart *u = dev->state;
+	u8 msr = u->reg[MSR];
+
+	u->reg[MSR] &= ~MSR_DELTA;
+	return msr;
+}
+
+/* The others read as written. */
+static u8 (*const readers[REGS])(struct vdev *dev) = {
+	[DATA] = read_rbr, [IIR] = read_iir, [LSR] = read_lsr, [MSR] = read_msr};
+
 static u8 uart_in(struct vdev *dev, u16 port)
 {
 	struct uart *u = dev->state;
 	unsigned n = (port - dev->args.port) % REGS;
-	u8 value = u->reg[n];
+	u8 value;
 
 	if ((u->reg[LCR] & LCR_DLAB) && n < 2)
 		return u->divisor[n];
-	switch (n) {
-	case DATA:
-		return read_rbr(dev);
-	case IIR:
-		value = read_iir(u);
-		break;
-	case LSR:
-		value = read_lsr(u);
-		break;
-	case MSR:
-		u->reg[MSR] &= (u8)~MSR_DELTA;
-		break;
-	default: /* as written */
-		return value;
-	}
+	if (!readers[n])
+		return u->reg[n];
+	value = readers[n](dev);
 	update_line(dev);
 	return value;
 }
@@ -262,11 +265,14 @@ static void write_thr(struct vdev *dev, u8 value)
 }
 
 /* Enabling the THRE interrupt with an empty transmitter raises it at once. */
-static void write_ier(struct uart *u, u8 value)
+static void write_ier(struct vdev *dev, u8 value)
 {
+	struct uart *u = dev->state;
+
 	if ((value & ~u->reg[IER] & IER_THRE) && u->tx.count == 0)
 		u->thre_pending = 1;
 	u->reg[IER] = value & IER_VALID;
+	update_line(dev);
 }
 
 /* A change of the enable bit clears both FIFOs; without it no other bit counts. */
@@ -313,36 +319,21 @@ static void write_mcr(struct vdev *dev, u8 value)
 	fill_rx(dev);
 }
 
+/* LCR and SCR keep what is written; LSR and MSR are written in the factory's tests only. */
+static void (*const writers[REGS])(struct vdev *dev, u8 value) = {
+	[DATA] = write_thr, [IER] = write_ier, [FCR] = write_fcr, [MCR] = write_mcr};
+
 static void uart_out(struct vdev *dev, u16 port, u8 value)
 {
 	struct uart *u = dev->state;
 	unsigned n = (port - dev->args.port) % REGS;
 
-	if ((u->reg[LCR] & LCR_DLAB) && n < 2) {
+	if ((u->reg[LCR] & LCR_DLAB) && n < 2)
 		u->divisor[n] = value;
-		return;
-	}
-	switch (n) {
-	case DATA:
-		write_thr(dev, value);
-		break;
-	case IER:
-		write_ier(u, value);
-		update_line(dev);
-		break;
-	case FCR:
-		write_fcr(dev, value);
-		break;
-	case MCR:
-		write_mcr(dev, value);
-		break;
-	case LCR:
-	case SCR:
+	else if (writers[n])
+		writers[n](dev, value);
+	else if (n == LCR || n == SCR)
 		u->reg[n] = value;
-		break;
-	default: /* LSR and MSR: writes are for the factory's tests */
-		break;
-	}
 }
 
 /* --- life ------------------------------------------------------------- */
