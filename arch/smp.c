@@ -27,13 +27,10 @@
 
 /* tramp.asm, where the first two hold offsets in the page */
 struct smp_start {
-	u32 gdt_base;
-	u32 far_offset;
+	u32 gdt_base, far_offset;
 	u16 far_segment, unused;
 	u32 cr3;
-	u64 stack;
-	u64 entry;
-	u64 argument;
+	u64 stack, entry, argument;
 } __attribute__((packed));
 
 extern const u8 tramp_start[], tramp_data[], tramp_end[];

@@ -20,8 +20,7 @@ struct tsc_sources {
 
 /* A clock to measure against: counts up at hz, modulo mask + 1. */
 struct tsc_clock {
-	u64 hz;
-	u64 mask;
+	u64 hz, mask;
 	u64 (*read)(void);
 };
 

@@ -16,8 +16,7 @@ enum gpr {
 
 struct vcpu_regs {
 	u64 gpr[GPR_COUNT];
-	u64 rip;
-	u64 rflags;
+	u64 rip, rflags;
 };
 
 /* Numbering as in the sreg field of MOV Sreg. */
@@ -30,11 +29,8 @@ struct vcpu_segment {
 	u8 type;     /* descriptor type, bits 43:40 */
 	bool s;	     /* code or data */
 	u8 dpl;
-	bool present;
-	bool avl;
-	bool l;	     /* 64-bit code */
-	bool db;     /* default size */
-	bool g;
+	bool present, avl;
+	bool l, db, g; /* 64-bit code, default size, granularity */
 	bool unusable; /* null selector loaded */
 };
 

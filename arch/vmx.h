@@ -107,13 +107,10 @@ struct vmx_vcpu {
 	u64 *pml;  /* the page-modification log, if the CPU has it */
 	u64 cache[CACHED_COUNT];
 	u32 cache_valid, cache_dirty; /* BIT(enum vmx_cached) */
-	bool launched;
-	bool flush_vpid;
+	bool launched, flush_vpid;
 	u16 vpid;
 	u32 proc_controls;
-	u32 vectoring_info; /* the event that the last exit interrupted */
-	u32 vectoring_error;
-	u32 vectoring_length;
+	u32 vectoring_info, vectoring_error, vectoring_length; /* what the last exit interrupted */
 	u64 generation; /* of the EPT, as flushed on last_pcpu */
 	u32 last_pcpu;
 	u64 cr2, dr[4], dr6, xcr0; /* while not loaded */

@@ -32,8 +32,7 @@ enum { OUTPUT_RUN = BIT(0) /* low resets the CPU */, OUTPUT_A20 = BIT(1), OUTPUT
 /* Bytes only: its own saved form. */
 struct i8042 {
 	u8 ram[32]; /* [0] is the command byte */
-	u8 status;
-	u8 output;
+	u8 status, output;
 	u8 expect; /* the command whose data byte comes next, 0 for none */
 };
 

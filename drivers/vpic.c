@@ -40,9 +40,7 @@ struct pic_chip {
 	u8 lines; /* the inputs' levels */
 	u8 latch; /* edge requests; a subset of lines */
 	u8 level; /* inputs in level mode: all ones after LTIM, else elcr */
-	u8 elcr;
-	u8 imr;
-	u8 isr;
+	u8 elcr, imr, isr;
 	u8 lowest; /* the level with the lowest priority */
 	u8 step;
 	u8 ready;	 /* initialised: INT may go up */
@@ -50,8 +48,7 @@ struct pic_chip {
 	u8 base;	 /* ICW2: vector of IR0 */
 	u8 read_isr;	 /* the even port reads ISR, not IRR */
 	u8 poll;	 /* the next read is a poll */
-	u8 special_mask;
-	u8 rotate_aeoi;
+	u8 special_mask, rotate_aeoi;
 	u8 intr; /* the INT output */
 };
 
@@ -213,14 +210,9 @@ static void chip_clear(struct pic_chip *chip, struct pic_chip with)
 static void write_icw1(struct pic_chip *chip, u8 value)
 {
 	chip_clear(chip, (struct pic_chip){
-				 .icw1 = value,
-				 .icw3 = 7,
-				 .icw4 = value & ICW1_IC4 ? chip->icw4 : 0,
-				 .base = chip->base,
-				 .elcr = chip->elcr,
-				 .rotate_aeoi = chip->rotate_aeoi,
-				 .step = STEP_ICW2,
-			 });
+		.icw1 = value, .icw3 = 7, .icw4 = value & ICW1_IC4 ? chip->icw4 : 0,
+		.base = chip->base, .elcr = chip->elcr, .rotate_aeoi = chip->rotate_aeoi,
+		.step = STEP_ICW2});
 }
 
 /* ICW2, ICW3 or ICW4, whichever is awaited. */

@@ -62,14 +62,11 @@ struct pit_channel {
 	u16 latch;
 	u8 control; /* the last control word, bits 5:0 */
 	u8 mode;    /* 0 to 5 */
-	u8 state;
-	u8 gate;
+	u8 state, gate;
 	u8 write_low;	 /* first byte of two */
 	u8 write_second; /* the second is awaited */
 	u8 read_second;
-	u8 count_latched;
-	u8 status_latched;
-	u8 status;
+	u8 count_latched, status_latched, status;
 	u8 reserved[4];
 };
 

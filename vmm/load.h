@@ -66,8 +66,9 @@ struct load {
 
 /*
  * A loader. `detect` looks at a module's first bytes (NULL: never guessed).
- * `load` fills load->out, or returns -ENOEXEC (the image is at fault) or -ENOMEM (it does not fit in the VM's RAM), with the
- * reason in err->text, naming the module by number, and the fault.
+ * `load` fills load->out and returns 0, or -ENOEXEC (the image is at fault) or
+ * -ENOMEM (it does not fit in the VM's RAM), with the reason in err->text,
+ * naming the module by number, and the fault.
  */
 struct loader {
 	enum module_kind kind;

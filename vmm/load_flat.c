@@ -28,7 +28,5 @@ static int flat_load(struct load *load)
 }
 
 const struct loader load_flat = {
-	.kind = MODULE_FLAT,
-	.name = "flat",
-	.load = flat_load,
+	.kind = MODULE_FLAT, .name = "flat", .load = flat_load,
 };

@@ -258,8 +258,5 @@ static int linux_load(struct load *load)
 }
 
 const struct loader load_linux = {
-	.kind = MODULE_LINUX,
-	.name = "linux",
-	.detect = linux_detect,
-	.load = linux_load,
+	.kind = MODULE_LINUX, .name = "linux", .detect = linux_detect, .load = linux_load,
 };

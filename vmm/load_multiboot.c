@@ -121,27 +121,19 @@ static void put_module(u64 entry[4], u64 at, u64 size, u64 cmdline)
 static int multiboot_load(struct load *load)
 {
 	/* The guest's name is the first word of the command line, as a file name would be. */
-	struct load_info info = {
-		.header_size = sizeof(struct info),
-		.entry_size = MODULE_ENTRY,
-		.put_module = put_module,
-		.first_word = load->in->name,
-	};
+	struct load_info info = {.header_size = sizeof(struct info), .entry_size = MODULE_ENTRY,
+				 .put_module = put_module, .first_word = load->in->name};
 	struct info header;
 	int rc = load_kernel(load) ?: load_put_info(load, &info);
 
 	if (rc)
 		return rc;
 	header = (struct info){
-		.flags = INFO_FLAGS,
+		.flags = INFO_FLAGS, .boot_device = INFO_BOOT_DEVICE, .cmdline = info.cmdline,
 		.mem_lower = GUEST_LOW_RAM_END >> 10,
 		.mem_upper = (load->in->ram_below_4g - GUEST_RAM_1M) >> 10,
-		.boot_device = INFO_BOOT_DEVICE,
-		.cmdline = info.cmdline,
-		.mods_count = info.module_count,
-		.mods_addr = info.modules,
-		.mmap_length = info.map_count * LOAD_MAP_ENTRY,
-		.mmap_addr = info.map,
+		.mods_count = info.module_count, .mods_addr = info.modules,
+		.mmap_length = info.map_count * LOAD_MAP_ENTRY, .mmap_addr = info.map,
 		.boot_loader_name = info.base + offsetof(struct info, loader_name),
 		.loader_name = "Trivet",
 	};
@@ -151,8 +143,6 @@ static int multiboot_load(struct load *load)
 }
 
 const struct loader load_multiboot = {
-	.kind = MODULE_MULTIBOOT,
-	.name = "multiboot",
-	.detect = multiboot_detect,
-	.load = multiboot_load,
+	.kind = MODULE_MULTIBOOT, .name = "multiboot",
+	.detect = multiboot_detect, .load = multiboot_load,
 };

@@ -41,12 +41,9 @@ static void put_module(u64 entry[4], u64 at, u64 size, u64 cmdline)
 
 static int pvh_load(struct load *load)
 {
-	struct load_info info = {
-		.header_size = sizeof(struct start_info),
-		.entry_size = MODLIST_ENTRY,
-		.map_skip = offsetof(struct load_range, base),
-		.put_module = put_module,
-	};
+	struct load_info info = {.header_size = sizeof(struct start_info),
+				 .entry_size = MODLIST_ENTRY, .put_module = put_module,
+				 .map_skip = offsetof(struct load_range, base)};
 	struct start_info start;
 	struct elf elf;
 	u64 entry = 0;
@@ -60,20 +57,13 @@ static int pvh_load(struct load *load)
 	if (rc)
 		return rc;
 	start = (struct start_info){
-		.magic = START_MAGIC,
-		.version = 1,
-		.nr_modules = info.module_count,
-		.modlist = info.modules,
-		.cmdline = info.cmdline,
-		.memmap = info.map,
-		.memmap_entries = info.map_count,
+		.magic = START_MAGIC, .version = 1, .cmdline = info.cmdline,
+		.nr_modules = info.module_count, .modlist = info.modules,
+		.memmap = info.map, .memmap_entries = info.map_count,
 	};
 	return load_put_header(load, &info, &start);
 }
 
 const struct loader load_pvh = {
-	.kind = MODULE_PVH,
-	.name = "pvh",
-	.detect = pvh_detect,
-	.load = pvh_load,
+	.kind = MODULE_PVH, .name = "pvh", .detect = pvh_detect, .load = pvh_load,
 };

@@ -8,8 +8,7 @@
 #include "arch/lib/types.h"
 
 struct spinlock {
-	u32 next;
-	u32 owner;
+	u32 next, owner;
 };
 
 static inline void spin_lock(struct spinlock *lock)
