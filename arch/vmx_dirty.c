@@ -160,11 +160,13 @@ bool vmx_dirty_fault(struct vmx_vcpu *v, gpa_t gpa, u64 qualification)
 		__atomic_fetch_or(entry, EPT_WRITE, __ATOMIC_ACQ_REL);
 		return true;
 	}
-	/* Reading the guest's tables, in a region that is read-only, counted as a write. */
-	if (log || !entry || !walk || !(vmread64(EPT_POINTER) & EPTP_AD))
+	/* Reading the guest's tables, in a region that is read-only, counted as a write,
+	 * now or when this vCPU entered. */
+	if (log || !entry || !walk)
 		return false;
-	if (!v->vm->protect)
-		protect(v->vm);
+	if (!(v->vm->ept_pointer & EPTP_AD))
+		return v->generation != __atomic_load_n(&v->vm->generation, __ATOMIC_ACQUIRE);
+	protect(v->vm);
 	return true;
 }
 
