@@ -240,6 +240,17 @@ void smp_call(unsigned cpu, void (*fn)(void *arg), void *arg)
 			cpu_relax();
 }
 
+static void nothing(void *arg)
+{
+	(void)arg;
+}
+
+void smp_sync(void)
+{
+	for (unsigned i = 0; i < pcpu_count; i++)
+		smp_call(i, nothing, NULL);
+}
+
 _Noreturn void smp_idle(void)
 {
 	/* Interrupts are off between the look and the HLT: a kick that comes in between

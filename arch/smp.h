@@ -27,6 +27,10 @@ void smp_post(unsigned cpu, void (*fn)(void *arg), void *arg);
 /* The same, and waits until fn has returned, serving its own mailbox. */
 void smp_call(unsigned cpu, void (*fn)(void *arg), void *arg);
 
+/* Waits until every other CPU in operation has looked into its mailbox: what it did before, it
+ * has finished. As smp_call. */
+void smp_sync(void);
+
 /* Runs what stands in this CPU's mailbox; false when it was empty. */
 bool smp_serve(void);
 

@@ -2,8 +2,8 @@
 /*
  * Parser of module words. A line is read into one `struct line` first, then
  * merged into its VM, so that a message can name vm= and name= wherever they
- * stand. What Trivet cannot do yet is refused by refuse_unsupported and by the
- * words "not supported yet", and nowhere else.
+ * stand. What Trivet cannot do yet is refused by the words "not supported yet",
+ * and nowhere else.
  */
 #include "boot/config.h"
 
@@ -13,14 +13,15 @@
 
 #define MEM_MIN	     MIB(1)
 #define CPUS_MAX     1u /* of one VM */
-#define VMS_MAX	     1u /* that start */
+#define WEIGHT_MAX   10000u
+#define PINS	     64u /* physical CPUs that cpu= can name */
 
 /* What one module's words say; 0 or "" where they do not. */
 struct line {
 	unsigned number;
 	u64 size;
 	char vm[VM_NAME_MAX], name[VM_NAME_MAX];
-	u64 kind, cpus, mem, debug_exit;
+	u64 kind, cpus, mem, allowed_cpus, weight, on_reboot, on_crash, debug_exit;
 	const char *cmdline;
 };
 
@@ -91,6 +92,46 @@ static const char *parse_mem(const char *value, const char *allowed, u64 *number
 	return NULL;
 }
 
+/* A physical CPU's number at *at, which moves behind it. */
+static bool take_pin(const char **at, unsigned *pin)
+{
+	const char *start = *at;
+
+	for (*pin = 0; **at >= '0' && **at <= '9' && *pin < PINS; (*at)++)
+		*pin = *pin * 10 + (**at - '0');
+	return *at > start && *pin < PINS;
+}
+
+/* "0,2-3": numbers and ranges. */
+static const char *parse_cpu_list(const char *value, const char *allowed, u64 *number)
+{
+	unsigned first, last;
+
+	*number = 0;
+	do {
+		if (!take_pin(&value, &first))
+			return allowed;
+		last = first;
+		if (*value == '-' && (value++, !take_pin(&value, &last) || last < first))
+			return allowed;
+		*number |= BITS(last, first);
+	} while (*value++ == ',');
+	return value[-1] == '\0' ? NULL : allowed;
+}
+
+static const char *parse_weight(const char *value, const char *allowed, u64 *number)
+{
+	if (str_to_u64(value, strlen(value), number) || *number == 0 || *number > WEIGHT_MAX)
+		return allowed;
+	return NULL;
+}
+
+static const char *parse_on(const char *value, const char *allowed, u64 *number)
+{
+	*number = strcmp(value, "restart") == 0 ? ON_RESTART : ON_STOP;
+	return *number == ON_RESTART || strcmp(value, "stop") == 0 ? NULL : allowed;
+}
+
 static const char *parse_flag(const char *value, const char *allowed, u64 *number)
 {
 	*number = 1;
@@ -100,18 +141,24 @@ static const char *parse_flag(const char *value, const char *allowed, u64 *numbe
 static const struct word {
 	const char *name;
 	size_t offset; /* in struct line, of a u64; without a parser of a name */
+	size_t merged; /* in struct vm_config, of the VM's u64; 0: none */
 	const char *(*parse)(const char *value, const char *allowed, u64 *number);
 	const char *allowed;
 } word_table[] = {
-	{"vm", offsetof(struct line, vm), NULL, "must be 1 to 31 letters, digits, or any of . _ -"},
-	{"name", offsetof(struct line, name), NULL,
-	 "must be 1 to 31 letters, digits, or any of . _ -"},
-	{"kind", offsetof(struct line, kind), parse_kind,
-	 "must be linux, initrd, multiboot, pvh, flat or data"},
-	{"cpus", offsetof(struct line, cpus), parse_cpus, "must be a number, 1 or more"},
-	{"mem", offsetof(struct line, mem), parse_mem,
-	 "must be a number with K, M or G behind it, at least 1M"},
-	{"debug-exit", offsetof(struct line, debug_exit), parse_flag, "takes no value"},
+#define WORD(name, member, merged, parse, allowed)                                                \
+	{name, offsetof(struct line, member), merged, parse, allowed}
+#define VM_WORD(name, member, parse, allowed)                                                     \
+	WORD(name, member, offsetof(struct vm_config, member), parse, allowed)
+	WORD("vm", vm, 0, NULL, "must be 1 to 31 letters, digits, or any of . _ -"),
+	WORD("name", name, 0, NULL, "must be 1 to 31 letters, digits, or any of . _ -"),
+	WORD("kind", kind, 0, parse_kind, "must be linux, initrd, multiboot, pvh, flat or data"),
+	VM_WORD("cpus", cpus, parse_cpus, "must be a number, 1 or more"),
+	VM_WORD("mem", mem, parse_mem, "must be a number with K, M or G behind it, at least 1M"),
+	VM_WORD("cpu", allowed_cpus, parse_cpu_list, "must be physical CPUs below 64 like 0,2-3"),
+	VM_WORD("weight", weight, parse_weight, "must be a number from 1 to 10000; 100 is usual"),
+	VM_WORD("on-reboot", on_reboot, parse_on, "must be restart or stop"),
+	VM_WORD("on-crash", on_crash, parse_on, "must be stop or restart"),
+	VM_WORD("debug-exit", debug_exit, parse_flag, "takes no value"),
 };
 
 /* "module 2 (4096 bytes, vm=web, name=x)" and what is wrong. */
@@ -153,8 +200,8 @@ static const char *take_word(struct line *line, char word[WORD_MAX])
 	for (unsigned i = 0; i < ARRAY_SIZE(word_table); i++)
 		if (strcmp(word_table[i].name, word) == 0)
 			return take_value(line, &word_table[i], value);
-	return "is unknown; Trivet's words are vm= name= kind= cpus= mem= debug-exit, "
-	       "and the guest's own words stand behind --";
+	return "is unknown; Trivet's words are vm= name= kind= cpus= mem= cpu= weight= on-reboot= "
+	       "on-crash= debug-exit, and the guest's own words stand behind --";
 }
 
 /*
@@ -232,41 +279,40 @@ static void add_module(struct config *out, struct vm_config *vm, const struct li
 		later->modules++;
 }
 
-/* A value of a VM may stand in the words of any of its modules. */
-static bool merge_value(u64 *to, u64 value, const struct line *line, const char *word,
-			struct words_report *report)
-{
-	if (*to == 0)
-		*to = value;
-	if (value == 0 || value == *to)
-		return true;
-	complain(report, line, word, "differs from another module's of the same VM");
-	return false;
-}
-
-/* One module's words join those of its VM; false where they conflict. */
+/* One module's words join those of its VM, which may stand with any of its modules;
+ * false where they conflict. */
 static bool merge(struct config *out, struct vm_config *vm, const struct line *line,
 		  struct words_report *report)
 {
-	bool good = merge_value(&vm->mem, line->mem, line, "mem=", report);
+	bool good = true;
 
-	good &= merge_value(&vm->cpus, line->cpus, line, "cpus=", report);
+	for (const struct word *word = word_table; word < word_table + ARRAY_SIZE(word_table);
+	     word++) {
+		u64 value = *(const u64 *)((const char *)line + word->offset);
+		u64 *to = (u64 *)((char *)vm + word->merged);
+
+		if (!word->merged || value == 0 || *to == value)
+			continue;
+		if (*to) {
+			complain(report, line, word->name,
+				 "differs from another module's of the same VM");
+			good = false;
+		}
+		*to = value;
+	}
 	if (vm->name[0] == '\0')
 		memcpy(vm->name, line->name, sizeof(vm->name));
-	vm->debug_exit |= line->debug_exit;
 	add_module(out, vm, line);
 	return good;
 }
 
-/* Everything about several VMs at once that is not there yet. */
-static void refuse_unsupported(struct config *out, struct words_report *report)
+/* Of several VMs none can have all memory. */
+static void refuse_greedy(struct config *out, struct words_report *report)
 {
-	unsigned good = 0;
-
 	for (struct vm_config *vm = out->vms; vm < out->vms + out->vm_count; vm++) {
-		if (vm->refused || good++ < VMS_MAX)
+		if (vm->mem || out->vm_count == 1 || vm->refused)
 			continue;
-		words_complain(report, "vm=%s: several VMs at once are not supported yet", vm->vm);
+		words_complain(report, "vm=%s: needs mem=, as there are other VMs", vm->vm);
 		vm->refused = true;
 	}
 }
@@ -309,6 +355,6 @@ unsigned config_parse(const struct boot_info *info, struct config *out,
 	for (unsigned i = 0; i < out->vm_count; i++)
 		if (out->vms[i].name[0] == '\0')
 			memcpy(out->vms[i].name, default_name, VM_NAME_MAX);
-	refuse_unsupported(out, report);
+	refuse_greedy(out, report);
 	return report->count - before;
 }

@@ -7,10 +7,12 @@
 #include "boot/mb2.h"
 
 /*
- * Builds the VMs that the modules' words describe; what is wrong with one is
- * logged, and the others go on. Returns how many stand. Behind preflight.
+ * Reads the modules' words into machines; what is wrong with one is logged, and
+ * the others go on. smt: second threads of a core run VMs too. Returns how many
+ * there are. Behind preflight.
  */
-unsigned guests_create(const struct boot_info *info);
+unsigned guests_create(const struct boot_info *info, bool smt);
 
-/* Runs them until the last has ended. */
-void guests_run(void);
+/* Starts them all and runs them on all CPUs; comes back, if leave, once all have ended. */
+void guests_run(bool leave);
+

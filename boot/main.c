@@ -151,13 +151,12 @@ static void start_virtualization(void)
 
 static void run_guests(void)
 {
-	if (guests_create(&info) == 0) {
+	unsigned count = guests_create(&info, options.smt);
+
+	if (count == 0)
 		log_info("no VM to run");
-		return;
-	}
 	output_to_console(&options);
-	guests_run();
-	log_info("all VMs have ended");
+	guests_run(options.exit != EXIT_STAY);
 }
 
 void boot_main(u64 mbi)

@@ -143,6 +143,12 @@ static bool set_cpus(struct options *out, const char *value)
 	return true;
 }
 
+static bool set_smt(struct options *out, const char *value)
+{
+	out->smt = strcmp(value, "on") == 0;
+	return out->smt || strcmp(value, "off") == 0;
+}
+
 static bool set_selftest(struct options *out, const char *value)
 {
 	size_t len = strlen(value);
@@ -168,6 +174,7 @@ static const struct option {
 	 "a list with commas of vpid, preemption-timer, 2m-pages, 1g-pages, ept-ad, pml, "
 	 "tsc-deadline, x2apic"},
 	{"cpus", set_cpus, "a number of cores, 1 or more"},
+	{"smt", set_smt, "on, off"},
 	{"selftest", set_selftest, "a test of the test image, and its argument behind a colon"},
 };
 
@@ -188,7 +195,7 @@ static const char *take_word(struct options *out, const char *name, const char *
 		*out = changed;
 		return NULL;
 	}
-	*allowed = "console= log= exit= no= cpus= selftest=";
+	*allowed = "console= log= exit= no= cpus= smt= selftest=";
 	return " is unknown; there are ";
 }
 

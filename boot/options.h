@@ -4,7 +4,7 @@
  *
  *   console=com1..com4|PORT|pci|spcr[,BAUD]  console=fb  console=none
  *   log=error|warn|info|debug       exit=poweroff  exit=port:HEX
- *   no=FEATURE,...                  cpus=N         selftest=NAME[:ARGUMENT]
+ *   no=FEATURE,...  smt=on|off      cpus=N         selftest=NAME[:ARGUMENT]
  *
  * console= may stand more than once (com1 and fb); the first one replaces the
  * default, which is com1 at 115200 baud and the screen where there is one.
@@ -50,6 +50,7 @@ struct options {
 	enum option_exit exit;
 	u16 exit_port;
 	u32 no;	  /* BIT(enum option_feature) */
+	bool smt; /* second threads of a core run VMs too */
 	u32 cpus; /* most physical cores to start, 0 for all */
 	char selftest[64]; /* "": none */
 };

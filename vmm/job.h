@@ -13,20 +13,21 @@ struct job {
 	void (*fn)(void *arg);
 	void *arg;
 	u8 *stack;
-	u64 rsp;   /* while it does not run */
-	bool done; /* set as the last thing; the struct may be used again then */
+	u64 rsp; /* while it does not run */
+	enum task_next next;
 };
 
 /*
- * Begins fn(arg) as a job on the pCPU that calls; the job stays there. `job` is
- * zeroed or done. 0 or -ENOMEM. fn returns when the work is done.
+ * Begins fn(arg) as a job on the least loaded of the pCPUs allowed (BIT(id)),
+ * where it stays. Before, `job` has never been started, or its task is gone. 0
+ * or -ENOMEM. The job ends when fn returns.
  */
-int job_start(struct job *job, const char *name, void (*fn)(void *arg), void *arg);
+int job_start(struct job *job, const char *name, u64 allowed, void (*fn)(void *arg), void *arg);
 
 /*
  * Lets others run; at least once for each 50,000 instructions of work. The host
- * address space stays as it is for the caller. Does nothing outside of a job,
- * so that boot code may use the same functions. No locks held.
+ * address space stays as it is for the caller; no vCPU is loaded. Does nothing
+ * outside of a job, so that boot code may use the same functions. No locks held.
  */
 void job_yield(void);
 

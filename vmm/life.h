@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The life of the configured machines: starting, pausing, resuming, resetting,
- * killing, destroying and starting again. A request is noted at once and
- * carried out by the machine's job; requests may come at any moment, in any
- * state, from any pCPU and job, and from the guest itself.
+ * The lives of the configured machines: started, paused, resumed, reset, killed,
+ * destroyed and started again. A request is noted at once and carried out, in
+ * the order of asking, by the machine's job. Requests may come at any moment
+ * and from any pCPU: from the monitor, from boot, and from the guest itself.
  */
 #pragma once
 
@@ -15,39 +15,56 @@ enum life_state {
 	LIFE_STARTING, /* scrubbing and loading */
 	LIFE_RUNNING,
 	LIFE_PAUSED,
-	LIFE_ENDED,    /* memory and registers are there to be looked at */
+	LIFE_ENDED, /* memory and registers are there to be looked at */
+	LIFE_STATES
 };
-extern const char *const life_state_names[];
+extern const char *const life_state_names[LIFE_STATES];
 
-enum life_request { LIFE_START, LIFE_PAUSE, LIFE_RESUME, LIFE_RESET, LIFE_KILL, LIFE_DESTROY };
+enum life_request {
+	LIFE_START,
+	LIFE_PAUSE,
+	LIFE_RESUME,
+	LIFE_RESET,
+	LIFE_KILL,
+	LIFE_DESTROY,
+	LIFE_GUEST, /* the guest asked for something: vm->requests; from the VM's vCPUs only */
+	LIFE_REQUESTS
+};
 
-/* One machine of the configuration; lives as long as Trivet. */
+#define LIFE_QUEUE 8
+
+/* One machine of the configuration; it lives as long as Trivet. */
 struct machine {
 	struct machine_config config;
-	enum life_state state; /* written by its job */
-	struct vm *vm;	       /* NULL in LIFE_OFF; changed by its job */
+	enum life_state state; /* changed by its job only, as the next three */
+	struct vm *vm;	       /* NULL in LIFE_OFF */
+	bool held;	       /* its vCPUs are stopped by life.c */
 	char reason[96];       /* why it ended last; "" */
-	u32 requests;	       /* BIT(enum life_request) still to be done, atomic */
-	struct job job;
 	struct machine *next;
-	/* ... */
+
+	struct spinlock lock; /* guards all below */
+	u8 queue[LIFE_QUEUE]; /* enum life_request, the oldest first */
+	unsigned queued;
+	bool cancel;  /* a start in progress is to be given up */
+	bool working; /* the job is about */
+	struct job job;
 };
 
 /* All machines, in the order of the configuration. */
 extern struct machine *life_machines;
-/* By name, or NULL. */
+/* By the VM's name, or NULL. */
 struct machine *life_find(const char *name);
 
-/* Adds a machine of the configuration; `machine` stays. */
-void life_add(struct machine *machine, const struct machine_config *config);
+/* Adds a machine, whose config is set and all else 0; at start-up. It is off. */
+void life_add(struct machine *machine);
 
 /*
- * Asks for a change. NULL, or what is wrong with it in the present state, as a
- * sentence ("it is not running"). Returns before it is done.
+ * Asks for a change. NULL, or what is wrong with it now, as a sentence without
+ * a subject ("is not running"). Does not wait. Any pCPU, no locks.
  */
 const char *life_ask(struct machine *machine, enum life_request request);
-/* In a job: waits until no request of the machine is open. */
+/* Waits until nothing is left to do for a machine; in a job. */
 void life_wait(struct machine *machine);
 
-/* True once no machine runs, starts or is paused. */
+/* True once no machine runs, is paused or has work to be done. */
 bool life_all_ended(void);

@@ -1,21 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * One PC. The table of devices is the machine; the start-up of a guest is the
- * list of calls in `start`.
+ * list of calls in machine_start.
  */
 #include "vmm/machine.h"
 
 #include "arch/lib/errno.h"
 #include "arch/lib/log.h"
 #include "arch/lib/string.h"
-#include "vmm/console.h"
+#include "arch/tsc.h"
+#include "arch/cpu.h"
 #include "vmm/guestmap.h"
 #include "vmm/mem.h"
 #include "vmm/vcpu.h"
 #include "vmm/vdev_life.h"
-#include "vmm/vtimer.h"
-
-#define SCRUB_STEP MIB(2)
 
 /* Slots of the regions. */
 enum { SLOT_LOW, SLOT_ROM, SLOT_BIOS, SLOT_1M, SLOT_4G };
@@ -178,7 +176,9 @@ int machine_create(const struct machine_config *config, struct vm **out)
 		return error;
 	}
 	str_format(vm->guest_name, sizeof(vm->guest_name), "%s", config->name);
-	vm->boot_epoch = config->epoch;
+	vm->boot_epoch = config->epoch + (rdtsc() - config->epoch_tsc) / tsc_hz;
+	vm->allowed_cpus = config->allowed_cpus;
+	vm->weight = config->weight;
 	error = build(vm, config);
 	if (error) {
 		vm_destroy(vm);
@@ -190,24 +190,7 @@ int machine_create(const struct machine_config *config, struct vm **out)
 	return 0;
 }
 
-/* Clears all RAM in steps, between which the console goes on. */
-static void scrub(struct vm *vm)
-{
-	for (unsigned i = 0; i < vm->regions.count; i++) {
-		const struct region *r = &vm->regions.region[i];
-
-		if (r->mem->kind != MEM_ANONYMOUS)
-			continue;
-		region_mark_dirty(r, r->gpa, r->size);
-		for (u64 done = 0; done < r->size; done += SCRUB_STEP) {
-			window_fill((void *)(WINDOW_BASE + r->gpa + done), 0,
-				    MIN(SCRUB_STEP, r->size - done));
-			console_poll(rdtsc());
-		}
-	}
-}
-
-/* Loads the guest from its pristine modules into memory that holds nothing. */
+/* Loads the guest into memory that holds nothing. */
 static int load(struct vm *vm, struct load_result *state)
 {
 	struct load_input in = {
@@ -220,7 +203,6 @@ static int load(struct vm *vm, struct load_result *state)
 	};
 	struct load_error why;
 
-	scrub(vm);
 	window_fill((void *)(WINDOW_BASE + GUEST_ROM_BASE), 0xff, GUEST_BIOS_BASE - GUEST_ROM_BASE);
 	if (!load_guest(&in, state, &why))
 		return 0;
@@ -228,51 +210,35 @@ static int load(struct vm *vm, struct load_result *state)
 	return -ENOEXEC;
 }
 
-/* From reset to the state in which the guest's first instruction runs. */
-static int start(struct vm *vm)
+int machine_start(struct vm *vm, const bool *cancel)
 {
 	struct load_result state;
+	int error;
 
-	if (load(vm, &state))
-		return -ENOEXEC;
-	if (!vm->started)
-		vm_start_clock(vm);
-	vm->started = true;
-	__atomic_and_fetch(&vm->requests, ~VM_REQUEST_RESET, __ATOMIC_ACQ_REL);
-	vdev_reset_all(vm);
-	vcpu_reset(vm->vcpu);
-	vcpu_set_state(vm->vcpu, &state);
-	return 0;
+	space_enter(&vm->space);
+	error = vm_scrub(vm, cancel) ?: load(vm, &state);
+	if (!error) {
+		__atomic_and_fetch(&vm->requests, ~VM_REQUEST_RESET, __ATOMIC_ACQ_REL);
+		vdev_reset_all(vm);
+		vcpu_load(vm->vcpu);
+		vcpu_reset(vm->vcpu);
+		vcpu_set_state(vm->vcpu, &state);
+		vcpu_put(vm->vcpu);
+	}
+	space_leave();
+	return error;
 }
 
-/* For log=debug and the benchmark: what the VM's life cost. */
-static void log_costs(struct vm *vm)
+void machine_log_costs(const struct vm *vm)
 {
 	const struct vcpu *vcpu = vm->vcpu;
+	u64 lived = vm_now(vm);
 
-	log_debug("[%s] lived %lu ticks, idle %lu", vm->name, vm_now(vm), vcpu->idle_ticks);
+	log_debug("[%s] lived %lu ticks, idle %lu", vm->name, lived, lived - vcpu->task.ran);
 	for (unsigned i = 0; i < EXIT_REASONS; i++)
 		if (vcpu->exits[i])
 			log_debug("[%s] exits %s %lu", vm->name, virt_exit_name(i), vcpu->exits[i]);
 	log_debug("Trivet's own memory: %lu KiB", pages_in_use() * PAGE_SIZE >> 10);
 	log_debug("[%s] unknown: ports %lu, MSRs %lu, addresses %lu", vm->name,
-		  vm->unknown_ports.count,
-		  vm->unknown_msrs.count,
-		  vm->unknown_gpas.count);
-}
-
-void machine_run(struct vm *vm)
-{
-	enum vcpu_stop stop = VCPU_ENDED;
-
-	vcpu_load(vm->vcpu);
-	console_focus(vm->console);
-	do {
-		if (start(vm))
-			break;
-		stop = vcpu_run(vm->vcpu);
-	} while (stop == VCPU_RESET);
-	vcpu_put(vm->vcpu);
-	log_costs(vm);
-	log_info("[%s] %s", vm->name, vm->end_reason);
+		  vm->unknown_ports.count, vm->unknown_msrs.count, vm->unknown_gpas.count);
 }

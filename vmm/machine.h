@@ -1,31 +1,42 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The machine: what a VM consists of, and its life from the modules to the end.
+ * The machine: what a VM consists of, and how it comes from its modules to the
+ * guest's first instruction. The rest of its life is vmm/life.h's.
  */
 #pragma once
 
 #include "vmm/vm.h"
 
+/* What a machine is made from; all that it points to stays. */
 struct machine_config {
 	const char *vm;	    /* the VM's name */
 	const char *name;   /* the guest's own name, name= */
 	u64 mem;	    /* bytes, a multiple of the page size; 0: all there is */
+	u64 allowed_cpus;   /* BIT(pCPU id) of where its vCPUs may run; 0: anywhere */
+	unsigned weight;    /* the share of each vCPU; 0: the default */
 	bool debug_exit;
+	bool stop_on_reboot, restart_on_crash;
 	const struct vm_module *modules; /* mem is not looked at */
 	const hpa_t *module_hpa;	 /* where each lies, page-aligned */
 	unsigned module_count;
-	u64 epoch; /* seconds since 1970 now */
+	u64 epoch, epoch_tsc; /* seconds since 1970, and the TSC at that moment */
 };
 
 /*
- * Builds a VM: memory, modules, devices, one vCPU; tells what its modules are.
- * Returns 0, or a negative errno after a message that names the VM and what to
- * change; nothing is left behind then.
+ * Builds a VM: memory, modules, devices, one vCPU, held; tells what its modules
+ * are. Returns 0, or a negative errno after a message that names the VM and
+ * what to change; nothing is left behind then.
  */
 int machine_create(const struct machine_config *config, struct vm **vm);
 
 /*
- * Runs the VM on this CPU until it ends: loads the guest from its modules,
- * runs it, and does so again for every reset. Logs why it ended.
+ * Brings a stopped VM from whatever state to the one in which the guest's first
+ * instruction runs: memory scrubbed, guest loaded from its pristine modules,
+ * devices and vCPU reset. In a job, which yields; gives up when *cancel becomes
+ * true. 0, or -ENOEXEC with vm->end_reason, -ECANCELED.
  */
-void machine_run(struct vm *vm);
+int machine_start(struct vm *vm, const bool *cancel);
+
+/* For log=debug and the benchmark: what the VM's life cost so far. */
+void machine_log_costs(const struct vm *vm);
+

@@ -6,14 +6,33 @@
 
 #include "arch/memory.h"
 #include "arch/percpu.h"
+#include "arch/smp.h"
 
-_Static_assert(sizeof(struct vtimer_queue) <= PAGE_SIZE, "one page");
+_Static_assert(sizeof(struct pcpu_vmm) <= PAGE_SIZE, "one page");
 
-struct vtimer_queue *pcpu_timers(void)
+/* A timer of another pCPU's VM is due earlier than that pCPU has programmed. */
+static void timers_earlier(struct vtimer_queue *queue)
+{
+	for (unsigned i = 0; i < pcpu_count; i++)
+		if (pcpu_vmm_of(i) && &pcpu_vmm_of(i)->timers == queue)
+			smp_kick(i);
+}
+
+struct pcpu_vmm *pcpu_vmm(void)
 {
 	struct pcpu *pcpu = this_pcpu();
+	struct pcpu_vmm *made;
 
-	if (!pcpu->vmm)
-		pcpu->vmm = pages_alloc(1);
-	return pcpu->vmm;
+	if (pcpu->vmm)
+		return pcpu->vmm;
+	made = pages_alloc(1);
+	if (made)
+		made->timers.earlier = timers_earlier;
+	pcpu->vmm = made;
+	return made;
+}
+
+struct pcpu_vmm *pcpu_vmm_of(unsigned id)
+{
+	return __atomic_load_n(&pcpus[id]->vmm, __ATOMIC_ACQUIRE);
 }

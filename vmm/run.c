@@ -3,18 +3,14 @@
  * The run loop of a vCPU: what is due, the event to deliver, the guest, its
  * exit.
  */
-#include "arch/apic.h"
 #include "arch/cpu.h"
 #include "arch/lib/log.h"
-#include "arch/smp.h"
 #include "vmm/exit.h"
 #include "vmm/inject.h"
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
-#include "vmm/vtimer.h"
 
-#define TIMERS_AT_ONCE 16
-#define HINT_SECONDS   10
+#define HINT_SECONDS 10
 
 /* Most first boots that look dead are a kernel that writes to no serial port. */
 static void hint(struct vm *vm)
@@ -26,35 +22,6 @@ static void hint(struct vm *vm)
 		 "console=ttyS0?", vm->name, HINT_SECONDS);
 }
 
-/* Serves timers, console and this CPU's mailbox as far as they are due, and
- * says when the next of them is. */
-static u64 serve_due(struct vcpu *vcpu)
-{
-	struct vm *vm = vcpu->vm;
-	u64 now = rdtsc(), next = vtimer_next(vm->timers);
-
-	if (next > now && console_next() > now)
-		return MIN(next, console_next());
-	if (next <= now)
-		vtimer_run(vm->timers, now, TIMERS_AT_ONCE);
-	if (console_next() <= now) {
-		console_poll(now);
-		smp_serve();
-		hint(vm);
-	}
-	return MIN(vtimer_next(vm->timers), console_next());
-}
-
-/* Waits for the next deadline with the CPU halted. */
-static void idle(struct vcpu *vcpu, u64 deadline)
-{
-	u64 start = rdtsc();
-
-	apic_timer_arm(deadline);
-	interrupts_wait();
-	vcpu->idle_ticks += rdtsc() - start;
-}
-
 /* A halted vCPU that no event can ever wake ends the VM: without ACPI this is
  * all that an operating system can do to switch itself off. */
 static bool halted_for_good(struct vcpu *vcpu)
@@ -63,7 +30,7 @@ static bool halted_for_good(struct vcpu *vcpu)
 }
 
 /* False while the vCPU stays halted. */
-static bool awake(struct vcpu *vcpu, u64 deadline)
+static bool awake(struct vcpu *vcpu)
 {
 	if (!vcpu->halted)
 		return true;
@@ -73,25 +40,29 @@ static bool awake(struct vcpu *vcpu, u64 deadline)
 	}
 	if (halted_for_good(vcpu))
 		vm_end(vcpu->vm, "halted");
-	else
-		idle(vcpu, deadline);
 	return false;
 }
 
-enum vcpu_stop vcpu_run(struct vcpu *vcpu)
+enum vcpu_stop vcpu_run(struct vcpu *vcpu, u64 until)
 {
-	vcpu->vm->ran = true;
-	for (;;) {
-		u64 deadline = serve_due(vcpu);
-		u32 requests = __atomic_load_n(&vcpu->vm->requests, __ATOMIC_ACQUIRE);
-		struct vcpu_exit exit;
+	struct vcpu_exit exit = {.reason = EXIT_HOST};
+	u64 exited = rdtsc();
 
-		if (requests)
-			return requests & VM_REQUEST_END ? VCPU_ENDED : VCPU_RESET;
-		if (!awake(vcpu, deadline))
-			continue;
+	vcpu->vm->ran = true;
+	hint(vcpu->vm);
+	for (;;) {
+		u64 now = rdtsc(), deadline = sched_serve(now);
+
+		vcpu->exit_ticks[exit.reason] += now - exited;
+		if (!awake(vcpu) && !vcpu->vm->requests)
+			return VCPU_WAIT;
+		if (__atomic_load_n(&vcpu->vm->requests, __ATOMIC_ACQUIRE))
+			return VCPU_REQUEST;
+		if (now >= until || sched_should_yield())
+			return VCPU_SLICE;
 		inject_prepare(vcpu);
-		virt->run(vcpu->virt, deadline, &exit);
+		virt->run(vcpu->virt, MIN(deadline, until), &exit);
+		exited = rdtsc();
 		inject_take_undelivered(vcpu);
 		exit_handle(vcpu, &exit);
 		if (vcpu->stopped) {

@@ -7,15 +7,16 @@
  */
 #pragma once
 
-#include "arch/lib/types.h"
+#include "arch/lib/lock.h"
 
 #define SCHED_SLICE_MS	     10
 #define SCHED_WEIGHT_DEFAULT 100
+#define SCHED_WEIGHT_MAX     10000
 
 enum task_next {
 	TASK_READY, /* runs again when it is its turn */
 	TASK_WAIT,  /* runs again after sched_wake, one during the slice included */
-	TASK_GONE,  /* has been taken out; the task may be free by now */
+	TASK_GONE,  /* leaves the queues; `gone` is set when nobody looks at it any more */
 };
 
 struct task {
@@ -23,48 +24,73 @@ struct task {
 	const char *name;
 	/* Runs until about `until` (host TSC); on the pCPU that has picked it. */
 	enum task_next (*slice)(struct task *task, u64 until);
-	/* Takes state that a slice has left in this pCPU out of it; NULL: leaves none.
-	 * Called on that pCPU before another task that leaves state runs, or when held. */
+	/* Bring state into this pCPU before a slice, and out of it before another such
+	 * task is loaded or when it is held. NULL for a task that leaves none. */
+	void (*load)(struct task *task);
 	void (*unload)(struct task *task);
-	u64 allowed;	 /* BIT(pCPU id) of where it may run; 0: anywhere */
-	unsigned weight; /* its share, 1 to 10,000 */
+	u64 allowed;	 /* BIT(pCPU id) of where it may run */
+	unsigned weight; /* its share, 1 to SCHED_WEIGHT_MAX */
 
 	/* sched.c's own; guarded by the lock of the queue of `cpu`. */
 	u32 cpu;
-	u32 holds;	  /* reasons why it must not run */
+	u32 holds; /* reasons why it must not run */
 	bool ready, queued, running, woken;
-	bool loaded;	  /* state of it is in its pCPU; written there only */
-	u64 used;	  /* time by weight: what the queue is sorted by */
-	u64 ran;	  /* host TSC ticks that it had */
+	bool loaded; /* its state is in its pCPU; written there only */
+	bool gone;
+	u64 used; /* time by weight: what the queue is sorted by */
+	u64 ran;  /* host TSC ticks that it had */
 	struct task *next;
 };
 
-/* This pCPU's queue; 0 or -ENOMEM. Called once on each before it calls sched_run. */
+/* One pCPU's queue. */
+struct sched_queue {
+	struct spinlock lock;	    /* guards the rest, and the tasks whose `cpu` this is */
+	struct task *first;	    /* ready tasks, the least used first */
+	struct task *running;	    /* now, or NULL */
+	struct task *loaded;	    /* whose state is in the pCPU; its own */
+	unsigned count, assigned;   /* tasks in the list; weights of all that live here */
+	u64 floor;		    /* `used` below which no task comes back */
+	u64 since;		    /* TSC at which the slice began */
+	bool yield;		    /* the slice is to end; atomic */
+	bool idle;		    /* halted or about to; atomic */
+};
+
+/* Which pCPUs tasks may run on where nothing else is said: BIT(pCPU id). */
+extern u64 sched_cpus;
+
+/* Makes this pCPU's queue; 0 or -ENOMEM. On each pCPU, before tasks are added. */
 int sched_init_cpu(void);
 
 /*
- * Serves tasks, device timers and, on the boot pCPU, the console, on the pCPU
- * that calls, until done (where given) says true. Interrupts are off.
+ * Serves this pCPU's tasks, device timers and, on the boot pCPU, the console,
+ * until done (where given) says true. Interrupts are off.
  */
 void sched_run(bool (*done)(void));
 
-/* Places a task on the pCPU with the least load among those allowed; it waits. */
+/*
+ * What this pCPU has to do of its own: timers that are due, the console, its
+ * mailbox. Returns the TSC at which it has to be called next. In a slice, at
+ * the top of its loop; no locks.
+ */
+u64 sched_serve(u64 now);
+/* Whether the slice is to end before its time. */
+bool sched_should_yield(void);
+
+/* Places a task on the pCPU with the least load among those allowed; it waits there. */
 void sched_add(struct task *task);
-/* Takes it out; not its own slice, which returns TASK_GONE instead. It is unloaded then. */
+/* Takes it out, as sched_hold waits; not a running job, which returns TASK_GONE. */
 void sched_remove(struct task *task);
-/* Lets a waiting task run; any context with interrupts off but a handler. */
+/* Lets a waiting task run. Any pCPU, interrupts off; locks of devices may be held. */
 void sched_wake(struct task *task);
 
 /*
  * Keeps a task from running until sched_release has been called as often.
  * Returns when it neither runs nor is loaded anywhere; waits for that, serving
- * this pCPU's mailbox. Not from a slice of a vCPU or a device.
+ * this pCPU's mailbox. From a job or before sched_run; no locks held.
  */
 void sched_hold(struct task *task);
 void sched_release(struct task *task);
 
-/* Whether this pCPU's task is to return from its slice. */
-bool sched_should_yield(void);
+/* Takes a task's state out of this pCPU: before a job loads a vCPU by hand. */
+void sched_unload(void);
 
-/* Least TSC at which this pCPU has work of its own: a device timer, the console. */
-u64 sched_serve(u64 now);

@@ -6,11 +6,48 @@
 
 #include "arch/cpu.h"
 #include "arch/lib/errno.h"
+#include "arch/percpu.h"
 #include "vmm/inject.h"
 #include "vmm/msr.h"
 #include "vmm/vm.h"
 
 _Static_assert(sizeof(struct vcpu) <= PAGE_SIZE, "a vCPU is one page");
+
+/* The guest's TSC is the VM's clock. */
+static void set_tsc(struct vcpu *vcpu)
+{
+	const struct vm *vm = vcpu->vm;
+
+	virt->set(vcpu->virt, VREG_TSC_OFFSET,
+		  vcpu->tsc_delta + (vm->clock_runs ? 0 - vm->clock_start : vm->clock_at - rdtsc()));
+}
+
+static enum task_next slice(struct task *task, u64 until)
+{
+	struct vcpu *vcpu = CONTAINER_OF(task, struct vcpu, task);
+
+	space_enter(&vcpu->vm->space);
+	vm_move_timers(vcpu->vm);
+	switch (vcpu_run(vcpu, until)) {
+	case VCPU_SLICE:
+		return TASK_READY;
+	case VCPU_REQUEST:
+		vcpu->vm->on_request(vcpu->vm);
+		return TASK_WAIT;
+	default:
+		return TASK_WAIT;
+	}
+}
+
+static void load(struct task *task)
+{
+	vcpu_load(CONTAINER_OF(task, struct vcpu, task));
+}
+
+static void unload(struct task *task)
+{
+	vcpu_put(CONTAINER_OF(task, struct vcpu, task));
+}
 
 int vcpu_create(struct vm *vm, unsigned id, struct vcpu **out)
 {
@@ -23,6 +60,7 @@ int vcpu_create(struct vm *vm, unsigned id, struct vcpu **out)
 		return -EEXIST;
 	if (vcpu) {
 		vcpu->parked = false;
+		sched_release(&vcpu->task);
 		*out = vcpu;
 		return 0;
 	}
@@ -35,17 +73,29 @@ int vcpu_create(struct vm *vm, unsigned id, struct vcpu **out)
 		pages_free(vcpu, 1);
 		return -ENOMEM;
 	}
+	vcpu->task = (struct task){
+		.name = vm->name,
+		.slice = slice,
+		.load = load,
+		.unload = unload,
+		.allowed = vm->allowed_cpus ? vm->allowed_cpus : sched_cpus,
+		.weight = vm->weight ? vm->weight : SCHED_WEIGHT_DEFAULT,
+		.holds = 1,
+	};
+	sched_add(&vcpu->task);
 	*out = vm->vcpus[id] = vcpu;
 	return 0;
 }
 
 void vcpu_park(struct vcpu *vcpu)
 {
+	sched_hold(&vcpu->task);
 	vcpu->parked = true;
 }
 
 void vcpu_destroy(struct vcpu *vcpu)
 {
+	sched_remove(&vcpu->task);
 	vcpu->vm->vcpus[vcpu->id] = NULL;
 	virt->vcpu_destroy(vcpu->virt);
 	pages_free(vcpu, 1);
@@ -53,28 +103,40 @@ void vcpu_destroy(struct vcpu *vcpu)
 
 void vcpu_load(struct vcpu *vcpu)
 {
+	if (!vcpu->task.loaded)
+		sched_unload();
 	space_enter(&vcpu->vm->space);
 	virt->vcpu_load(vcpu->virt);
-	virt->set(vcpu->virt, VREG_TSC_OFFSET, vcpu->tsc_delta - vcpu->vm->clock_start);
+	set_tsc(vcpu);
 }
 
 void vcpu_put(struct vcpu *vcpu)
 {
 	virt->vcpu_put(vcpu->virt);
-	space_leave();
+	if (this_pcpu()->space == &vcpu->vm->space)
+		space_leave();
+}
+
+void vcpu_wake(struct vcpu *vcpu)
+{
+	struct task *task = &vcpu->task;
+
+	/* In its own slice it looks again before it waits. */
+	if (!task->running || task->cpu != this_pcpu()->id)
+		sched_wake(task);
 }
 
 void vcpu_reset(struct vcpu *vcpu)
 {
 	virt->vcpu_reset(vcpu->virt);
-	virt->set(vcpu->virt, VREG_TSC_OFFSET, 0 - vcpu->vm->clock_start);
+	vcpu->tsc_delta = 0;
+	set_tsc(vcpu);
 	vcpu->halted = false;
 	vcpu->cr8 = 0;
 	vcpu->exception.type = EVENT_NONE;
 	vcpu->repeat.type = EVENT_NONE;
 	vcpu->interrupt.type = EVENT_NONE;
 	vcpu->nmi_pending = 0;
-	vcpu->tsc_delta = 0;
 	vcpu_debug_reset(vcpu);
 	msr_reset(vcpu);
 }

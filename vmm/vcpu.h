@@ -7,6 +7,7 @@
 
 #include "arch/virt.h"
 #include "vmm/load.h"
+#include "vmm/sched.h"
 
 struct vm;
 
@@ -47,6 +48,7 @@ struct vcpu {
 	struct virt_vcpu *virt;
 	unsigned id;
 	bool parked;		    /* taken away; its object waits for its id */
+	struct task task;	    /* on the run queues; held until its VM starts */
 	bool halted;		    /* executed HLT, waits for an event */
 	u64 cr8;		    /* task priority; without a local APIC nothing reads it */
 	struct vcpu_event exception; /* to deliver next */
@@ -62,28 +64,33 @@ struct vcpu {
 	bool stopped; /* for the debugger: stop says why */
 	struct vcpu_msrs msrs;
 	u64 exits[EXIT_REASONS];
-	u64 idle_ticks; /* host TSC ticks spent halted */
+	u64 exit_ticks[EXIT_REASONS]; /* host TSC ticks from the exit to the next entry's start */
 };
 
 /* How vcpu_run came back. */
 enum vcpu_stop {
-	VCPU_RESET, /* the guest asked for a reset */
-	VCPU_ENDED, /* the VM has ended, vm->end_reason */
-	VCPU_DEBUG, /* what vcpu_set_debug asked for has happened: vcpu->stop */
+	VCPU_SLICE,   /* its time is over, or something else is to run here */
+	VCPU_WAIT,    /* halted: nothing to do until vcpu_wake */
+	VCPU_REQUEST, /* vm->requests says why */
+	VCPU_DEBUG,   /* what vcpu_set_debug asked for has happened: vcpu->stop */
 };
 
 /*
- * KVM_CREATE_VCPU: makes vCPU `id` of a VM, or takes up again the one of that id
- * that was parked; to be reset before it runs. 0, -EINVAL for an id of
- * VM_VCPUS_MAX or more, -EEXIST or -ENOMEM.
+ * KVM_CREATE_VCPU: makes vCPU `id` of a stopped VM, or takes up again the one of
+ * that id that was parked; to be reset before it runs. Its task is on the run
+ * queues and runs with the VM. 0, -EINVAL for an id of VM_VCPUS_MAX or more,
+ * -EEXIST or -ENOMEM.
  */
 int vcpu_create(struct vm *vm, unsigned id, struct vcpu **vcpu);
 void vcpu_destroy(struct vcpu *vcpu);
-/* Takes a vCPU that is not loaded away from its VM's guest. */
+/* Takes a vCPU of a stopped VM away from the guest. */
 void vcpu_park(struct vcpu *vcpu);
-/* Brings it into this pCPU and takes it out again; its TSC follows its VM's clock. */
+/* Brings it into this pCPU and takes it out again, its TSC following its VM's clock; by a job with
+ * the VM stopped, and with no job_yield in between. */
 void vcpu_load(struct vcpu *vcpu);
 void vcpu_put(struct vcpu *vcpu);
+/* Something has come for it that ends a halt. Any pCPU; locks of devices may be held. */
+void vcpu_wake(struct vcpu *vcpu);
 /* Power-up state; the vCPU is loaded. */
 void vcpu_reset(struct vcpu *vcpu);
 /* Sets what a loader asks for; the vCPU is loaded and was reset. */
@@ -92,10 +99,11 @@ void vcpu_set_state(struct vcpu *vcpu, const struct load_result *state);
 void vcpu_write_regs(struct vcpu *vcpu, const struct vcpu_regs *regs);
 
 /*
- * Runs the loaded vCPU, serving its exits, its VM's timers and the console,
- * until the VM is to be reset or has ended. Interrupts are off.
+ * Runs the loaded vCPU, serving its exits and what this pCPU has to do of its
+ * own, until about `until` (host TSC) or an earlier reason to stop. Interrupts
+ * are off.
  */
-enum vcpu_stop vcpu_run(struct vcpu *vcpu);
+enum vcpu_stop vcpu_run(struct vcpu *vcpu, u64 until);
 
 /* Privilege level now: the DPL of SS. */
 unsigned vcpu_cpl(struct vcpu *vcpu);

@@ -7,7 +7,9 @@
 #include "arch/lib/errno.h"
 #include "arch/lib/log.h"
 #include "arch/lib/string.h"
+#include "arch/smp.h"
 #include "arch/tsc.h"
+#include "vmm/job.h"
 #include "vmm/mem.h"
 #include "vmm/msr.h"
 #include "vmm/pcpu.h"
@@ -16,7 +18,16 @@
 #include "vmm/vtimer.h"
 
 #define RESETS_TOLD 8
+#define SCRUB_STEP  KIB(256) /* 32,768 stores of 8 bytes */
 #define VM_PAGES (ALIGN_UP(sizeof(struct vm), PAGE_SIZE) / PAGE_SIZE)
+
+/* To be called with the new relation of clock and TSC in place. */
+static void requeue_timers(struct vm *vm)
+{
+	vm_device_lock(vm);
+	vtimer_requeue_vm(vm, vm->timers, vm->timers);
+	vm_device_unlock(vm);
+}
 
 u64 vm_get_clock(const struct vm *vm)
 {
@@ -25,13 +36,40 @@ u64 vm_get_clock(const struct vm *vm)
 
 void vm_set_clock(struct vm *vm, u64 clock)
 {
+	vm->clock_at = clock;
 	vm->clock_start = rdtsc() - clock;
-	vtimer_requeue_vm(vm, vm->timers, vm->timers);
+	requeue_timers(vm);
 }
 
-void vm_start_clock(struct vm *vm)
+void vm_run_clock(struct vm *vm)
 {
-	vm_set_clock(vm, 0);
+	if (vm->clock_runs)
+		return;
+	vm->clock_start = rdtsc() - vm->clock_at;
+	vm->clock_runs = true;
+	requeue_timers(vm);
+}
+
+void vm_pause_clock(struct vm *vm)
+{
+	if (!vm->clock_runs)
+		return;
+	vm->clock_at = vm_now(vm);
+	vm->clock_runs = false;
+	requeue_timers(vm);
+}
+
+void vm_move_timers(struct vm *vm)
+{
+	struct vtimer_queue *to = &pcpu_vmm()->timers, *from;
+
+	if (vm->timers == to)
+		return;
+	vm_device_lock(vm);
+	from = vm->timers;
+	vm->timers = to;
+	vtimer_requeue_vm(vm, from, to);
+	vm_device_unlock(vm);
 }
 
 int vm_create(const char *name, struct vm **out)
@@ -43,7 +81,7 @@ int vm_create(const char *name, struct vm **out)
 	str_format(vm->name, sizeof(vm->name), "%s", name);
 	bus_init(&vm->ports, BUS_PORT_TOP);
 	bus_init(&vm->mmio, BUS_MMIO_TOP);
-	vm->timers = pcpu_timers();
+	vm->timers = pcpu_vmm() ? &pcpu_vmm()->timers : NULL;
 	vm->console = console_open(name);
 	if (!vm->timers || !vm->console || space_create(&vm->space)) {
 		pages_free(vm, VM_PAGES);
@@ -55,8 +93,26 @@ int vm_create(const char *name, struct vm **out)
 		return -ENOMEM;
 	}
 	cpuid_table_init(&vm->cpuid, tsc_hz);
-	vm_start_clock(vm);
 	*out = vm;
+	return 0;
+}
+
+int vm_scrub(struct vm *vm, const bool *cancel)
+{
+	for (unsigned i = 0; i < vm->regions.count; i++) {
+		const struct region *r = &vm->regions.region[i];
+
+		if (r->mem->kind != MEM_ANONYMOUS)
+			continue;
+		region_mark_dirty(r, r->gpa, r->size);
+		for (u64 done = 0; done < r->size; done += SCRUB_STEP) {
+			window_fill((void *)(WINDOW_BASE + r->gpa + done), 0,
+				    MIN(SCRUB_STEP, r->size - done));
+			job_yield();
+			if (cancel && __atomic_load_n(cancel, __ATOMIC_ACQUIRE))
+				return -ECANCELED;
+		}
+	}
 	return 0;
 }
 
@@ -64,12 +120,7 @@ int vm_create(const char *name, struct vm **out)
 static void free_memory(struct vm *vm)
 {
 	space_enter(&vm->space);
-	for (unsigned i = 0; i < vm->regions.count; i++) {
-		const struct region *r = &vm->regions.region[i];
-
-		if (r->mem->kind == MEM_ANONYMOUS)
-			window_fill((void *)(WINDOW_BASE + r->gpa), 0, r->size);
-	}
+	vm_scrub(vm, NULL);
 	space_leave();
 	while (vm->regions.count) {
 		struct region *r = &vm->regions.region[0];
@@ -85,7 +136,11 @@ void vm_destroy(struct vm *vm)
 {
 	struct vtimer_queue limbo = {0};
 
+	vm_device_lock(vm);
 	vtimer_requeue_vm(vm, vm->timers, &limbo);
+	vm_device_unlock(vm);
+	/* Another pCPU may just be on its way into a timer of this VM. */
+	smp_sync();
 	console_detach(vm);
 	vdev_destroy_all(vm);
 	for (unsigned i = 0; i < VM_VCPUS_MAX; i++)
@@ -184,6 +239,7 @@ void vm_kill(struct vm *vm, const char *fmt, ...)
 {
 	va_list ap;
 
+	vm->crashed = true;
 	va_start(ap, fmt);
 	request_end(vm, fmt, ap);
 	va_end(ap);
@@ -209,7 +265,7 @@ void vm_request_exit(struct vm *vm, u32 code)
 
 u64 vm_now(const struct vm *vm)
 {
-	return rdtsc() - vm->clock_start;
+	return vm->clock_runs ? rdtsc() - vm->clock_start : vm->clock_at;
 }
 
 u64 vm_clock_hz(const struct vm *vm)
@@ -222,7 +278,7 @@ u64 vm_clock_to_tsc(const struct vm *vm, u64 clock)
 {
 	u64 tsc = clock + vm->clock_start;
 
-	return tsc < clock ? VTIMER_NEVER : tsc;
+	return tsc < clock || !vm->clock_runs ? VTIMER_NEVER : tsc;
 }
 
 struct vtimer_queue *vm_timer_queue(struct vm *vm)
@@ -284,5 +340,23 @@ void vm_set_extint_source(struct vm *vm, const struct extint_source *source)
 
 void vm_extint_changed(struct vm *vm, bool pending)
 {
-	vm->extint_pending = pending;
+	__atomic_store_n(&vm->extint_pending, pending, __ATOMIC_SEQ_CST);
+	if (pending && vm->vcpu)
+		vcpu_wake(vm->vcpu);
+}
+
+void vm_stop(struct vm *vm)
+{
+	for (unsigned i = 0; i < VM_VCPUS_MAX; i++)
+		if (vm->vcpus[i])
+			sched_hold(&vm->vcpus[i]->task);
+}
+
+void vm_go(struct vm *vm)
+{
+	for (unsigned i = 0; i < VM_VCPUS_MAX; i++)
+		if (vm->vcpus[i]) {
+			sched_release(&vm->vcpus[i]->task);
+			sched_wake(&vm->vcpus[i]->task);
+		}
 }

@@ -43,7 +43,9 @@ struct vm {
 	struct vm_module modules[VM_MODULES_MAX];
 	unsigned module_count;
 
-	u64 clock_start; /* host TSC at the VM's clock 0 */
+	u64 clock_start; /* while the clock runs: host TSC at the VM's clock 0 */
+	u64 clock_at;	 /* while it stands still: what it shows */
+	bool clock_runs;
 	u64 boot_epoch;
 	struct vtimer_queue *timers;
 
@@ -55,6 +57,8 @@ struct vm {
 	bool extint_pending;
 
 	struct console_stream *console; /* stays when the VM goes */
+	u64 allowed_cpus;  /* BIT(pCPU id) of where its vCPUs may run; 0: anywhere */
+	unsigned weight;   /* the share of each; 0: the default */
 	union {
 		struct vcpu *vcpu; /* vCPU 0; there is one until guests have local APICs */
 		struct vcpu *vcpus[VM_VCPUS_MAX]; /* by id, parked ones too */
@@ -67,10 +71,13 @@ struct vm {
 	} msr_policy;
 
 	u32 requests;	     /* VM_REQUEST_*, set by anyone, atomic */
+	/* Told by a vCPU that has left its run loop because of them; may come more than once. */
+	void (*on_request)(struct vm *vm);
+	void *owner;	     /* for on_request */
 	char end_reason[96]; /* in words, once VM_REQUEST_END stands; the first one counts */
 	u32 exit_code;
 	u64 resets;
-	bool started; /* its clock runs */
+	bool crashed; /* the guest did what cannot be emulated */
 	bool ran;     /* a vCPU of it, at least once */
 	bool hinted; /* that it writes nothing */
 	struct once unknown_ports, unknown_msrs, unknown_gpas;
@@ -86,12 +93,24 @@ void vm_destroy(struct vm *vm);
 
 /*
  * KVM_GET_CLOCK, KVM_SET_CLOCK: the VM's clock in ticks of vm_clock_hz. The VM
- * is stopped, and its vCPUs are loaded or reset before they run again: their TSCs
- * follow. vm_start_clock sets it to 0, before the guest's first instruction.
+ * is stopped; the TSCs of its vCPUs follow when they are loaded.
  */
 u64 vm_get_clock(const struct vm *vm);
 void vm_set_clock(struct vm *vm, u64 clock);
-void vm_start_clock(struct vm *vm);
+
+/*
+ * Clears all its memory; in its space, vCPUs stopped, in a job that yields in
+ * between. 0, or -ECANCELED once *cancel (where given) is true.
+ */
+int vm_scrub(struct vm *vm, const bool *cancel);
+
+/* Lets the VM's clock go on, or stand still; it is created still, at 0. With its vCPUs stopped:
+ * their TSC follows when they are loaded. */
+void vm_run_clock(struct vm *vm);
+void vm_pause_clock(struct vm *vm);
+
+/* Has the timers of its devices served by this pCPU from now on. */
+void vm_move_timers(struct vm *vm);
 
 /*
  * KVM_SET_CPUID2, before the first run: the guest sees these leaves only; it
@@ -125,7 +144,7 @@ int vm_restore_device(struct vm *vm, const char *type, unsigned index, const voi
 /*
  * Stops all vCPUs of a VM at the top of their run loops, out of every pCPU: what
  * changes or looks at the whole VM stands between these two. They nest, and wait
- * as sched_hold does.
+ * as sched_hold does. vm_go has each vCPU look for work, halted or not.
  */
 void vm_stop(struct vm *vm);
 void vm_go(struct vm *vm);

@@ -19,3 +19,5 @@
 #define ENOSPC     28
 #define ERANGE     34
 #define EOPNOTSUPP 95
+#define ECANCELED  125
+

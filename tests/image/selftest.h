@@ -2,8 +2,7 @@
 /*
  * What the tests of the test image share: a check that tells where it failed.
  */
-#ifndef TESTS_IMAGE_SELFTEST_H
-#define TESTS_IMAGE_SELFTEST_H
+#pragma once
 
 #include "arch/lib/log.h"
 #include "boot/selftest.h"
@@ -27,4 +26,3 @@
 		}                                                                                 \
 	} while (0)
 
-#endif

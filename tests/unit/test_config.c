@@ -169,10 +169,10 @@ static void test_bad_words(void **state)
 	} rows[] = {
 		{"root=/dev/vda1",
 		 "module 1 (1000 bytes): 'root=/dev/vda1' is unknown; Trivet's words are vm= name= "
-		 "kind= cpus= mem= debug-exit, and the guest's own words stand behind --\n"},
+		 "kind= cpus= mem= cpu= weight= on-reboot= on-crash= debug-exit, and the guest's own words stand behind --\n"},
 		{"name=x quiet vm=web",
 		 "module 1 (1000 bytes, vm=web, name=x): 'quiet' is unknown; Trivet's words are vm= "
-		 "name= kind= cpus= mem= debug-exit, and the guest's own words stand behind --\n"},
+		 "name= kind= cpus= mem= cpu= weight= on-reboot= on-crash= debug-exit, and the guest's own words stand behind --\n"},
 		{"me=1M", NULL}, {"memo=1M", NULL}, {"MEM=1M", NULL}, {"debug", NULL}, {"=", NULL},
 		{"kind=disk", "module 1 (1000 bytes): 'kind=disk' is not supported yet\n"},
 		{"kind=firmware", "module 1 (1000 bytes): 'kind=firmware' is not supported yet\n"},
@@ -226,15 +226,15 @@ static void test_conflicts(void **state)
 	assert_int_equal(parse("mem=64M", "mem=64M", NULL), 0);
 	assert_int_equal(parse("vm=a mem=64M", "vm=a mem=65M", NULL), 1);
 	assert_true(config.vms[0].refused);
-	assert_string_equal(messages, "module 2 (2000 bytes, vm=a): 'mem=' differs from another "
+	assert_string_equal(messages, "module 2 (2000 bytes, vm=a): 'mem' differs from another "
 				      "module's of the same VM\n");
 }
 
-/* Grouping keeps the order of lines; only one VM starts for now. */
+/* Grouping keeps the order of lines; of several none can have all memory. */
 static void test_several_vms(void **state)
 {
 	(void)state;
-	assert_int_equal(parse("vm=a", "vm=b", "vm=a", "vm=c", "vm=b", NULL), 2);
+	assert_int_equal(parse("vm=a", "vm=b", "vm=a mem=1M", "vm=c", "vm=b", NULL), 2);
 	assert_int_equal(config.vm_count, 3);
 	assert_int_equal(config.module_count, 5);
 	assert_string_equal(config.vms[0].vm, "a");
@@ -247,11 +247,10 @@ static void test_several_vms(void **state)
 	assert_int_equal(config.vms[2].modules[0].number, 4);
 	assert_false(config.vms[0].refused);
 	assert_true(config.vms[1].refused && config.vms[2].refused);
-	assert_string_equal(messages, "vm=b: several VMs at once are not supported yet\n"
-				      "vm=c: several VMs at once are not supported yet\n");
+	assert_string_equal(messages, "vm=b: needs mem=, as there are other VMs\n"
+				      "vm=c: needs mem=, as there are other VMs\n");
 
-	/* a bad VM does not take the place of a good one */
-	assert_int_equal(parse("vm=a oops", "vm=b", NULL), 1);
+	assert_int_equal(parse("vm=a oops", "vm=b mem=1M", NULL), 1);
 	assert_true(config.vms[0].refused);
 	assert_false(config.vms[1].refused);
 
@@ -260,6 +259,46 @@ static void test_several_vms(void **state)
 	assert_int_equal(config.vm_count, 1);
 	assert_int_equal(config.vms[0].module_count, 1);
 	assert_non_null(strstr(messages, "module 2 (2000 bytes): it has no vm="));
+}
+
+static void test_shares_and_ends(void **state)
+{
+	static const struct {
+		const char *word;
+		u64 allowed_cpus, weight, on_reboot, on_crash;
+	} good[] = {
+		{"cpu=0", 1, 0, 0, 0},
+		{"cpu=0,2-3", 0xd, 0, 0, 0},
+		{"cpu=63", 1ull << 63, 0, 0, 0},
+		{"cpu=0-63", ~0ull, 0, 0, 0},
+		{"cpu=3,3,1-1", 0xa, 0, 0, 0},
+		{"weight=1", 0, 1, 0, 0},
+		{"weight=10000", 0, 10000, 0, 0},
+		{"on-reboot=stop on-crash=restart", 0, 0, ON_STOP, ON_RESTART},
+		{"on-reboot=restart on-crash=stop", 0, 0, ON_RESTART, ON_STOP},
+	};
+	static const char *const bad[] = {
+		"cpu=", "cpu=64", "cpu=0-64", "cpu=3-2", "cpu=1,", "cpu=,1", "cpu=1-", "cpu=-1", "cpu=1 -",
+		"cpu=a", "cpu=0x1", "cpu=1-2-3", "cpu=99999999999", "weight=", "weight=0", "weight=10001",
+		"weight=1.5", "weight=-1", "on-reboot=", "on-reboot=no", "on-crash=restarts", "on-crash",
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(good); i++) {
+		assert_int_equal(parse(good[i].word, NULL), 0);
+		assert_true(config.vms[0].allowed_cpus == good[i].allowed_cpus);
+		assert_int_equal(config.vms[0].weight, good[i].weight);
+		assert_int_equal(config.vms[0].on_reboot, good[i].on_reboot);
+		assert_int_equal(config.vms[0].on_crash, good[i].on_crash);
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+		if (parse(bad[i], NULL) == 0 || !config.vms[0].refused)
+			fail_msg("%s was taken", bad[i]);
+	}
+	/* they belong to the VM, whichever module's line they stand in */
+	assert_int_equal(parse("vm=a weight=200", "vm=a cpu=1", NULL), 0);
+	assert_int_equal(config.vms[0].weight, 200);
+	assert_int_equal(config.vms[0].allowed_cpus, 2);
 }
 
 static void test_bad_modules(void **state)
@@ -282,18 +321,18 @@ static void test_bad_modules(void **state)
 
 static void test_most_vms(void **state)
 {
-	static char words[BOOT_MODULES_MAX][16];
+	static char words[BOOT_MODULES_MAX][24];
 	struct words_report report = {keep, NULL, 0};
 
 	(void)state;
 	for (unsigned i = 0; i < BOOT_MODULES_MAX; i++) {
-		memcpy(words[i], "vm=xx", 6);
+		memcpy(words[i], "vm=xx mem=1M", 13);
 		words[i][3] = 'a' + i / 8;
 		words[i][4] = 'a' + i % 8;
-		info.modules[i].words = words[i];
+		info.modules[i] = (struct boot_module){.words = words[i]};
 	}
 	info.module_count = BOOT_MODULES_MAX;
-	assert_int_equal(config_parse(&info, &config, &report), BOOT_MODULES_MAX - 1);
+	assert_int_equal(config_parse(&info, &config, &report), 0);
 	assert_int_equal(config.vm_count, BOOT_MODULES_MAX);
 	assert_int_equal(config.module_count, BOOT_MODULES_MAX);
 }
@@ -340,6 +379,7 @@ int main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_conflicts),
 		cmocka_unit_test(test_several_vms),
+		cmocka_unit_test(test_shares_and_ends),
 		cmocka_unit_test(test_bad_modules),
 		cmocka_unit_test(test_most_vms),
 		cmocka_unit_test(test_mutations),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* SOURCES: vmm/cr.c vmm/inject.c vmm/vcpu.c vmm/vcpu_debug.c arch/virt.c tests/unit/fake_virt.c tests/unit/fake_host.c */
+/* SOURCES: vmm/cr.c vmm/inject.c vmm/vcpu.c vmm/vcpu_debug.c arch/virt.c tests/unit/fake_sched.c tests/unit/fake_virt.c tests/unit/fake_host.c */
 /*
  * Control registers, EFER and XCR0: every condition under which the manual
  * gives #GP, and what a valid write changes. Source: Intel SDM volume 2, "MOV -

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* SOURCES: vmm/machine.c vmm/load.c vmm/load_flat.c vmm/load_linux.c vmm/load_multiboot.c vmm/load_pvh.c vmm/elf.c vmm/run.c vmm/exit.c vmm/exit_io.c vmm/exit_memory.c vmm/emulator.c vmm/emulate.c vmm/decode.c vmm/gwalk.c vmm/inject.c vmm/cr.c vmm/msr.c vmm/cpuid.c vmm/vcpu.c vmm/vcpu_state.c vmm/vcpu_debug.c vmm/vm.c vmm/bus.c vmm/vdev.c vmm/vdev_life.c vmm/vtimer.c vmm/pcpu.c vmm/region.c vmm/mem.c vmm/gmem.c vmm/console.c vmm/console_input.c vmm/console_queue.c drivers/vdebugcon.c drivers/vdebugexit.c drivers/vi8042.c drivers/vpic.c drivers/vpit.c drivers/vreset.c drivers/vrtc.c drivers/vuart.c arch/virt.c arch/lib/format.c tests/unit/fake_virt.c tests/unit/fake_host.c */
+/* SOURCES: vmm/machine.c vmm/load.c vmm/load_flat.c vmm/load_linux.c vmm/load_multiboot.c vmm/load_pvh.c vmm/elf.c vmm/run.c vmm/exit.c vmm/exit_io.c vmm/exit_memory.c vmm/emulator.c vmm/emulate.c vmm/decode.c vmm/gwalk.c vmm/inject.c vmm/cr.c vmm/msr.c vmm/cpuid.c vmm/vcpu.c vmm/vcpu_state.c vmm/vcpu_debug.c vmm/vm.c vmm/bus.c vmm/vdev.c vmm/vdev_life.c vmm/vtimer.c vmm/pcpu.c vmm/sched.c vmm/job.c tests/unit/fake_context.c vmm/region.c vmm/mem.c vmm/gmem.c vmm/console.c vmm/console_input.c vmm/console_queue.c drivers/vdebugcon.c drivers/vdebugexit.c drivers/vi8042.c drivers/vpic.c drivers/vpit.c drivers/vreset.c drivers/vrtc.c drivers/vuart.c arch/virt.c arch/lib/format.c tests/unit/fake_virt.c tests/unit/fake_host.c */
 /*
  * The whole machine on the host: built from modules with each allocation
- * failing in turn, memory as the map draws it, a flat guest started, reset from
- * its pristine module and ended, with the real devices.
+ * failing in turn, and memory as the map draws it, with the real devices. What
+ * becomes of it then is in test_life.c.
  */
 #include "vmm/machine.h"
 
@@ -17,7 +17,6 @@
 #include "arch/lib/errno.h"
 #include "tests/unit/fake_host.h"
 #include "tests/unit/fake_virt.h"
-#include "vmm/abi.h"
 #include "vmm/guestmap.h"
 #include "vmm/mem.h"
 #include "vmm/vcpu.h"
@@ -48,6 +47,7 @@ static int setup(void **state)
 		.module_hpa = hpa,
 		.module_count = 1,
 		.epoch = 1700000000,
+		.epoch_tsc = rdtsc(),
 	};
 	return 0;
 }
@@ -68,11 +68,6 @@ static void gone(void)
 {
 	vm_destroy(vm);
 	all_given_back();
-}
-
-static u8 *at(u64 gpa)
-{
-	return fake_host_at(&vm->space, WINDOW_BASE + gpa, false);
 }
 
 static void refused(int error, const char *message)
@@ -215,92 +210,6 @@ static void bytes_behind_a_module_are_cleared(void **state)
 	gone();
 }
 
-static unsigned starts;
-
-/* What a guest finds; then it makes a mess of it. */
-static void first_look(struct fake_vcpu *v)
-{
-	starts++;
-	assert_int_equal(v->seg[SREG_CS].base + v->reg[VREG_RIP], 0x7c00);
-	assert_int_equal((u8)v->base.gpr[GPR_RDX], 0x80);
-	assert_int_equal(v->reg[VREG_CR0] & (CR0_PE | CR0_PG), 0);
-	assert_memory_equal(at(0x7c00), image, sizeof(image));
-	assert_int_equal(*at(0x7c00 + sizeof(image)), 0);
-	assert_int_equal(*at(0xc0000), 0xff);
-	assert_int_equal(*at(0xdffff), 0xff);
-	assert_int_equal(*at(0xe0000), 0);
-	assert_int_equal(*at(0xfffff), 0);
-	assert_int_equal(*at(MIB(4) - 1), 0);
-	memset(at(0), 0x66, 0x8000);
-	*at(MIB(4) - 1) = 0x77;
-	v->reg[VREG_CR0] |= CR0_PE;
-	v->base.gpr[GPR_RAX] = 6;
-}
-
-#define OUT(number) {.reason = EXIT_IO, .insn_len = 1, .io = {.port = (number), .size = 1}}
-
-static void guest_starts_resets_and_ends(void **state)
-{
-	static const struct fake_run script[] = {
-		{.guest = first_look, .exit = OUT(0xcf9)},
-		{.guest = first_look, .exit = {.reason = EXIT_SHUTDOWN}},
-		{.guest = first_look, .exit = OUT(ABI_PORT_DEBUG_E9)},
-		{.exit = OUT(ABI_PORT_DEBUG_EXIT)},
-	};
-	struct fake_vcpu *cpu;
-
-	(void)state;
-	config.debug_exit = true;
-	starts = 0;
-	assert_int_equal(machine_create(&config, &vm), 0);
-	cpu = fake_vcpu_of(vm->vcpu->virt);
-	cpu->script = script;
-	cpu->script_left = ARRAY_SIZE(script);
-	machine_run(vm);
-	assert_int_equal(starts, 3);
-	assert_int_equal(cpu->script_left, 0);
-	assert_false(cpu->loaded);
-	assert_null(fake_host.entered);
-	assert_int_equal(vm->resets, 2);
-	assert_int_equal(vm->exit_code, 6);
-	assert_true(fake_host_logged("[web] exit code 6"));
-	assert_true(fake_host_logged("exits io 3"));
-	assert_true(fake_host_logged("exits shutdown 1"));
-	gone();
-}
-
-static void debug_exit_only_where_asked_for(void **state)
-{
-	static const struct fake_run script[] = {
-		{.exit = OUT(ABI_PORT_DEBUG_EXIT)},
-		{.exit = {.reason = EXIT_HLT, .insn_len = 1}},
-	};
-	struct fake_vcpu *cpu;
-
-	(void)state;
-	assert_int_equal(machine_create(&config, &vm), 0);
-	cpu = fake_vcpu_of(vm->vcpu->virt);
-	cpu->script = script;
-	cpu->script_left = ARRAY_SIZE(script);
-	machine_run(vm);
-	assert_true(fake_host_logged("I [web] halted"));
-	assert_int_equal(vm->unknown_ports.count, 1);
-	gone();
-}
-
-/* An image can go bad between starts as little as it can be loaded wrong. */
-static void guest_that_does_not_load_ends_the_vm(void **state)
-{
-	(void)state;
-	assert_int_equal(machine_create(&config, &vm), 0);
-	vm->modules[0].size = MIB(1); /* as if the table were damaged */
-	machine_run(vm);
-	assert_true(fake_host_logged("module 1"));
-	assert_int_equal(fake_vcpu_of(vm->vcpu->virt)->runs, 0);
-	assert_null(fake_host.entered);
-	gone();
-}
-
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
@@ -313,9 +222,6 @@ int main(void)
 		TEST(too_much_memory),
 		TEST(bad_modules),
 		TEST(bytes_behind_a_module_are_cleared),
-		TEST(guest_starts_resets_and_ends),
-		TEST(debug_exit_only_where_asked_for),
-		TEST(guest_that_does_not_load_ends_the_vm),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -159,7 +159,7 @@ static void test_messages(void **state)
 	(void)state;
 	parse("bogus=1", 1);
 	assert_string_equal(messages, "option 'bogus=1' is unknown; there are console= log= exit= "
-				      "no= cpus= selftest=\n");
+				      "no= cpus= smt= selftest=\n");
 	parse("log=loud", 1);
 	assert_string_equal(messages, "option 'log=loud': allowed is error, warn, info, debug\n");
 	parse("log", 1);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* SOURCES: vmm/run.c vmm/exit.c vmm/exit_io.c vmm/exit_memory.c vmm/emulator.c vmm/emulate.c vmm/decode.c vmm/gwalk.c vmm/inject.c vmm/cr.c vmm/msr.c vmm/cpuid.c vmm/vcpu.c vmm/vcpu_state.c vmm/vcpu_debug.c vmm/vm.c vmm/bus.c vmm/vdev.c vmm/vdev_life.c vmm/vtimer.c vmm/pcpu.c vmm/region.c vmm/mem.c vmm/gmem.c vmm/console.c vmm/console_input.c vmm/console_queue.c arch/virt.c arch/lib/format.c tests/unit/fake_virt.c tests/unit/fake_host.c */
+/* SOURCES: vmm/run.c vmm/exit.c vmm/exit_io.c vmm/exit_memory.c vmm/emulator.c vmm/emulate.c vmm/decode.c vmm/gwalk.c vmm/inject.c vmm/cr.c vmm/msr.c vmm/cpuid.c vmm/vcpu.c vmm/vcpu_state.c vmm/vcpu_debug.c vmm/vm.c vmm/bus.c vmm/vdev.c vmm/vdev_life.c vmm/vtimer.c vmm/pcpu.c vmm/sched.c vmm/job.c tests/unit/fake_context.c vmm/region.c vmm/mem.c vmm/gmem.c vmm/console.c vmm/console_input.c vmm/console_queue.c arch/virt.c arch/lib/format.c tests/unit/fake_virt.c tests/unit/fake_host.c */
 /*
  * A VM's life, its requests and devices, and the run loop with a scripted
  * guest: timers, interrupts, HLT and idling, and how it comes back.
@@ -111,6 +111,7 @@ static int setup(void **state)
 	assert_int_equal(vdev_create(vm, "chip", (struct vdev_args){.index = 0}), 0);
 	assert_int_equal(vcpu_create(vm, 0, &vm->vcpu), 0);
 	vcpu_load(vm->vcpu);
+	vm_run_clock(vm);
 	vcpu_reset(vm->vcpu);
 	cpu = fake_vcpu_of(vm->vcpu->virt);
 	resets = fired = ticks_left = 0;
@@ -164,18 +165,20 @@ static void creation_fails_without_a_trace(void **state)
 	}
 }
 
-static void timers_of_a_cpu_are_made_once(void **state)
+static void data_of_a_cpu_is_made_once(void **state)
 {
-	struct vtimer_queue *old = pcpu_timers(), *made;
+	struct pcpu_vmm *old = pcpu_vmm(), *made;
 
 	(void)state;
-	assert_ptr_equal(pcpu_timers(), old);
+	assert_ptr_equal(pcpu_vmm(), old);
+	assert_ptr_equal(pcpu_vmm_of(0), old);
 	this_pcpu()->vmm = NULL;
+	assert_null(pcpu_vmm_of(0));
 	fake_host.fail_at = 1;
-	assert_null(pcpu_timers());
-	made = pcpu_timers();
-	assert_ptr_equal(pcpu_timers(), made);
-	assert_true(vtimer_next(made) == VTIMER_NEVER);
+	assert_null(pcpu_vmm());
+	made = pcpu_vmm();
+	assert_ptr_equal(pcpu_vmm(), made);
+	assert_true(vtimer_next(&made->timers) == VTIMER_NEVER);
 	this_pcpu()->vmm = old;
 	pages_free(made, 1);
 }
@@ -321,7 +324,7 @@ static enum vcpu_stop play(const struct fake_run *script, unsigned count)
 
 	cpu->script = script;
 	cpu->script_left = count;
-	stop = vcpu_run(vm->vcpu);
+	stop = vcpu_run(vm->vcpu, ~0ull);
 	assert_int_equal(cpu->script_left, 0);
 	assert_int_equal(vm->device_lock.next, vm->device_lock.owner);
 	return stop;
@@ -332,7 +335,7 @@ static void runs_until_a_reset_is_wanted(void **state)
 	static const struct fake_run script[] = {RUN(NULL), RUN(NULL), RUN(reset_state)};
 
 	(void)state;
-	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_RESET);
+	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_REQUEST);
 	assert_int_equal(cpu->runs, 3);
 	assert_int_equal(vm->vcpu->exits[EXIT_HOST], 3);
 }
@@ -342,7 +345,7 @@ static void end_goes_before_reset(void **state)
 	(void)state;
 	vm_request_reset(vm, "a test");
 	vm_end(vm, "done");
-	assert_int_equal(play(NULL, 0), VCPU_ENDED);
+	assert_int_equal(play(NULL, 0), VCPU_REQUEST);
 	assert_int_equal(cpu->runs, 0);
 }
 
@@ -351,7 +354,7 @@ static void halted_without_interrupts_is_the_end(void **state)
 	static const struct fake_run script[] = {HALT};
 
 	(void)state;
-	assert_int_equal(play(script, 1), VCPU_ENDED);
+	assert_int_equal(play(script, 1), VCPU_REQUEST);
 	assert_string_equal(vm->end_reason, "halted");
 	assert_int_equal(fake_host.waits, 0);
 }
@@ -365,33 +368,49 @@ static void interrupt_is_delivered(void **state)
 	};
 
 	(void)state;
-	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_RESET);
+	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_REQUEST);
 	assert_int_equal(cpu->events, 1);
 	assert_int_equal(cpu->event[0].type, EVENT_INTERRUPT);
 	assert_int_equal(cpu->event[0].vector, 0x20);
 }
 
-static void line_up_while_idle(void)
+static void waits_until_an_interrupt(void **state)
 {
-	if (fake_host.waits == 3)
-		vm_irq_line(vm, 3, true);
-}
-
-static void idles_until_an_interrupt(void **state)
-{
-	static const struct fake_run script[] = {
-		{.guest = open_interrupts, .exit = {.reason = EXIT_HLT, .insn_len = 1}},
-		RUN(reset_state),
-	};
+	static const struct fake_run halt[] = {
+		{.guest = open_interrupts, .exit = {.reason = EXIT_HLT, .insn_len = 1}}};
+	static const struct fake_run script[] = {RUN(reset_state)};
 
 	(void)state;
-	fake_host_on_wait(line_up_while_idle);
-	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_RESET);
-	assert_int_equal(fake_host.waits, 3);
-	assert_int_equal(fake_host.timer_arms, 3);
+	assert_int_equal(play(halt, 1), VCPU_WAIT);
+	assert_int_equal(play(NULL, 0), VCPU_WAIT);
+	assert_true(vm->vcpu->halted);
+	vm_irq_line(vm, 3, true);
+	assert_true(vm->vcpu->task.ready); /* it was woken */
+	assert_int_equal(play(script, 1), VCPU_REQUEST);
 	assert_int_equal(cpu->event[0].vector, 0x20);
 	assert_false(vm->vcpu->halted);
-	assert_true(vm->vcpu->idle_ticks > 0);
+}
+
+static void a_slice_ends_in_time(void **state)
+{
+	static const struct fake_run script[] = {RUN(reset_state)};
+	static const struct console_backend slow = {.poll_ticks = 1ull << 60};
+	u64 until = rdtsc() + (1ull << 40);
+
+	(void)state;
+	assert_int_equal(vcpu_run(vm->vcpu, rdtsc()), VCPU_SLICE);
+	assert_int_equal(cpu->runs, 0);
+	((struct pcpu_vmm *)this_pcpu()->vmm)->queue.yield = true;
+	assert_int_equal(vcpu_run(vm->vcpu, ~0ull), VCPU_SLICE);
+	assert_int_equal(cpu->runs, 0);
+	((struct pcpu_vmm *)this_pcpu()->vmm)->queue.yield = false;
+	/* the guest's deadline is the slice's end where nothing comes before */
+	cpu->script = script;
+	cpu->script_left = 1;
+	console_set_backend(&slow);
+	console_poll(rdtsc());
+	assert_int_equal(vcpu_run(vm->vcpu, until), VCPU_REQUEST);
+	assert_int_equal(cpu->deadline, until);
 }
 
 static void timers_fire_between_runs(void **state)
@@ -400,7 +419,7 @@ static void timers_fire_between_runs(void **state)
 		RUN(arm_timer), RUN(open_interrupts), RUN(reset_state)};
 
 	(void)state;
-	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_RESET);
+	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_REQUEST);
 	assert_int_equal(fired, 1);
 	assert_int_equal(cpu->events, 1);
 }
@@ -412,7 +431,7 @@ static void a_storm_of_timers_is_bounded(void **state)
 
 	(void)state;
 	ticks_left = 1000000;
-	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_RESET);
+	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_REQUEST);
 	assert_in_range(fired, 2, 100);
 	assert_int_equal(cpu->runs, 3);
 }
@@ -426,7 +445,7 @@ static void deadline_is_the_next_thing_due(void **state)
 	(void)state;
 	console_set_backend(&slow);
 	vtimer_arm(&((struct chip *)intc->state)->timer, deadline);
-	assert_int_equal(play(script, 1), VCPU_RESET);
+	assert_int_equal(play(script, 1), VCPU_REQUEST);
 	assert_int_equal(cpu->deadline, vm->clock_start + deadline);
 	assert_true(fake_host.serves > 0);
 }
@@ -441,7 +460,7 @@ static void undelivered_event_goes_in_at_the_next_entry(void **state)
 	};
 
 	(void)state;
-	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_RESET);
+	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_REQUEST);
 	assert_int_equal(cpu->events, 1);
 	assert_int_equal(cpu->event[0].vector, 14);
 	assert_int_equal(cpu->event[0].error, 6);
@@ -462,17 +481,17 @@ static void silent_guest_gets_one_hint(void **state)
 	console_start();
 	console_write_log("x\n", 2);
 	vm->clock_start = rdtsc() - 9 * tsc_hz;
-	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_RESET);
+	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_REQUEST);
 	assert_false(fake_host_logged("nothing on its serial port"));
 	vm->requests = 0;
 	vm->clock_start = rdtsc() - 11 * tsc_hz;
 	vm->console->written = 1;
-	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_RESET);
+	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_REQUEST);
 	assert_false(fake_host_logged("nothing on its serial port"));
 	vm->requests = 0;
 	vm->console->written = 0;
 	fake_host.log_lines = 0;
-	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_RESET);
+	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_REQUEST);
 	assert_true(fake_host_logged("nothing on its serial port for 10 s"));
 	assert_int_equal(fake_host.log_lines, 2); /* the reset is the other one */
 }
@@ -500,7 +519,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(creation_fails_without_a_trace),
-		TEST(timers_of_a_cpu_are_made_once),
+		TEST(data_of_a_cpu_is_made_once),
 		TEST(destruction_scrubs),
 		TEST(the_first_reason_counts),
 		TEST(a_reason_is_cut_not_overrun),
@@ -512,7 +531,8 @@ int main(void)
 		TEST(end_goes_before_reset),
 		TEST(halted_without_interrupts_is_the_end),
 		TEST(interrupt_is_delivered),
-		TEST(idles_until_an_interrupt),
+		TEST(waits_until_an_interrupt),
+		TEST(a_slice_ends_in_time),
 		TEST(timers_fire_between_runs),
 		TEST(a_storm_of_timers_is_bounded),
 		TEST(deadline_is_the_next_thing_due),

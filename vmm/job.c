@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Jobs: each runs on its own stack inside of a slice of its task, and goes back
+ * to the scheduler's stack to yield, to wait, and for good.
+ */
+#include "vmm/job.h"
+
+#include "arch/context.h"
+#include "arch/lib/bits.h"
+#include "arch/lib/errno.h"
+#include "arch/memory.h"
+#include "arch/lib/log.h"
+#include "arch/percpu.h"
+#include "vmm/pcpu.h"
+
+#define STACK_PAGES 4
+#define STACK_MARK  0x7472697665746a6full /* lies below the deepest frame */
+
+struct job *job_current(void)
+{
+	struct pcpu_vmm *own = this_pcpu()->vmm;
+
+	return own ? own->job : NULL;
+}
+
+static void entry(void)
+{
+	struct job *job = job_current();
+	struct pcpu_vmm *own = this_pcpu()->vmm;
+
+	job->fn(job->arg);
+	job->next = TASK_GONE;
+	context_switch(&job->rsp, own->scheduler_rsp);
+}
+
+static enum task_next slice(struct task *task, u64 until)
+{
+	struct job *job = CONTAINER_OF(task, struct job, task);
+	struct pcpu_vmm *own = this_pcpu()->vmm;
+
+	(void)until;
+	own->job = job;
+	context_switch(&own->scheduler_rsp, job->rsp);
+	own->job = NULL;
+	if (*(u64 *)job->stack != STACK_MARK)
+		panic("the stack of job %s has overflowed", task->name);
+	if (job->next == TASK_GONE)
+		pages_free(job->stack, STACK_PAGES);
+	return job->next;
+}
+
+int job_start(struct job *job, const char *name, u64 allowed, void (*fn)(void *arg), void *arg)
+{
+	u8 *stack = pages_alloc(STACK_PAGES);
+
+	if (!stack)
+		return -ENOMEM;
+	*(u64 *)stack = STACK_MARK;
+	*job = (struct job){
+		.task = {.name = name, .slice = slice, .allowed = allowed,
+			 .weight = SCHED_WEIGHT_DEFAULT},
+		.fn = fn,
+		.arg = arg,
+		.stack = stack,
+		.rsp = context_new(stack + STACK_PAGES * PAGE_SIZE, entry),
+	};
+	sched_add(&job->task);
+	job->task.allowed = BIT(job->task.cpu);
+	sched_wake(&job->task);
+	return 0;
+}
+
+static void leave(enum task_next next)
+{
+	struct job *job = job_current();
+	struct pcpu_vmm *own = this_pcpu()->vmm;
+	struct space *space = this_pcpu()->space;
+
+	if (!job)
+		return;
+	job->next = next;
+	context_switch(&job->rsp, own->scheduler_rsp);
+	space_enter(space);
+}
+
+void job_yield(void)
+{
+	leave(TASK_READY);
+}
+
+void job_wait(void)
+{
+	leave(TASK_WAIT);
+}
+
+void job_wake(struct job *job)
+{
+	sched_wake(&job->task);
+}

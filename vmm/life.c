@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A machine's job takes its requests one by one and does them in straight
+ * lines of code, yielding where they take long; it is about only while there is
+ * something to do. While it changes the VM, the VM's vCPUs are stopped.
+ */
+#include "vmm/life.h"
+
+#include "arch/lib/bits.h"
+#include "arch/lib/log.h"
+#include "arch/lib/string.h"
+#include "arch/cpu.h"
+
+const char *const life_state_names[LIFE_STATES] = {
+	[LIFE_OFF] = "off",	    [LIFE_STARTING] = "starting", [LIFE_RUNNING] = "running",
+	[LIFE_PAUSED] = "paused", [LIFE_ENDED] = "ended",
+};
+
+/* In which states a request makes sense when nothing else is under way. */
+static const struct {
+	unsigned states; /* BIT(enum life_state) */
+	const char *wrong;
+} rules[LIFE_REQUESTS] = {
+	[LIFE_START] = {BIT(LIFE_OFF) | BIT(LIFE_ENDED), "runs already"},
+	[LIFE_PAUSE] = {BIT(LIFE_RUNNING), "is not running"},
+	[LIFE_RESUME] = {BIT(LIFE_PAUSED), "is not paused"},
+	[LIFE_RESET] = {BIT(LIFE_RUNNING) | BIT(LIFE_PAUSED), "is not running"},
+	[LIFE_KILL] = {BIT(LIFE_STARTING) | BIT(LIFE_RUNNING) | BIT(LIFE_PAUSED), "is not running"},
+	[LIFE_DESTROY] = {~(unsigned)BIT(LIFE_OFF), "is off"},
+	[LIFE_GUEST] = {BIT(LIFE_RUNNING) | BIT(LIFE_PAUSED), ""},
+};
+
+struct machine *life_machines;
+
+struct machine *life_find(const char *name)
+{
+	struct machine *m = life_machines;
+
+	while (m && strcmp(m->config.vm, name))
+		m = m->next;
+	return m;
+}
+
+void life_add(struct machine *machine)
+{
+	struct machine **end = &life_machines;
+
+	while (*end)
+		end = &(*end)->next;
+	machine->held = true;
+	*end = machine;
+}
+
+static void stop(struct machine *m)
+{
+	if (!m->held)
+		vm_stop(m->vm);
+	m->held = true;
+}
+
+static void go(struct machine *m)
+{
+	m->state = LIFE_RUNNING;
+	vm_run_clock(m->vm);
+	m->held = false;
+	vm_go(m->vm);
+}
+
+/* Its keyboard goes to another that runs, or to the monitor. */
+static void give_up_keyboard(const struct machine *m)
+{
+	struct machine *other = life_machines;
+
+	if (console_focused() != m->vm->console)
+		return;
+	while (other && other->state != LIFE_RUNNING)
+		other = other->next;
+	console_focus(other ? other->vm->console : NULL);
+}
+
+static void finish(struct machine *m, const char *reason)
+{
+	stop(m);
+	vm_pause_clock(m->vm);
+	str_format(m->reason, sizeof(m->reason), "%s", reason);
+	machine_log_costs(m->vm);
+	log_info("[%s] %s", m->config.vm, m->reason);
+	m->state = LIFE_ENDED;
+	give_up_keyboard(m);
+}
+
+static void on_request(struct vm *vm)
+{
+	life_ask(vm->owner, LIFE_GUEST);
+}
+
+/* From whatever state to a running guest. */
+static void begin(struct machine *m, bool anew)
+{
+	enum life_state before = m->state;
+
+	m->state = LIFE_STARTING;
+	if (m->vm)
+		stop(m);
+	/* A life that has ended leaves nothing to the next one but the frames. */
+	if (m->vm && anew) {
+		vm_destroy(m->vm);
+		m->vm = NULL;
+	}
+	m->held = true;
+	if (!m->vm && machine_create(&m->config, &m->vm)) {
+		str_format(m->reason, sizeof(m->reason), "could not be made");
+		m->vm = NULL;
+		m->state = LIFE_OFF;
+		return;
+	}
+	m->vm->owner = m;
+	m->vm->on_request = on_request;
+	if (machine_start(m->vm, &m->cancel)) {
+		finish(m, m->vm->end_reason[0] ? m->vm->end_reason : "killed");
+		return;
+	}
+	if (before == LIFE_PAUSED)
+		m->state = LIFE_PAUSED;
+	else
+		go(m);
+}
+
+/* The guest has ended, or wants a reset. */
+static void serve_guest(struct machine *m)
+{
+	struct vm *vm = m->vm;
+
+	if (vm->requests & VM_REQUEST_END) {
+		finish(m, vm->end_reason);
+		/* Not one that crashes as soon as it runs. */
+		if (vm->crashed && m->config.restart_on_crash && vm_now(vm) > vm_clock_hz(vm))
+			begin(m, true);
+	} else if (!(vm->requests & VM_REQUEST_RESET)) {
+		return;
+	} else if (m->config.stop_on_reboot) {
+		finish(m, "ended by a reset");
+	} else {
+		begin(m, false);
+	}
+}
+
+static void destroy(struct machine *m)
+{
+	if (m->state != LIFE_ENDED)
+		finish(m, "killed");
+	vm_destroy(m->vm);
+	m->vm = NULL;
+	m->state = LIFE_OFF;
+}
+
+static void serve(struct machine *m, enum life_request request)
+{
+	/* What came before it may have changed the state. */
+	if (!(rules[request].states & BIT(m->state)))
+		return;
+	switch (request) {
+	case LIFE_START:
+		begin(m, true);
+		break;
+	case LIFE_PAUSE:
+		stop(m);
+		vm_pause_clock(m->vm);
+		m->state = LIFE_PAUSED;
+		break;
+	case LIFE_RESUME:
+		go(m);
+		break;
+	case LIFE_RESET:
+		log_info("[%s] reset by the monitor", m->config.vm);
+		begin(m, false);
+		break;
+	case LIFE_KILL:
+		finish(m, "killed");
+		break;
+	case LIFE_DESTROY:
+		destroy(m);
+		break;
+	default:
+		serve_guest(m);
+	}
+}
+
+/* Takes the oldest request; false, with the job's end noted, when there is none. */
+static bool take(struct machine *m, enum life_request *request)
+{
+	spin_lock(&m->lock);
+	m->working = m->queued != 0;
+	if (m->queued) {
+		*request = m->queue[0];
+		memmove(m->queue, m->queue + 1, --m->queued);
+	}
+	m->cancel = false;
+	for (unsigned i = 0; i < m->queued; i++)
+		m->cancel |= m->queue[i] == LIFE_KILL || m->queue[i] == LIFE_DESTROY;
+	spin_unlock(&m->lock);
+	return m->working;
+}
+
+static void work(void *arg)
+{
+	struct machine *m = arg;
+	enum life_request request = LIFE_REQUESTS;
+
+	while (take(m, &request))
+		serve(m, request);
+}
+
+/* Whether a request is in order now; with the lock held. */
+static const char *check(const struct machine *m, enum life_request request)
+{
+	if (m->queued == LIFE_QUEUE)
+		return "has too much to do already";
+	if (m->working || m->queued || (rules[request].states & BIT(m->state)))
+		return NULL;
+	return rules[request].wrong;
+}
+
+const char *life_ask(struct machine *machine, enum life_request request)
+{
+	const char *wrong;
+	bool begin_job;
+
+	spin_lock(&machine->lock);
+	/* The guest's wish stands in its VM; to note it once is enough. */
+	if (request == LIFE_GUEST && machine->queued &&
+	    machine->queue[machine->queued - 1] == LIFE_GUEST)
+		wrong = "";
+	else
+		wrong = check(machine, request);
+	begin_job = !wrong && !machine->working;
+	if (!wrong) {
+		machine->queue[machine->queued++] = request;
+		machine->working = true;
+		machine->cancel |= request == LIFE_KILL || request == LIFE_DESTROY;
+	}
+	spin_unlock(&machine->lock);
+	if (!begin_job)
+		return wrong;
+	/* The job before may be on its last instructions. */
+	while (machine->job.fn && !__atomic_load_n(&machine->job.task.gone, __ATOMIC_ACQUIRE))
+		cpu_relax();
+	if (!job_start(&machine->job, machine->config.vm, ~0ull, work, machine))
+		return NULL;
+	spin_lock(&machine->lock);
+	machine->queued = 0;
+	machine->working = false;
+	spin_unlock(&machine->lock);
+	return "cannot be served: no memory for a job";
+}
+
+void life_wait(struct machine *machine)
+{
+	while (__atomic_load_n(&machine->working, __ATOMIC_ACQUIRE))
+		job_yield();
+}
+
+bool life_all_ended(void)
+{
+	for (const struct machine *m = life_machines; m; m = m->next)
+		if (m->working || (m->state != LIFE_OFF && m->state != LIFE_ENDED))
+			return false;
+	return true;
+}

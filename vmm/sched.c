@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Fair sharing of the pCPUs. Each queue is sorted by the time that its tasks
+ * had, divided by their weights; who comes back from waiting starts no lower
+ * than who runs now, so that nobody saves up time. A task's queue is that of
+ * its pCPU, and its lock is the only one that is ever held here.
+ */
+#include "vmm/sched.h"
+
+#include "arch/apic.h"
+#include "arch/cpu.h"
+#include "arch/lib/errno.h"
+#include "arch/lib/log.h"
+#include "arch/memory.h"
+#include "arch/percpu.h"
+#include "arch/smp.h"
+#include "arch/tsc.h"
+#include "vmm/console.h"
+#include "vmm/pcpu.h"
+
+#define TIMERS_AT_ONCE 16
+#define BALANCE	       2 /* by so many tasks a queue must be shorter to take one over */
+
+u64 sched_cpus = ~0ull;
+
+static struct sched_queue *own_queue(void)
+{
+	struct pcpu_vmm *own = this_pcpu()->vmm;
+
+	return &own->queue;
+}
+
+static struct sched_queue *queue_of(u32 cpu)
+{
+	struct pcpu_vmm *vmm = pcpu_vmm_of(cpu);
+
+	return vmm ? &vmm->queue : NULL;
+}
+
+/* A task may be taken over by another pCPU as long as its lock is not held. */
+static struct sched_queue *lock_queue_of(struct task *task)
+{
+	for (;;) {
+		u32 cpu = __atomic_load_n(&task->cpu, __ATOMIC_ACQUIRE);
+		struct sched_queue *queue = queue_of(cpu);
+
+		spin_lock(&queue->lock);
+		if (task->cpu == cpu)
+			return queue;
+		spin_unlock(&queue->lock);
+	}
+}
+
+static u64 by_weight(u64 ticks, unsigned weight)
+{
+	return ticks * SCHED_WEIGHT_DEFAULT / weight;
+}
+
+/* What the running task will have used if its slice ends now. */
+static u64 used_now(const struct sched_queue *queue)
+{
+	const struct task *task = queue->running;
+
+	return task->used + by_weight(rdtsc() - queue->since, task->weight);
+}
+
+static void insert(struct sched_queue *queue, struct task *task)
+{
+	struct task **link = &queue->first;
+
+	while (*link && (*link)->used <= task->used)
+		link = &(*link)->next;
+	task->next = *link;
+	*link = task;
+	task->queued = true;
+	queue->count++;
+}
+
+static void take_out(struct sched_queue *queue, struct task *task)
+{
+	struct task **link = &queue->first;
+
+	while (*link != task)
+		link = &(*link)->next;
+	*link = task->next;
+	task->queued = false;
+	queue->count--;
+}
+
+static void set_yield(struct sched_queue *queue, bool yield)
+{
+	__atomic_store_n(&queue->yield, yield, __ATOMIC_RELEASE);
+}
+
+/* Has a pCPU that halts look for something to take over. */
+static void wake_idle(const struct task *task)
+{
+	for (unsigned i = 0; i < pcpu_count; i++) {
+		struct sched_queue *queue = queue_of(i);
+
+		if (queue && (task->allowed & BIT(i)) &&
+		    __atomic_load_n(&queue->idle, __ATOMIC_SEQ_CST)) {
+			smp_kick(i);
+			return;
+		}
+	}
+}
+
+/* Queues a task that may run, if it does not already; unlocks its queue. */
+static void enqueue(struct sched_queue *queue, struct task *task)
+{
+	u32 cpu = task->cpu;
+	bool kick = false, spare = false;
+
+	if (task->ready && !task->holds && !task->queued && !task->running) {
+		task->used = MAX(task->used, queue->floor);
+		insert(queue, task);
+		spare = !task->loaded && (queue->running || queue->count > 1);
+		if (queue->running && task->used < used_now(queue))
+			set_yield(queue, true);
+		kick = !queue->running || queue->yield;
+	}
+	spin_unlock(&queue->lock);
+	if (kick && cpu != this_pcpu()->id)
+		smp_kick(cpu);
+	if (spare)
+		wake_idle(task);
+}
+
+static unsigned load_of(const struct sched_queue *queue)
+{
+	return __atomic_load_n(&queue->count, __ATOMIC_RELAXED) +
+	       (__atomic_load_n(&queue->running, __ATOMIC_RELAXED) ? 1 : 0);
+}
+
+/* Takes one waiting task that may run here out of another queue; its `used` is
+ * then counted from that queue's floor. */
+static struct task *give_up(struct sched_queue *from, u32 to)
+{
+	struct task *task;
+
+	spin_lock(&from->lock);
+	for (task = from->first; task; task = task->next)
+		if ((task->allowed & BIT(to)) && !task->loaded)
+			break;
+	if (task) {
+		take_out(from, task);
+		from->assigned -= task->weight;
+		task->used -= MIN(task->used, from->floor);
+		__atomic_store_n(&task->cpu, to, __ATOMIC_RELEASE);
+	}
+	spin_unlock(&from->lock);
+	return task;
+}
+
+/* Takes over a task from a queue that is longer by at least `by`. */
+static bool steal(struct sched_queue *own, unsigned by)
+{
+	u32 id = this_pcpu()->id;
+
+	for (unsigned i = 1; i < pcpu_count; i++) {
+		u32 cpu = (id + i) % pcpu_count;
+		struct sched_queue *from = queue_of(cpu);
+		struct task *task;
+
+		if (!from || load_of(from) < load_of(own) + by)
+			continue;
+		task = give_up(from, id);
+		if (!task)
+			continue;
+		spin_lock(&own->lock);
+		own->assigned += task->weight;
+		/* Between the two locks it may have been woken here already. */
+		if (!task->queued)
+			task->used += own->floor;
+		enqueue(own, task);
+		return true;
+	}
+	return false;
+}
+
+void sched_unload(void)
+{
+	struct sched_queue *queue = own_queue();
+	struct task *task = queue->loaded;
+
+	if (!task)
+		return;
+	task->unload(task);
+	queue->loaded = NULL;
+	__atomic_store_n(&task->loaded, false, __ATOMIC_RELEASE);
+}
+
+/* Somebody waits for a task that lies in this pCPU. */
+static void unload_held(struct sched_queue *queue)
+{
+	struct task *task = queue->loaded;
+
+	if (task && task != queue->running && __atomic_load_n(&task->holds, __ATOMIC_ACQUIRE))
+		sched_unload();
+}
+
+static struct task *pick(struct sched_queue *queue)
+{
+	struct task *task;
+
+	spin_lock(&queue->lock);
+	task = queue->first;
+	if (task) {
+		take_out(queue, task);
+		queue->floor = MAX(queue->floor, task->used);
+		queue->running = task;
+		queue->since = rdtsc();
+		task->running = true;
+		task->woken = false;
+	}
+	set_yield(queue, false);
+	spin_unlock(&queue->lock);
+	return task;
+}
+
+static void load(struct sched_queue *queue, struct task *task)
+{
+	if (!task->load || queue->loaded == task)
+		return;
+	sched_unload();
+	__atomic_store_n(&task->loaded, true, __ATOMIC_RELEASE);
+	queue->loaded = task;
+	task->load(task);
+}
+
+static void run_slice(struct sched_queue *queue, struct task *task)
+{
+	enum task_next next;
+	u64 ran;
+
+	load(queue, task);
+	next = task->slice(task, queue->since + muldiv64(SCHED_SLICE_MS, tsc_hz, 1000));
+	spin_lock(&queue->lock);
+	ran = rdtsc() - queue->since;
+	task->ran += ran;
+	task->used += by_weight(ran, task->weight);
+	queue->running = NULL;
+	__atomic_store_n(&task->running, false, __ATOMIC_RELEASE);
+	if (next == TASK_GONE) {
+		queue->assigned -= task->weight;
+		spin_unlock(&queue->lock);
+		__atomic_store_n(&task->gone, true, __ATOMIC_RELEASE);
+		return;
+	}
+	task->ready = next == TASK_READY || task->woken;
+	enqueue(queue, task);
+}
+
+/* Halts until an interrupt; who queues something for an idle pCPU kicks it. */
+static void idle(struct sched_queue *queue, u64 until)
+{
+	space_leave();
+	__atomic_store_n(&queue->idle, true, __ATOMIC_SEQ_CST);
+	if (!load_of(queue) && !steal(queue, BALANCE)) {
+		apic_timer_arm(until);
+		interrupts_wait();
+	}
+	__atomic_store_n(&queue->idle, false, __ATOMIC_SEQ_CST);
+}
+
+u64 sched_serve(u64 now)
+{
+	struct pcpu_vmm *own = this_pcpu()->vmm;
+	bool boot = this_pcpu()->id == 0;
+
+	if (vtimer_next(&own->timers) <= now)
+		vtimer_run(&own->timers, now, TIMERS_AT_ONCE);
+	if (boot && console_next() <= now)
+		console_poll(now);
+	smp_serve();
+	return boot ? MIN(vtimer_next(&own->timers), console_next()) : vtimer_next(&own->timers);
+}
+
+bool sched_should_yield(void)
+{
+	return __atomic_load_n(&own_queue()->yield, __ATOMIC_ACQUIRE);
+}
+
+int sched_init_cpu(void)
+{
+	return pcpu_vmm() ? 0 : -ENOMEM;
+}
+
+void sched_run(bool (*done)(void))
+{
+	struct sched_queue *queue = own_queue();
+
+	while (!done || !done()) {
+		u64 next = sched_serve(rdtsc());
+		struct task *task;
+
+		unload_held(queue);
+		steal(queue, BALANCE);
+		task = pick(queue);
+		if (task)
+			run_slice(queue, task);
+		else
+			idle(queue, next);
+	}
+}
+
+void sched_add(struct task *task)
+{
+	struct sched_queue *best = NULL;
+
+	for (unsigned i = 0; i < pcpu_count; i++) {
+		struct sched_queue *queue = queue_of(i);
+
+		if (!queue || !(task->allowed & BIT(i)) ||
+		    (best && queue->assigned >= best->assigned))
+			continue;
+		best = queue;
+		task->cpu = i;
+	}
+	if (!best)
+		panic("no pCPU for task %s", task->name);
+	task->gone = false;
+	spin_lock(&best->lock);
+	best->assigned += task->weight;
+	spin_unlock(&best->lock);
+}
+
+void sched_remove(struct task *task)
+{
+	struct sched_queue *queue;
+
+	sched_hold(task);
+	queue = lock_queue_of(task);
+	queue->assigned -= task->weight;
+	spin_unlock(&queue->lock);
+}
+
+void sched_wake(struct task *task)
+{
+	struct sched_queue *queue = lock_queue_of(task);
+
+	task->ready = task->woken = true;
+	if (task->running) {
+		/* It may be on its way to wait, or in its guest, which has to take the news. */
+		bool kick = task->cpu != this_pcpu()->id;
+		u32 cpu = task->cpu;
+
+		spin_unlock(&queue->lock);
+		if (kick)
+			smp_kick(cpu);
+		return;
+	}
+	enqueue(queue, task);
+}
+
+void sched_hold(struct task *task)
+{
+	struct sched_queue *queue = lock_queue_of(task);
+	u32 cpu = task->cpu;
+
+	__atomic_add_fetch(&task->holds, 1, __ATOMIC_RELEASE);
+	if (task->queued)
+		take_out(queue, task);
+	if (task->running)
+		set_yield(queue, true);
+	spin_unlock(&queue->lock);
+	smp_kick(cpu);
+	while (__atomic_load_n(&task->running, __ATOMIC_ACQUIRE) ||
+	       __atomic_load_n(&task->loaded, __ATOMIC_ACQUIRE)) {
+		unload_held(own_queue());
+		if (!smp_serve())
+			cpu_relax();
+	}
+}
+
+void sched_release(struct task *task)
+{
+	struct sched_queue *queue = lock_queue_of(task);
+
+	__atomic_sub_fetch(&task->holds, 1, __ATOMIC_RELEASE);
+	enqueue(queue, task);
+}
