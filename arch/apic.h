@@ -11,6 +11,8 @@
 #include "arch/lib/types.h"
 
 enum {
+	APIC_VECTOR_SERIAL = 0xe0, /* of physical devices, for their drivers' users */
+	APIC_VECTOR_KEYBOARD = 0xe1,
 	APIC_VECTOR_TIMER = 0xf0,
 	APIC_VECTOR_KICK = 0xf1,
 	APIC_VECTOR_SPURIOUS = 0xff,

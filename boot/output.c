@@ -7,6 +7,7 @@
 #include "arch/panic.h"
 #include "arch/smp.h"
 #include "arch/tsc.h"
+#include "boot/input.h"
 #include "drivers/acpi.h"
 #include "drivers/fbcon.h"
 #include "drivers/pci.h"
@@ -15,7 +16,8 @@
 #define DEFAULT_BAUD  115200
 #define BITS_PER_BYTE 10 /* on the line: start, 8, stop */
 #define BURST	      16
-#define INPUT_LOOKS   100 /* a second */
+#define INPUT_LOOKS   100  /* a second */
+#define SERIAL_LOOKS  1000 /* at a port without interrupts, whose FIFO fills in 1.4 ms */
 
 struct uart output_uart;
 
@@ -145,11 +147,6 @@ static void serial_wait_write(const u8 *data, unsigned len)
 	uart_write(&output_uart, data, len);
 }
 
-static unsigned serial_try_read(u8 *data, unsigned len)
-{
-	return uart_try_read(&output_uart, data, len);
-}
-
 /* In a panic nobody moves the ring any more. */
 static void stop_others(void)
 {
@@ -160,18 +157,24 @@ static void stop_others(void)
 void output_to_console(const struct options *options)
 {
 	bool serial = output_uart.fifo;
-	u32 baud = options->serial_baud ?: DEFAULT_BAUD;
+	/* A guest's output would cost it a repainted screen a line. */
+	bool screen = screen_open && (!serial || options->console_given);
+	bool interrupts = input_open(&output_uart, !serial || screen);
+	u64 burst = tsc_hz * BITS_PER_BYTE * BURST / (options->serial_baud ?: DEFAULT_BAUD);
 	struct console_backend backend = {
 		.try_write = serial ? serial_try_write : NULL,
 		.write = serial ? serial_wait_write : NULL,
-		.try_read = serial ? serial_try_read : NULL,
+		.try_read = input_take,
 		.screen = screen_open ? fbcon_write : NULL,
-		/* A guest's output would cost it a repainted screen a line. */
-		.screen_shows_guest = screen_open && (!serial || options->console_given),
-		.burst_ticks = serial ? tsc_hz * BITS_PER_BYTE * BURST / baud : 0,
-		.poll_ticks = tsc_hz / INPUT_LOOKS,
+		.screen_shows_guest = screen,
+		/* Where its interrupt tells the same, the clock is for one that got lost. */
+		.burst_ticks = interrupts ? 2 * burst : serial ? burst : 0,
+		.poll_ticks = tsc_hz / (serial && !interrupts ? SERIAL_LOOKS : INPUT_LOOKS),
 	};
 
+	if (serial)
+		log_debug("console: the serial port is %s",
+			  interrupts ? "heard by interrupt" : "polled");
 	console_set_backend(&backend);
 	log_add_sink(&console_sink);
 	through_console = true;

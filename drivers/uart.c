@@ -151,5 +151,5 @@ void uart_set_interrupt(struct uart *uart, bool on)
 
 bool uart_interrupting(struct uart *uart)
 {
-	return !(get(uart, IIR_FCR) & IIR_NONE);
+	return uart->fifo && !(get(uart, IIR_FCR) & IIR_NONE);
 }

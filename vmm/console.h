@@ -84,7 +84,7 @@ struct console_stream *console_focused(void);
 struct console_backend {
 	unsigned (*try_write)(const u8 *data, unsigned len); /* what goes without waiting */
 	void (*write)(const u8 *data, unsigned len);	     /* waits */
-	unsigned (*try_read)(u8 *data, unsigned len);
+	unsigned (*try_read)(u8 *data, unsigned len); /* len 0: only looks after the port */
 	void (*screen)(const char *text, size_t len); /* takes everything at once */
 	bool screen_shows_guest; /* else the screen has the log and the monitor only */
 	u64 burst_ticks; /* TSC ticks in which the port sends 16 bytes */

@@ -47,9 +47,9 @@ int console_key(void)
 }
 
 /*
- * What finds no room stays in the physical port. But a VM that has read nothing
- * for a while may never again, and Ctrl-] has to get past what it left: then,
- * and for a VM that is gone, what finds no room is lost.
+ * What finds no room stays with the physical port. But a VM that has read
+ * nothing for a while may never again, and Ctrl-] has to get past what it left:
+ * then, and for a VM that is gone, what finds no room is lost.
  */
 static bool room(const struct console_stream *to, u64 now)
 {
@@ -107,7 +107,7 @@ bool console_input_poll(unsigned (*try_read)(u8 *data, unsigned len), u64 now)
 	for (unsigned i = 0; i < AT_ONCE; i++) {
 		struct console_stream *to = console_focused();
 
-		if (!try_read || !room(to, now) || !try_read(&byte, 1))
+		if (!try_read || !try_read(&byte, room(to, now)))
 			return false;
 		if (escaped)
 			command(byte);

@@ -100,6 +100,7 @@ static void end_halt(void)
 }
 
 static void show_help(void);
+static void take_bytes(void);
 
 static const struct {
 	const char *name, *what;
@@ -109,6 +110,7 @@ static const struct {
 	{"time", "clock, ticks, TSC", show_time},
 	{"mem", "memory map and modules", show_memory},
 	{"cpuid", "processor and hypervisor", show_cpu},
+	{"take", "count bytes up to a newline, and hash them", take_bytes},
 	{"reboot", "reset the machine by port 64h", end_reboot},
 	{"exit", "end with exit code 0 by the debug-exit port", end_exit},
 	{"halt", "stop with interrupts off", end_halt},
@@ -147,6 +149,20 @@ static char wait_char(void)
 		else
 			sti_hlt_cli();
 	}
+}
+
+/* The hash of FNV-1a, 32 bits. */
+static void take_bytes(void)
+{
+	u32 hash = 0x811c9dc5, count = 0;
+	char c;
+
+	print("taking\n");
+	while ((c = wait_char()) != '\n') {
+		hash = (hash ^ (u8)c) * 0x01000193;
+		count++;
+	}
+	print("%u bytes taken, hash %08x\n", count, hash);
 }
 
 static void read_line(char *line)

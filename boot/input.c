@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Joins serial port and keyboard. One handler serves both interrupts, on the
+ * boot CPU. No interrupt comes while a CPU is in here, since root mode runs
+ * with interrupts off.
+ */
+#include "boot/input.h"
+
+#include "arch/apic.h"
+#include "arch/cpu.h"
+#include "arch/lib/lock.h"
+#include "arch/lib/log.h"
+#include "arch/trap.h"
+#include "arch/tsc.h"
+#include "drivers/ioapic.h"
+#include "drivers/kbd.h"
+#include "vmm/console.h"
+
+#define RING_SIZE 16384u /* a power of two */
+#define BURST	  64	 /* the longest FIFO of a UART */
+#define ROUNDS	  16	 /* that an interrupt may take */
+#define IRQ_KEYS  1
+
+static struct spinlock lock; /* guards the ring, and reading the chips */
+static u8 ring[RING_SIZE];
+static u32 ring_head, ring_count, ring_full; /* bytes that found no room */
+
+static struct uart *serial;
+static bool told; /* that input was lost; under the lock */
+static volatile bool interrupted;
+
+static void put(const u8 *data, unsigned len)
+{
+	for (unsigned i = 0; i < len; i++) {
+		if (ring_count < RING_SIZE)
+			ring[(ring_head + ring_count++) % RING_SIZE] = data[i];
+		else
+			ring_full++;
+	}
+}
+
+/* What finds no room is dropped: left in the chip, it would keep the line up. */
+static void receive(void)
+{
+	u8 data[BURST];
+
+	put(data, uart_try_read(serial, data, BURST));
+	put(data, kbd_try_read(data, BURST));
+}
+
+static void on_interrupt(void)
+{
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		spin_lock(&lock);
+		receive();
+		spin_unlock(&lock);
+		if (!uart_interrupting(serial))
+			break;
+		interrupted = true;
+	}
+	console_wake();
+	apic_eoi();
+}
+
+static bool open_interrupt(unsigned irq, u8 vector)
+{
+	irq_register(vector, on_interrupt);
+	return ioapic_route(&acpi.irq[irq], vector, apic_id()) == 0;
+}
+
+/* The ISA interrupt of COM1 to COM4; 0 for another port. */
+static unsigned serial_irq(void)
+{
+	u64 base = serial->place.memory ? 0 : serial->place.base;
+
+	return base == 0x3f8 || base == 0x3e8 ? 4 : base == 0x2f8 || base == 0x2e8 ? 3 : 0;
+}
+
+bool input_open(struct uart *uart, bool keyboard)
+{
+	u64 deadline = rdtsc() + tsc_hz / 100;
+
+	serial = uart;
+	if (keyboard && kbd_init())
+		open_interrupt(IRQ_KEYS, APIC_VECTOR_KEYBOARD);
+	if (!uart->fifo || !serial_irq() || !open_interrupt(serial_irq(), APIC_VECTOR_SERIAL))
+		return false;
+	/* The transmitter is empty, or soon will be: the first one comes by itself. */
+	interrupted = false;
+	uart_set_interrupt(uart, true);
+	while (!interrupted && rdtsc() < deadline) {
+		apic_timer_arm(deadline);
+		interrupts_wait();
+	}
+	if (!interrupted)
+		uart_set_interrupt(uart, false);
+	return interrupted;
+}
+
+unsigned input_take(u8 *data, unsigned len)
+{
+	unsigned count;
+	bool lost;
+
+	spin_lock(&lock);
+	if (!ring_count || !len)
+		receive();
+	count = MIN(len, ring_count);
+	for (unsigned i = 0; i < count; i++)
+		data[i] = ring[(ring_head + i) % RING_SIZE];
+	ring_head = (ring_head + count) % RING_SIZE;
+	ring_count -= count;
+	lost = !told && (ring_full || serial->overruns);
+	told |= lost;
+	spin_unlock(&lock);
+	if (lost)
+		log_warn("console: input was lost: it came faster than it was taken");
+	return count;
+}
