@@ -186,40 +186,17 @@ static int split(struct pt *pt, u64 *entry, unsigned level)
 	return 0;
 }
 
-/* Splits until no leaf reaches across addr. */
-static int split_at(struct pt *pt, u64 addr)
-{
-	u64 *table = pt->root;
-
-	for (unsigned level = ROOT; level > 1; level--) {
-		u64 *entry = &table[index_of(addr, level)];
-
-		if (!is_present(pt, *entry) || IS_ALIGNED(addr, span_of(level)))
-			return 0;
-		if (is_leaf(pt, *entry, level) && split(pt, entry, level))
-			return -ENOMEM;
-		table = table_at(*entry);
-	}
-	return 0;
-}
-
-int pt_unmap(struct pt *pt, u64 addr, u64 size)
-{
-	if (split_at(pt, addr) || split_at(pt, addr + size))
-		return -ENOMEM;
-	unmap_level(pt, pt->root, ROOT, addr, size);
-	return 0;
-}
-
-static int split_level(struct pt *pt, u64 *table, unsigned level, u64 addr, u64 size)
+/* Splits leaves in the range down to 4 KiB, or only those that reach beyond it. */
+static int split_level(struct pt *pt, u64 *table, unsigned level, u64 addr, u64 size, bool all)
 {
 	while (size) {
 		u64 here = bytes_here(addr, size, level);
 		u64 *entry = &table[index_of(addr, level)];
+		bool leaf = is_leaf(pt, *entry, level), fits = here == span_of(level);
 
-		if (is_present(pt, *entry) &&
-		    ((is_leaf(pt, *entry, level) && split(pt, entry, level)) ||
-		     (level > 2 && split_level(pt, table_at(*entry), level - 1, addr, here))))
+		if (is_present(pt, *entry) && level > 1 && (all || !leaf || !fits) &&
+		    ((leaf && split(pt, entry, level)) ||
+		     split_level(pt, table_at(*entry), level - 1, addr, here, all)))
 			return -ENOMEM;
 		addr += here;
 		size -= here;
@@ -227,9 +204,17 @@ static int split_level(struct pt *pt, u64 *table, unsigned level, u64 addr, u64 
 	return 0;
 }
 
+int pt_unmap(struct pt *pt, u64 addr, u64 size)
+{
+	if (split_level(pt, pt->root, ROOT, addr, size, false))
+		return -ENOMEM;
+	unmap_level(pt, pt->root, ROOT, addr, size);
+	return 0;
+}
+
 int pt_split(struct pt *pt, u64 addr, u64 size)
 {
-	return split_level(pt, pt->root, ROOT, addr, size);
+	return split_level(pt, pt->root, ROOT, addr, size, true);
 }
 
 /* Whether a table of this level maps what one leaf above it would map. */

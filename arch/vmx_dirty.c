@@ -39,21 +39,6 @@ static void changed(struct virt_vm *vm)
 	__atomic_add_fetch(&vm->generation, 1, __ATOMIC_ACQ_REL);
 }
 
-/* The next write to the page is to be seen again. */
-static void watch(struct virt_vm *vm, u64 gpa)
-{
-	u64 gone = EPT_ACCESSED | EPT_DIRTY | (vm->protect ? EPT_WRITE : 0);
-
-	__atomic_fetch_and(entry_of(vm, gpa), ~gone, __ATOMIC_ACQ_REL);
-}
-
-static void collect(struct virt_vm *vm, const struct vmx_log *log)
-{
-	for (u64 gpa = log->gpa; gpa < log->gpa + log->size; gpa += PAGE_SIZE)
-		if (*entry_of(vm, gpa) & EPT_DIRTY)
-			note(log, gpa);
-}
-
 /* The first log decides how all are kept. */
 static void choose(struct virt_vm *vm)
 {
@@ -63,6 +48,14 @@ static void choose(struct virt_vm *vm)
 	vm->scan = flags && !vmx_uses(VMX_PROC2, PROC2_PML);
 	if (flags)
 		vm->ept_pointer |= EPTP_AD;
+}
+
+/* The next write to the page is to be seen again. */
+static void watch(struct virt_vm *vm, u64 *entry)
+{
+	u64 gone = EPT_ACCESSED | EPT_DIRTY | (vm->protect ? EPT_WRITE : 0);
+
+	__atomic_fetch_and(entry, ~gone, __ATOMIC_ACQ_REL);
 }
 
 static int begin(struct virt_vm *vm, u64 gpa, u64 size, u64 *bitmap)
@@ -76,25 +69,41 @@ static int begin(struct virt_vm *vm, u64 gpa, u64 size, u64 *bitmap)
 		choose(vm);
 	vm->log[vm->logs++] = (struct vmx_log){gpa, size, bitmap};
 	for (u64 done = 0; done < size; done += PAGE_SIZE)
-		watch(vm, gpa + done);
+		watch(vm, entry_of(vm, gpa + done));
 	changed(vm);
 	return 0;
 }
 
+static void take(struct virt_vm *vm, const struct vmx_log *log)
+{
+	for (u64 page = 0; page < log->size / PAGE_SIZE; page++) {
+		u64 gpa = log->gpa + page * PAGE_SIZE, *entry;
+
+		if (!vm->scan && log->bitmap[page / 64] == 0) {
+			page |= 63; /* nor the rest of the word */
+			continue;
+		}
+		entry = entry_of(vm, gpa);
+		if (vm->scan && (*entry & EPT_DIRTY))
+			note(log, gpa);
+		if (log->bitmap[page / 64] & BIT(page % 64))
+			watch(vm, entry);
+	}
+	changed(vm);
+}
+
 static void end(struct virt_vm *vm, struct vmx_log *log)
 {
-	if (vm->scan)
-		collect(vm, log);
-	for (u64 gpa = log->gpa; gpa < log->gpa + log->size; gpa += PAGE_SIZE) {
-		u64 *entry = entry_of(vm, gpa);
+	take(vm, log);
+	for (u64 done = 0; done < log->size; done += PAGE_SIZE) {
+		u64 *entry = entry_of(vm, log->gpa + done);
 
-		*entry = (*entry | EPT_WRITE) & ~(EPT_ACCESSED | EPT_DIRTY);
+		*entry = (*entry | EPT_WRITE) & ~(u64)(EPT_ACCESSED | EPT_DIRTY);
 	}
 	pt_merge(&vm->ept, log->gpa, log->size);
 	*log = vm->log[--vm->logs];
 	if (vm->logs == 0)
-		vm->ept_pointer &= ~EPTP_AD;
-	changed(vm);
+		vm->ept_pointer &= ~(u64)EPTP_AD;
 }
 
 int vmx_dirty_log(struct virt_vm *vm, gpa_t gpa, u64 size, u64 *bitmap)
@@ -112,19 +121,8 @@ void vmx_dirty_take(struct virt_vm *vm, gpa_t gpa)
 {
 	const struct vmx_log *log = find(vm, gpa.v);
 
-	if (!log)
-		return;
-	if (vm->scan)
-		collect(vm, log);
-	for (u64 page = 0; page < log->size / PAGE_SIZE; page++) {
-		u64 noted = log->bitmap[page / 64] >> page % 64;
-
-		if (noted & 1)
-			watch(vm, log->gpa + page * PAGE_SIZE);
-		else if (noted == 0)
-			page |= 63; /* nor the rest of the word */
-	}
-	changed(vm);
+	if (log)
+		take(vm, log);
 }
 
 /*

@@ -27,8 +27,8 @@ static const struct region *reach(const struct vm *vm, u64 gpa, u64 *len, bool w
 	return r;
 }
 
-/* Copies between a buffer and the guest, region by region. What is written is
- * logged behind the write, so that a reader of the log finds the bytes. */
+/* Copies between a buffer, NULL for zeros, and the guest, region by region. What
+ * is written is logged behind the write, so that a reader of the log finds the bytes. */
 static int copy(struct vm *vm, u64 gpa, void *buffer, u64 len, bool write)
 {
 	while (len) {
@@ -38,14 +38,19 @@ static int copy(struct vm *vm, u64 gpa, void *buffer, u64 len, bool write)
 
 		if (!r)
 			return -EFAULT;
-		error = write ? window_copy(window(gpa), buffer, part)
-			      : window_copy(buffer, window(gpa), part);
+		if (!write)
+			error = window_copy(buffer, window(gpa), part);
+		else if (buffer)
+			error = window_copy(window(gpa), buffer, part);
+		else
+			error = window_fill(window(gpa), 0, part);
 		if (write)
 			region_mark_dirty(r, gpa, part);
 		if (error)
 			return error;
 		gpa += part;
-		buffer = (u8 *)buffer + part;
+		if (buffer)
+			buffer = (u8 *)buffer + part;
 		len -= part;
 	}
 	return 0;
@@ -63,21 +68,7 @@ int guest_write(struct vm *vm, gpa_t gpa, const void *src, size_t len)
 
 int guest_zero(struct vm *vm, gpa_t gpa, u64 len)
 {
-	u64 at = gpa.v;
-
-	while (len) {
-		u64 part = len;
-		const struct region *r = reach(vm, at, &part, true);
-		int error = r ? window_fill(window(at), 0, part) : -EFAULT;
-
-		if (r)
-			region_mark_dirty(r, at, part);
-		if (error)
-			return error;
-		at += part;
-		len -= part;
-	}
-	return 0;
+	return copy(vm, gpa.v, NULL, len, true);
 }
 
 int guest_cmpxchg(struct vm *vm, gpa_t gpa, unsigned size, u64 old, u64 value)
