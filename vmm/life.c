@@ -221,6 +221,21 @@ static const char *check(const struct machine *m, enum life_request request)
 	return rules[request].wrong;
 }
 
+/* With `working` set by the caller. */
+static const char *start_job(struct machine *m)
+{
+	/* The job before may be on its last instructions. */
+	while (m->job.fn && !__atomic_load_n(&m->job.task.gone, __ATOMIC_ACQUIRE))
+		cpu_relax();
+	if (!job_start(&m->job, m->config.vm, ~0ull, work, m))
+		return NULL;
+	spin_lock(&m->lock);
+	m->queued = 0;
+	m->working = false;
+	spin_unlock(&m->lock);
+	return "cannot be served: no memory for a job";
+}
+
 const char *life_ask(struct machine *machine, enum life_request request)
 {
 	const char *wrong;
@@ -240,24 +255,37 @@ const char *life_ask(struct machine *machine, enum life_request request)
 		machine->cancel |= request == LIFE_KILL || request == LIFE_DESTROY;
 	}
 	spin_unlock(&machine->lock);
-	if (!begin_job)
-		return wrong;
-	/* The job before may be on its last instructions. */
-	while (machine->job.fn && !__atomic_load_n(&machine->job.task.gone, __ATOMIC_ACQUIRE))
-		cpu_relax();
-	if (!job_start(&machine->job, machine->config.vm, ~0ull, work, machine))
-		return NULL;
-	spin_lock(&machine->lock);
-	machine->queued = 0;
-	machine->working = false;
-	spin_unlock(&machine->lock);
-	return "cannot be served: no memory for a job";
+	return begin_job ? start_job(machine) : wrong;
 }
 
 void life_wait(struct machine *machine)
 {
-	while (__atomic_load_n(&machine->working, __ATOMIC_ACQUIRE))
+	life_enter(machine);
+	life_leave(machine);
+}
+
+void life_enter(struct machine *machine)
+{
+	for (;;) {
+		bool mine;
+
+		spin_lock(&machine->lock);
+		mine = !machine->working;
+		machine->working = true;
+		spin_unlock(&machine->lock);
+		if (mine)
+			return;
 		job_yield();
+	}
+}
+
+void life_leave(struct machine *machine)
+{
+	spin_lock(&machine->lock);
+	machine->working = machine->queued != 0;
+	spin_unlock(&machine->lock);
+	if (machine->working)
+		start_job(machine);
 }
 
 bool life_all_ended(void)

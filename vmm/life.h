@@ -66,5 +66,13 @@ const char *life_ask(struct machine *machine, enum life_request request);
 /* Waits until nothing is left to do for a machine; in a job. */
 void life_wait(struct machine *machine);
 
+/*
+ * Between these two a machine's job does nothing, so that its state and VM stay
+ * as they are; requests wait. In a job; for short looks, as the guest may have
+ * asked for a reset.
+ */
+void life_enter(struct machine *machine);
+void life_leave(struct machine *machine);
+
 /* True once no machine runs, is paused or has work to be done. */
 bool life_all_ended(void);

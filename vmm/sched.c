@@ -92,13 +92,13 @@ static void set_yield(struct sched_queue *queue, bool yield)
 	__atomic_store_n(&queue->yield, yield, __ATOMIC_RELEASE);
 }
 
-/* Has a pCPU that halts look for something to take over. */
-static void wake_idle(const struct task *task)
+/* Has a pCPU among those allowed that halts look for something to take over. */
+static void wake_idle(u64 allowed)
 {
 	for (unsigned i = 0; i < pcpu_count; i++) {
 		struct sched_queue *queue = queue_of(i);
 
-		if (queue && (task->allowed & BIT(i)) &&
+		if (queue && (allowed & BIT(i)) &&
 		    __atomic_load_n(&queue->idle, __ATOMIC_SEQ_CST)) {
 			smp_kick(i);
 			return;
@@ -110,6 +110,7 @@ static void wake_idle(const struct task *task)
 static void enqueue(struct sched_queue *queue, struct task *task)
 {
 	u32 cpu = task->cpu;
+	u64 allowed = task->allowed;
 	bool kick = false, spare = false;
 
 	if (task->ready && !task->holds && !task->queued && !task->running) {
@@ -124,7 +125,7 @@ static void enqueue(struct sched_queue *queue, struct task *task)
 	if (kick && cpu != this_pcpu()->id)
 		smp_kick(cpu);
 	if (spare)
-		wake_idle(task);
+		wake_idle(allowed);
 }
 
 static unsigned load_of(const struct sched_queue *queue)
