@@ -185,6 +185,7 @@ void smp_kick(unsigned cpu)
 		apic_send(pcpus[cpu]->apic_id, APIC_SEND_FIXED | APIC_VECTOR_KICK);
 }
 
+/* *done, unless NULL, gets 1 behind fn. */
 static void post(unsigned cpu, void (*fn)(void *arg), void *arg, u32 *done)
 {
 	struct mailbox *box = &mailboxes[cpu];

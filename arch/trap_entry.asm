@@ -6,20 +6,13 @@
 
 extern trap_dispatch, cpu_smap
 
+%include "arch/each.inc"
+
 section .text
 bits 64
 
 ; #DF TS NP SS GP PF AC CP VC SX push an error code.
 %define HAS_ERROR(v) ((0x60227d00 >> (v)) & 1)
-
-; EACH instruction, operand, ...: the instruction for one operand after the other.
-%macro EACH 2-*
-%define instruction %1
-%rep %0 - 1
-%rotate 1
-	instruction %1
-%endrep
-%endmacro
 
 global trap_stubs
 	align 16

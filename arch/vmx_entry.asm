@@ -8,6 +8,8 @@
 bits 64
 default rel
 
+%include "arch/each.inc"
+
 %define GPR(number) [rdi + (number) * 8]
 
 ; LOAD register, number, ...: from the vCPU's array; STORE: to it.
@@ -36,13 +38,7 @@ section .text
 ; int vmx_entry(struct vmx_vcpu *v [rdi], bool launched [esi])
 global vmx_entry:function
 vmx_entry:
-	push rbp
-	push rbx
-	push r12
-	push r13
-	push r14
-	push r15
-	push rdi
+	EACH push, rbp, rbx, r12, r13, r14, r15, rdi
 	cmp rsp, [rdi + VCPU_HOST_RSP]
 	je .stack_known
 	mov eax, FIELD_HOST_RSP
@@ -81,10 +77,5 @@ vmx_entry_exit:
 	xor eax, eax
 
 vmx_entry_return:
-	pop r15
-	pop r14
-	pop r13
-	pop r12
-	pop rbx
-	pop rbp
+	EACH pop, r15, r14, r13, r12, rbx, rbp
 	ret

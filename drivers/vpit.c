@@ -144,14 +144,10 @@ static inline bool pit_out(const struct pit_channel *ch, s64 clock)
 	if (ch->state == COUNT_IDLE || (ch->state == COUNT_HELD && ch->mode > 1))
 		return true;
 	switch (ch->mode) {
-	case 1:
-		return e >= ch->count;
-	case 2:
-		return e % ch->count != ch->count - 1;
-	case 3:
-		return e % ch->count < high_clocks(ch->count);
-	default: /* 4 and 5: one clock low */
-		return e != ch->count;
+	case 1: return e >= ch->count;
+	case 2: return e % ch->count != ch->count - 1;
+	case 3: return e % ch->count < high_clocks(ch->count);
+	default: return e != ch->count; /* 4 and 5: one clock low */
 	}
 }
 

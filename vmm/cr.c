@@ -174,30 +174,21 @@ static bool set_cr8(struct vcpu *vcpu, u64 value)
 static bool write_cr(struct vcpu *vcpu, unsigned cr, u64 value)
 {
 	switch (cr) {
-	case 0:
-		return set_cr0(vcpu, value);
-	case 3:
-		return set_cr3(vcpu, value);
-	case 4:
-		return set_cr4(vcpu, value);
-	case 8:
-		return set_cr8(vcpu, value);
-	default:
-		return false;
+	case 0: return set_cr0(vcpu, value);
+	case 3: return set_cr3(vcpu, value);
+	case 4: return set_cr4(vcpu, value);
+	case 8: return set_cr8(vcpu, value);
+	default: return false;
 	}
 }
 
 static u64 read_cr(struct vcpu *vcpu, unsigned cr)
 {
 	switch (cr) {
-	case 0:
-		return get(vcpu, VREG_CR0);
-	case 3:
-		return get(vcpu, VREG_CR3);
-	case 4:
-		return get(vcpu, VREG_CR4);
-	default:
-		return vcpu->cr8;
+	case 0: return get(vcpu, VREG_CR0);
+	case 3: return get(vcpu, VREG_CR3);
+	case 4: return get(vcpu, VREG_CR4);
+	default: return vcpu->cr8;
 	}
 }
 
