@@ -2,7 +2,7 @@
 /*
  * Executes one guest instruction whose memory operand is device memory, or a
  * port string instruction, on a copy of the vCPU's registers. It knows neither
- * devices nor exits: it reaches devices by the four accesses of
+ * devices nor exits: it reaches devices by the two accesses of
  * vmm/emulator.h. Segment checks, paging and faults are as the CPU would have
  * them; #AC and debug registers' data breakpoints are not looked at.
  */

@@ -12,34 +12,38 @@
 #include "vmm/vm.h"
 #include "vmm/vtimer.h"
 
-static void unknown_address(struct vm *vm, gpa_t gpa, const char *how)
+static void log_unknown(struct vm *vm, enum emulator_bus bus, u64 addr, const char *how)
 {
-	if (once_first(&vm->unknown_gpas, gpa.v & ~(PAGE_SIZE - 1)))
-		log_debug("[%s] unknown address %lxh, first %s", vm->name, gpa.v, how);
+	bool first = bus == EMULATOR_PORTS ? once_first(&vm->unknown_ports, addr) :
+					once_first(&vm->unknown_gpas, addr & ~(PAGE_SIZE - 1));
+
+	if (first)
+		log_debug("[%s] unknown %s %lxh, first %s", vm->name,
+			  bus == EMULATOR_PORTS ? "port" : "address", addr, how);
 }
 
-u64 emulator_read(struct vm *vm, gpa_t gpa, unsigned size)
+u64 emulator_read(struct vm *vm, enum emulator_bus bus, u64 addr, unsigned size)
 {
 	bool claimed;
 	u64 value;
 
 	vm_device_lock(vm);
-	value = bus_read(&vm->mmio, gpa.v, size, &claimed);
+	value = bus_read(bus == EMULATOR_PORTS ? &vm->ports : &vm->mmio, addr, size, &claimed);
 	vm_device_unlock(vm);
 	if (!claimed)
-		unknown_address(vm, gpa, "read");
+		log_unknown(vm, bus, addr, "read");
 	return value;
 }
 
-void emulator_write(struct vm *vm, gpa_t gpa, unsigned size, u64 value)
+void emulator_write(struct vm *vm, enum emulator_bus bus, u64 addr, unsigned size, u64 value)
 {
 	bool claimed;
 
 	vm_device_lock(vm);
-	claimed = bus_write(&vm->mmio, gpa.v, size, value);
+	claimed = bus_write(bus == EMULATOR_PORTS ? &vm->ports : &vm->mmio, addr, size, value);
 	vm_device_unlock(vm);
 	if (!claimed)
-		unknown_address(vm, gpa, "written");
+		log_unknown(vm, bus, addr, "written");
 }
 
 static void begin(struct vcpu *vcpu, struct emulator *em)

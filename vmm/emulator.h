@@ -12,13 +12,12 @@ void emulator_port_string(struct vcpu *vcpu, const struct vcpu_exit *exit);
 /* Executes the instruction at RIP, which touched device memory. */
 void emulator_mmio(struct vcpu *vcpu, gpa_t gpa);
 
-/*
- * One access to the VM's devices in memory: 1, 2, 4 or 8 bytes within a page.
- * What a read gives above `size` bytes means nothing.
- */
-u64 emulator_read(struct vm *vm, gpa_t gpa, unsigned size);
-void emulator_write(struct vm *vm, gpa_t gpa, unsigned size, u64 value);
+enum emulator_bus { EMULATOR_PORTS, EMULATOR_MEMORY };
 
-/* exit_io.c: one access to the VM's port bus. */
-u32 exit_io_in(struct vm *vm, u16 port, unsigned size);
-void exit_io_out(struct vm *vm, u16 port, unsigned size, u32 value);
+/*
+ * One access to the VM's devices at a port or guest physical address: 1, 2, 4
+ * bytes, or 8 in memory, within a page. The value read has no bits above
+ * `size` bytes. Where no device is, the first access is logged.
+ */
+u64 emulator_read(struct vm *vm, enum emulator_bus bus, u64 addr, unsigned size);
+void emulator_write(struct vm *vm, enum emulator_bus bus, u64 addr, unsigned size, u64 value);

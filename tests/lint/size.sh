@@ -3,7 +3,7 @@
 # Code lines by folder against the budget of 15,000, and the image against 256 KiB. size.sh BUILD
 command -v cloc >/dev/null || { echo "cloc is missing"; exit 1; }
 count() {
-	cloc --quiet --csv --include-lang='C,C/C++ Header,Assembly' --force-lang=Assembly,asm "$@" |
+	cloc --quiet --csv --include-lang='C,C/C++ Header,Assembly' --force-lang=Assembly,asm --force-lang=Assembly,inc "$@" |
 		awk -F, '$2 == "SUM" { sum = $5 } END { print sum + 0 }'
 }
 total=0

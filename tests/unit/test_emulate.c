@@ -19,6 +19,7 @@
 #include "arch/cpu.h"
 #include "tests/unit/fake_gmem.h"
 #include "vmm/emulate.h"
+#include "vmm/emulator.h"
 #include "vmm/gmem.h"
 #include "vmm/gwalk.h"
 
@@ -50,38 +51,29 @@ static void record(char kind, u64 where, unsigned size, u64 value)
 	e.events[e.count++] = (struct event){kind, where, size, value};
 }
 
-u64 emulator_read(struct vm *vm, gpa_t gpa, unsigned size)
+u64 emulator_read(struct vm *vm, enum emulator_bus bus, u64 addr, unsigned size)
 {
 	u64 value = 0xa5a5a5a5a5a5a5a5; /* what is above `size` must not come through */
 
 	assert_ptr_equal(vm, e.vm);
-	assert_true(size == 1 || size == 2 || size == 4 || size == 8);
-	memcpy(&value, &e.device[gpa.v & 4095], size);
-	record('r', gpa.v, size, value & size_mask(size));
+	assert_true(size == 1 || size == 2 || size == 4 || (size == 8 && bus == EMULATOR_MEMORY));
+	if (bus == EMULATOR_PORTS) {
+		record('i', addr, size, 0);
+		return 0x04030201 + e.count * 0x01010101;
+	}
+	memcpy(&value, &e.device[addr & 4095], size);
+	record('r', addr, size, value & size_mask(size));
 	return value;
 }
 
-void emulator_write(struct vm *vm, gpa_t gpa, unsigned size, u64 value)
+void emulator_write(struct vm *vm, enum emulator_bus bus, u64 addr, unsigned size, u64 value)
 {
 	assert_ptr_equal(vm, e.vm);
-	assert_true(size == 1 || size == 2 || size == 4 || size == 8);
+	assert_true(size == 1 || size == 2 || size == 4 || (size == 8 && bus == EMULATOR_MEMORY));
 	assert_int_equal(value & ~size_mask(size), 0);
-	memcpy(&e.device[gpa.v & 4095], &value, size);
-	record('w', gpa.v, size, value);
-}
-
-u32 exit_io_in(struct vm *vm, u16 port, unsigned size)
-{
-	(void)vm;
-	record('i', port, size, 0);
-	return 0x04030201 + e.count * 0x01010101;
-}
-
-void exit_io_out(struct vm *vm, u16 port, unsigned size, u32 value)
-{
-	(void)vm;
-	assert_int_equal(value & ~size_mask(size), 0);
-	record('o', port, size, value);
+	if (bus == EMULATOR_MEMORY)
+		memcpy(&e.device[addr & 4095], &value, size);
+	record(bus == EMULATOR_PORTS ? 'o' : 'w', addr, size, value);
 }
 
 static void assert_event(unsigned i, char kind, u64 where, unsigned size, u64 value)
