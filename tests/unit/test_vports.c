@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* SOURCES: drivers/vreset.c drivers/vdebugcon.c drivers/vdebugexit.c vmm/bus.c vmm/vdev_life.c tests/unit/fake_vm.c */
+/* SOURCES: drivers/vreset.c drivers/vdebug.c vmm/bus.c vmm/vdev_life.c tests/unit/fake_vm.c */
 /*
  * The devices of one port: system control port A, the reset control register,
  * the debug console and the debug exit.
