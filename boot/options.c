@@ -22,6 +22,8 @@ static const char *const feature_names[NO_FEATURES] = {
 	[NO_1G_PAGES] = "1g-pages",
 	[NO_ACCESSED_DIRTY] = "ept-ad",
 	[NO_PML] = "pml",
+	[NO_MONITOR_TRAP] = "monitor-trap",
+	[NO_MSR_BITMAP] = "msr-bitmap",
 	[NO_TSC_DEADLINE] = "tsc-deadline",
 	[NO_X2APIC] = "x2apic",
 };
@@ -172,7 +174,7 @@ static const struct option {
 	{"exit", set_exit, "poweroff, port:HEX"},
 	{"no", set_no,
 	 "a list with commas of vpid, preemption-timer, 2m-pages, 1g-pages, ept-ad, pml, "
-	 "tsc-deadline, x2apic"},
+	 "monitor-trap, msr-bitmap, tsc-deadline, x2apic"},
 	{"cpus", set_cpus, "a number of cores, 1 or more"},
 	{"smt", set_smt, "on, off"},
 	{"selftest", set_selftest, "a test of the test image, and its argument behind a colon"},

@@ -184,5 +184,6 @@ static void (*const handlers[EXIT_REASONS])(struct vcpu *, const struct vcpu_exi
 void exit_handle(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
 	vcpu->exits[exit->reason]++;
+	vcpu_debug_leave(vcpu);
 	handlers[exit->reason](vcpu, exit);
 }

@@ -19,51 +19,42 @@
 #define MISC_ENABLE_FAST_STRING BIT(0)
 #define MISC_ENABLE_RESET    (MISC_ENABLE_FAST_STRING | BIT(11) /* no BTS */ | BIT(12) /* no PEBS */)
 
+/*
+ * A row without `read` is kept in struct vcpu_msrs, or has a fixed value. `write`
+ * says whether the value is taken, and does what is to be done beyond keeping it.
+ */
 struct msr_row {
 	u32 first, last;
 	const char *name;
-	bool (*read)(struct vcpu *vcpu, u32 index, u64 *value);
 	bool (*write)(struct vcpu *vcpu, u32 index, u64 value); /* NULL: #GP */
+	bool (*read)(struct vcpu *vcpu, u32 index, u64 *value);
+	u8 kept; /* KEPT of the first one */
+	u64 fixed;
 };
 
-static bool read_zero(struct vcpu *vcpu, u32 index, u64 *value)
-{
-	(void)vcpu;
-	(void)index;
-	*value = 0;
-	return true;
-}
+#define KEPT(member) (offsetof(struct vcpu_msrs, member) / sizeof(u64) + 1)
 
 /* For registers of which Trivet has none of the writable bits. */
 static bool write_zero(struct vcpu *vcpu, u32 index, u64 value)
 {
-	(void)vcpu;
-	(void)index;
 	return value == 0;
 }
 
 static bool write_ignore(struct vcpu *vcpu, u32 index, u64 value)
 {
-	(void)vcpu;
-	(void)index;
-	(void)value;
 	return true;
 }
 
 static bool read_tsc(struct vcpu *vcpu, u32 index, u64 *value)
 {
-	(void)index;
-	*value = rdtsc() + virt->get(vcpu->virt, VREG_TSC_OFFSET);
+	*value = vm_now(vcpu->vm) + vcpu->tsc_delta;
 	return true;
 }
 
 static bool write_tsc(struct vcpu *vcpu, u32 index, u64 value)
 {
-	(void)index;
-	u64 offset = value - rdtsc();
-
-	virt->set(vcpu->virt, VREG_TSC_OFFSET, offset);
-	vcpu->tsc_delta = offset + vcpu->vm->clock_start;
+	vcpu->tsc_delta = value - vm_now(vcpu->vm);
+	virt->set(vcpu->virt, VREG_TSC_OFFSET, value - rdtsc());
 	return true;
 }
 
@@ -80,23 +71,13 @@ static bool write_cpu(struct vcpu *vcpu, u32 index, u64 value)
 
 static bool read_efer(struct vcpu *vcpu, u32 index, u64 *value)
 {
-	(void)index;
 	*value = virt->get(vcpu->virt, VREG_EFER);
 	return true;
 }
 
 static bool write_efer(struct vcpu *vcpu, u32 index, u64 value)
 {
-	(void)index;
 	return cr_set_efer(vcpu, value);
-}
-
-static bool read_mtrrcap(struct vcpu *vcpu, u32 index, u64 *value)
-{
-	(void)vcpu;
-	(void)index;
-	*value = MTRRCAP;
-	return true;
 }
 
 /* UC, WC, WT, WP, WB; the PAT also has UC-. */
@@ -114,51 +95,17 @@ static bool valid_types(u64 value, bool pat)
 	return true;
 }
 
-static bool read_pat(struct vcpu *vcpu, u32 index, u64 *value)
-{
-	(void)index;
-	*value = vcpu->msrs.pat;
-	return true;
-}
-
 static bool write_pat(struct vcpu *vcpu, u32 index, u64 value)
 {
-	(void)index;
 	if (!valid_types(value, true))
 		return false;
-	vcpu->msrs.pat = value;
 	virt->set(vcpu->virt, VREG_PAT, value);
-	return true;
-}
-
-/* Where a fixed-range MTRR is kept; the caller has checked the index. */
-static u64 *fixed_mtrr(struct vcpu *vcpu, u32 index)
-{
-	unsigned place = index == MSR_MTRR_FIX64K_00000	 ? 0
-			 : index < MSR_MTRR_FIX4K_C0000 ? index - MSR_MTRR_FIX16K_80000 + 1
-							: index - MSR_MTRR_FIX4K_C0000 + 3;
-
-	return &vcpu->msrs.mtrr_fixed[place];
-}
-
-static bool read_mtrr_fixed(struct vcpu *vcpu, u32 index, u64 *value)
-{
-	*value = *fixed_mtrr(vcpu, index);
 	return true;
 }
 
 static bool write_mtrr_fixed(struct vcpu *vcpu, u32 index, u64 value)
 {
-	if (!valid_types(value, false))
-		return false;
-	*fixed_mtrr(vcpu, index) = value;
-	return true;
-}
-
-static bool read_mtrr_variable(struct vcpu *vcpu, u32 index, u64 *value)
-{
-	*value = vcpu->msrs.mtrr_variable[index - MSR_MTRR_PHYSBASE0];
-	return true;
+	return valid_types(value, false);
 }
 
 static bool write_mtrr_variable(struct vcpu *vcpu, u32 index, u64 value)
@@ -168,72 +115,48 @@ static bool write_mtrr_variable(struct vcpu *vcpu, u32 index, u64 value)
 
 	if (value & ~(address | (mask ? MTRR_MASK_VALID : MTRR_BASE_TYPE)))
 		return false;
-	if (!mask && !valid_memory_type(value & MTRR_BASE_TYPE, false))
-		return false;
-	vcpu->msrs.mtrr_variable[index - MSR_MTRR_PHYSBASE0] = value;
-	return true;
-}
-
-static bool read_mtrr_def_type(struct vcpu *vcpu, u32 index, u64 *value)
-{
-	(void)index;
-	*value = vcpu->msrs.mtrr_def_type;
-	return true;
+	return mask || valid_memory_type(value & MTRR_BASE_TYPE, false);
 }
 
 static bool write_mtrr_def_type(struct vcpu *vcpu, u32 index, u64 value)
 {
-	(void)index;
-	if ((value & ~MTRR_DEF_TYPE_VALID) || !valid_memory_type(value & MTRR_BASE_TYPE, false))
-		return false;
-	vcpu->msrs.mtrr_def_type = value;
-	return true;
-}
-
-static bool read_misc_enable(struct vcpu *vcpu, u32 index, u64 *value)
-{
-	(void)index;
-	*value = vcpu->msrs.misc_enable;
-	return true;
+	return !(value & ~MTRR_DEF_TYPE_VALID) && valid_memory_type(value & MTRR_BASE_TYPE, false);
 }
 
 static bool write_misc_enable(struct vcpu *vcpu, u32 index, u64 value)
 {
-	(void)index;
-	if ((value ^ MISC_ENABLE_RESET) & ~MISC_ENABLE_FAST_STRING)
-		return false;
-	vcpu->msrs.misc_enable = value;
-	return true;
+	return !((value ^ MISC_ENABLE_RESET) & ~MISC_ENABLE_FAST_STRING);
 }
 
 /* Sorted. */
 static const struct msr_row rows[] = {
-	{MSR_TSC, MSR_TSC, "TSC", read_tsc, write_tsc},
-	{0x17, 0x17, "PLATFORM_ID", read_zero, NULL},
-	{MSR_BIOS_SIGN_ID, MSR_BIOS_SIGN_ID, "BIOS_SIGN_ID", read_zero, write_ignore},
-	{MSR_MTRRCAP, MSR_MTRRCAP, "MTRRCAP", read_mtrrcap, NULL},
-	{MSR_SYSENTER_CS, MSR_SYSENTER_EIP, "SYSENTER", read_cpu, write_cpu},
+	{MSR_TSC, MSR_TSC, "TSC", .write = write_tsc, .read = read_tsc},
+	{0x17, 0x17, "PLATFORM_ID", .write = NULL},
+	{MSR_BIOS_SIGN_ID, MSR_BIOS_SIGN_ID, "BIOS_SIGN_ID", .write = write_ignore},
+	{MSR_MTRRCAP, MSR_MTRRCAP, "MTRRCAP", .fixed = MTRRCAP},
+	{MSR_SYSENTER_CS, MSR_SYSENTER_EIP, "SYSENTER", .write = write_cpu, .read = read_cpu},
 	/* No machine-check banks: the bank registers do not exist. */
-	{MSR_MCG_CAP, MSR_MCG_CAP, "MCG_CAP", read_zero, NULL},
-	{MSR_MCG_STATUS, MSR_MCG_STATUS, "MCG_STATUS", read_zero, write_zero},
-	{MSR_MISC_ENABLE, MSR_MISC_ENABLE, "MISC_ENABLE", read_misc_enable, write_misc_enable},
-	{MSR_DEBUGCTL, MSR_DEBUGCTL, "DEBUGCTL", read_zero, write_zero},
+	{MSR_MCG_CAP, MSR_MCG_CAP, "MCG_CAP", .write = NULL},
+	{MSR_MCG_STATUS, MSR_MCG_STATUS, "MCG_STATUS", .write = write_zero},
+	{MSR_MISC_ENABLE, MSR_MISC_ENABLE, "MISC_ENABLE", .write = write_misc_enable,
+	 .kept = KEPT(misc_enable)},
+	{MSR_DEBUGCTL, MSR_DEBUGCTL, "DEBUGCTL", .write = write_zero},
 	{MSR_MTRR_PHYSBASE0, MSR_MTRR_PHYSBASE0 + 2 * VCPU_MTRR_VARIABLE - 1, "MTRR_PHYS",
-	 read_mtrr_variable, write_mtrr_variable},
-	{MSR_MTRR_FIX64K_00000, MSR_MTRR_FIX64K_00000, "MTRR_FIX64K", read_mtrr_fixed,
-	 write_mtrr_fixed},
-	{MSR_MTRR_FIX16K_80000, MSR_MTRR_FIX16K_80000 + 1, "MTRR_FIX16K", read_mtrr_fixed,
-	 write_mtrr_fixed},
-	{MSR_MTRR_FIX4K_C0000, MSR_MTRR_FIX4K_C0000 + 7, "MTRR_FIX4K", read_mtrr_fixed,
-	 write_mtrr_fixed},
-	{MSR_PAT, MSR_PAT, "PAT", read_pat, write_pat},
-	{MSR_MTRR_DEF_TYPE, MSR_MTRR_DEF_TYPE, "MTRR_DEF_TYPE", read_mtrr_def_type,
-	 write_mtrr_def_type},
-	{MSR_XSS, MSR_XSS, "XSS", read_zero, write_zero},
-	{MSR_EFER, MSR_EFER, "EFER", read_efer, write_efer},
-	{MSR_STAR, MSR_FMASK, "SYSCALL", read_cpu, write_cpu},
-	{MSR_FS_BASE, MSR_KERNEL_GS_BASE, "BASE", read_cpu, write_cpu},
-	{MSR_TSC_AUX, MSR_TSC_AUX, "TSC_AUX", read_cpu, write_cpu},
+	 .write = write_mtrr_variable, .kept = KEPT(mtrr_variable)},
+	{MSR_MTRR_FIX64K_00000, MSR_MTRR_FIX64K_00000, "MTRR_FIX64K", .write = write_mtrr_fixed,
+	 .kept = KEPT(mtrr_fixed)},
+	{MSR_MTRR_FIX16K_80000, MSR_MTRR_FIX16K_80000 + 1, "MTRR_FIX16K", .write = write_mtrr_fixed,
+	 .kept = KEPT(mtrr_fixed) + 1},
+	{MSR_MTRR_FIX4K_C0000, MSR_MTRR_FIX4K_C0000 + 7, "MTRR_FIX4K", .write = write_mtrr_fixed,
+	 .kept = KEPT(mtrr_fixed) + 3},
+	{MSR_PAT, MSR_PAT, "PAT", .write = write_pat, .kept = KEPT(pat)},
+	{MSR_MTRR_DEF_TYPE, MSR_MTRR_DEF_TYPE, "MTRR_DEF_TYPE", .write = write_mtrr_def_type,
+	 .kept = KEPT(mtrr_def_type)},
+	{MSR_XSS, MSR_XSS, "XSS", .write = write_zero},
+	{MSR_EFER, MSR_EFER, "EFER", .write = write_efer, .read = read_efer},
+	{MSR_STAR, MSR_FMASK, "SYSCALL", .write = write_cpu, .read = read_cpu},
+	{MSR_FS_BASE, MSR_KERNEL_GS_BASE, "BASE", .write = write_cpu, .read = read_cpu},
+	{MSR_TSC_AUX, MSR_TSC_AUX, "TSC_AUX", .write = write_cpu, .read = read_cpu},
 };
 
 static const struct msr_row *find(struct vcpu *vcpu, u32 index)
@@ -269,18 +192,32 @@ bool msr_allowed(const void *arg, u32 index, bool write)
 	return !policy->deny;
 }
 
+static u64 *kept(struct vcpu *vcpu, const struct msr_row *row, u32 index)
+{
+	return (u64 *)&vcpu->msrs + row->kept - 1 + index - row->first;
+}
+
 bool msr_read(struct vcpu *vcpu, u32 index, u64 *value)
 {
 	const struct msr_row *row = find(vcpu, index);
 
-	return row && row->read(vcpu, index, value);
+	if (!row)
+		return false;
+	if (row->read)
+		return row->read(vcpu, index, value);
+	*value = row->kept ? *kept(vcpu, row, index) : row->fixed;
+	return true;
 }
 
 bool msr_write(struct vcpu *vcpu, u32 index, u64 value)
 {
 	const struct msr_row *row = find(vcpu, index);
 
-	return row && row->write && row->write(vcpu, index, value);
+	if (!row || !row->write || !row->write(vcpu, index, value))
+		return false;
+	if (row->kept)
+		*kept(vcpu, row, index) = value;
+	return true;
 }
 
 bool msr_range(unsigned row, u32 *first, u32 *last, const char **name)

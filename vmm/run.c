@@ -61,6 +61,7 @@ enum vcpu_stop vcpu_run(struct vcpu *vcpu, u64 until)
 		if (now >= until || sched_should_yield())
 			return VCPU_SLICE;
 		inject_prepare(vcpu);
+		vcpu_debug_enter(vcpu);
 		virt->run(vcpu->virt, MIN(deadline, until), &exit);
 		exited = rdtsc();
 		inject_take_undelivered(vcpu);

@@ -200,12 +200,16 @@ int vcpu_nmi(struct vcpu *vcpu);
  * KVM_SET_GUEST_DEBUG, in vmm/vcpu_debug.c. While the debugger has the debug
  * registers, the guest's own ones are kept and served, but break nowhere; a #DB
  * that its breakpoints raise is the debugger's, and with VCPU_DEBUG_SOFTWARE
- * each INT3; vcpu_set_events gives one to the guest. 0, -EINVAL, or -ENODEV
- * where the CPU cannot step.
+ * each INT3; vcpu_set_events gives one to the guest. Where the CPU has no trap
+ * for it, a step uses RFLAGS.TF and the debug registers: the guest's own TF
+ * is lost, and it sees the flag in what it pushes. 0 or -EINVAL.
  */
 int vcpu_set_debug(struct vcpu *vcpu, const struct vcpu_debug *debug);
 /* Serves MOV DR while the debugger has the registers. SDM volume 3, "Debug Registers". */
 void vcpu_debug_mov_dr(struct vcpu *vcpu, const struct vcpu_exit *exit);
+/* Around each run of the guest, where a step is made by RFLAGS.TF. */
+void vcpu_debug_enter(struct vcpu *vcpu);
+void vcpu_debug_leave(struct vcpu *vcpu);
 /* Whether an exception was the debugger's; then the vCPU stops. */
 bool vcpu_debug_takes(struct vcpu *vcpu, const struct vcpu_event *event);
 /* One instruction was executed: stops a vCPU that is stepped. */

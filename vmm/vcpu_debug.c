@@ -20,9 +20,15 @@
 #define DR7_WRITABLE (BITS(9, 0) | DR7_GD | BITS(31, 16))
 #define DR7_GD	     BIT(13)
 
+/* Without a monitor trap a step is made by RFLAGS.TF, which is set only while the guest runs. */
+static bool steps_by_flag(const struct vcpu *vcpu)
+{
+	return (vcpu->debug.flags & VCPU_DEBUG_STEP) && !virt_supports("monitor-trap");
+}
+
 static bool owns_registers(const struct vcpu *vcpu)
 {
-	return vcpu->debug.flags & VCPU_DEBUG_HARDWARE;
+	return (vcpu->debug.flags & VCPU_DEBUG_HARDWARE) || steps_by_flag(vcpu);
 }
 
 static void read_cpu(struct vcpu *vcpu, struct vcpu_debugregs *regs)
@@ -38,15 +44,18 @@ static void put(struct vcpu *vcpu, const struct vcpu_debugregs *guest)
 {
 	const struct vcpu_debug *debug = &vcpu->debug;
 	bool owned = owns_registers(vcpu);
+	unsigned traps = owned ? TRAP_DR : 0;
 
 	vcpu->guest_dr = *guest;
 	for (unsigned i = 0; i < 4; i++)
 		virt->set(vcpu->virt, VREG_DR0 + i, owned ? debug->dr[i] : guest->dr[i]);
 	virt->set(vcpu->virt, VREG_DR6, owned ? DR6_FIXED : guest->dr6);
 	virt->set(vcpu->virt, VREG_DR7, owned ? debug->dr7 | DR7_FIXED : guest->dr7);
-	virt->trap(vcpu->virt, (debug->flags & VCPU_DEBUG_STEP ? TRAP_STEP : 0) |
-				       (debug->flags & VCPU_DEBUG_SOFTWARE ? TRAP_BREAKPOINT : 0) |
-				       (owned ? TRAP_DR : 0));
+	if ((debug->flags & VCPU_DEBUG_STEP) && !steps_by_flag(vcpu))
+		traps |= TRAP_STEP;
+	if (debug->flags & VCPU_DEBUG_SOFTWARE)
+		traps |= TRAP_BREAKPOINT;
+	virt->trap(vcpu->virt, traps);
 }
 
 void vcpu_get_debugregs(struct vcpu *vcpu, struct vcpu_debugregs *regs)
@@ -74,10 +83,10 @@ int vcpu_set_debug(struct vcpu *vcpu, const struct vcpu_debug *debug)
 	if ((debug->flags & ~(VCPU_DEBUG_STEP | VCPU_DEBUG_SOFTWARE | VCPU_DEBUG_HARDWARE)) ||
 	    ((debug->flags & VCPU_DEBUG_HARDWARE) && (debug->dr7 & ~(DR7_WRITABLE & ~DR7_GD))))
 		return -EINVAL;
-	if ((debug->flags & VCPU_DEBUG_STEP) && !virt_supports("monitor-trap"))
-		return -ENODEV;
 	vcpu_get_debugregs(vcpu, &guest);
 	vcpu->debug = *debug;
+	if (!(debug->flags & VCPU_DEBUG_HARDWARE))
+		vcpu->debug.dr7 = 0;
 	vcpu->stopped = false;
 	put(vcpu, &guest);
 	return 0;
@@ -95,6 +104,24 @@ static void stop(struct vcpu *vcpu, u8 vector, u64 dr6)
 {
 	vcpu->stopped = true;
 	vcpu->stop = (struct vcpu_debug_stop){virt->get(vcpu->virt, VREG_RIP), vector, dr6};
+}
+
+void vcpu_debug_enter(struct vcpu *vcpu)
+{
+	if (!steps_by_flag(vcpu))
+		return;
+	virt->set(vcpu->virt, VREG_RFLAGS, virt->get(vcpu->virt, VREG_RFLAGS) | RFLAGS_TF);
+	/* Behind STI or MOV SS the trap is pending already: "Pending Debug Exceptions". */
+	if (virt->get(vcpu->virt, VREG_SHADOW) & (SHADOW_STI | SHADOW_MOV_SS))
+		virt->set(vcpu->virt, VREG_PENDING_DEBUG, DR6_BS);
+}
+
+void vcpu_debug_leave(struct vcpu *vcpu)
+{
+	if (!steps_by_flag(vcpu))
+		return;
+	virt->set(vcpu->virt, VREG_RFLAGS, virt->get(vcpu->virt, VREG_RFLAGS) & ~RFLAGS_TF);
+	virt->set(vcpu->virt, VREG_PENDING_DEBUG, 0);
 }
 
 void vcpu_debug_stepped(struct vcpu *vcpu)
@@ -115,9 +142,10 @@ bool vcpu_debug_takes(struct vcpu *vcpu, const struct vcpu_event *event)
 		return false;
 	cause = virt->get(vcpu->virt, VREG_DR6) & DR6_WRITABLE;
 	virt->set(vcpu->virt, VREG_DR6, DR6_FIXED);
-	vcpu->guest_dr.dr6 |= cause & ~DR6_BREAK;
-	if (!(cause & DR6_BREAK))
+	if (!(cause & DR6_BREAK) && !steps_by_flag(vcpu)) {
+		vcpu->guest_dr.dr6 |= cause;
 		return false;
+	}
 	stop(vcpu, VECTOR_DB, cause);
 	return true;
 }

@@ -51,6 +51,7 @@ enum vcpu_exit_reason guest_run(struct guest *g, u64 ticks)
 
 	for (;;) {
 		inject_prepare(g->vcpu);
+		vcpu_debug_enter(g->vcpu);
 		virt->run(g->vcpu->virt, deadline, &exit);
 		inject_take_undelivered(g->vcpu);
 		if (exit.reason == EXIT_HYPERCALL)
@@ -58,6 +59,10 @@ enum vcpu_exit_reason guest_run(struct guest *g, u64 ticks)
 		if (exit.reason == EXIT_HYPERCALL || exit.reason == EXIT_DEADLINE)
 			return exit.reason;
 		exit_handle(g->vcpu, &exit);
+		if (g->vcpu->stopped) {
+			g->vcpu->stopped = false;
+			return EXIT_STEP;
+		}
 		if (g->vm->requests)
 			return EXIT_UNKNOWN;
 	}

@@ -25,7 +25,7 @@ void guest_end(struct guest *g);
 /* Starts at rip in flat 32-bit mode, or with tables in 64-bit mode. */
 void guest_start(struct guest *g, u64 rip, u64 cr3);
 /* Runs until VMCALL, which is stepped over, or the deadline; serves other exits. An exit that
- * ends the VM comes back as EXIT_UNKNOWN. */
+ * ends the VM comes back as EXIT_UNKNOWN, a stop for the debugger as EXIT_STEP. */
 enum vcpu_exit_reason guest_run(struct guest *g, u64 ticks);
 /* Writes 64-bit tables at gpa (three pages): 1 GiB one to one by 2 MiB pages, with these bits
  * in each entry (7: present, writable, user; 60h: accessed and dirty). */

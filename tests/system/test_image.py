@@ -7,7 +7,16 @@ import pytest
 from conftest import built
 
 # name[:argument]: models, seconds
+STATE_MODELS = ["arrandale", "haswell", "tigerlake"]  # without XSAVE; with AVX; with AVX-512
 ROWS = {
+    "state": (STATE_MODELS, 120),
+    "state-refusals": (STATE_MODELS, 60),
+    "state-nmi": (STATE_MODELS, 60),
+    # Bochs 2.7 offers the monitor trap on tigerlake, but never exits for it
+    "state-debug": (["arrandale", "haswell"], 60),
+    "state-debug no=monitor-trap": (["tigerlake"], 60),
+    "state-policy": (STATE_MODELS, 60),
+    "state-policy no=msr-bitmap": (["haswell"], 60),
     # the dirty log by what the CPU offers, and by what is left of it
     "dirty:pml": (["tigerlake", "skylake_x"], 60),
     "dirty:flags": (["haswell"], 60),

@@ -98,6 +98,7 @@ static void test_words(void **state)
 	static const char *const levels[] = {"log=error", "log=warn", "log=info", "log=debug"};
 	static const char *const features[] = {"no=vpid", "no=preemption-timer", "no=2m-pages",
 					       "no=1g-pages", "no=ept-ad", "no=pml",
+					       "no=monitor-trap", "no=msr-bitmap",
 					       "no=tsc-deadline", "no=x2apic"};
 	struct options o;
 
@@ -171,7 +172,8 @@ static void test_messages(void **state)
 	/* the list of features in the message is the list of features */
 	parse("no=none", 1);
 	assert_non_null(strstr(messages, "vpid, preemption-timer, 2m-pages, 1g-pages, ept-ad, pml, "
-					 "tsc-deadline, x2apic"));
+					 "monitor-trap, msr-bitmap, tsc-deadline, "
+					 "x2apic"));
 	/* good words count beside bad ones */
 	o = parse("x log=warn y=1 cpus=0 cpus=4", 3);
 	assert_int_equal(o.log, LOG_WARN);
