@@ -107,25 +107,16 @@ static inline void vmcs_set(u32 field, u64 value)
 #define vmwrite(field, value)	vmcs_set(VMCS_CHECKED(field, VMCS_NATURAL), (value))
 
 /* Interruption information, for entries and exits alike. */
-#define INTR_INFO_VECTOR      BITS(7, 0)
-#define INTR_INFO_TYPE	      BITS(10, 8)
-#define INTR_INFO_ERROR	      BIT(11)
-#define INTR_INFO_NMI_UNBLOCK BIT(12)
-#define INTR_INFO_VALID	      BIT(31)
+enum { INTR_INFO_VECTOR = BITS(7, 0), INTR_INFO_TYPE = BITS(10, 8), INTR_INFO_ERROR = BIT(11),
+       INTR_INFO_NMI_UNBLOCK = BIT(12) };
+#define INTR_INFO_VALID BIT(31)
 
 #define INTERRUPTIBILITY_STI	BIT(0)
 #define INTERRUPTIBILITY_MOV_SS BIT(1)
 #define INTERRUPTIBILITY_NMI	BIT(3)
-
 #define PENDING_DEBUG_BS BIT(14)
 
 /* Access rights of a segment: the descriptor's bits, and bit 16. */
-#define ACCESS_TYPE	BITS(3, 0)
-#define ACCESS_S	BIT(4)
-#define ACCESS_DPL	BITS(6, 5)
-#define ACCESS_P	BIT(7)
-#define ACCESS_AVL	BIT(12)
-#define ACCESS_L	BIT(13)
-#define ACCESS_DB	BIT(14)
-#define ACCESS_G	BIT(15)
-#define ACCESS_UNUSABLE BIT(16)
+enum { ACCESS_TYPE = BITS(3, 0), ACCESS_S = BIT(4), ACCESS_DPL = BITS(6, 5), ACCESS_P = BIT(7),
+       ACCESS_AVL = BIT(12), ACCESS_L = BIT(13), ACCESS_DB = BIT(14), ACCESS_G = BIT(15),
+       ACCESS_UNUSABLE = BIT(16) };

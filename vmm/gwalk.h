@@ -8,7 +8,6 @@
  */
 #pragma once
 
-#include "arch/lib/bits.h"
 #include "arch/lib/types.h"
 
 struct vm;
@@ -24,18 +23,13 @@ struct gwalk_ctx {
 };
 
 /* Kinds of access; 0 is a data read. */
-#define GWALK_WRITE BIT(0)
-#define GWALK_FETCH BIT(1)
+enum { GWALK_WRITE = BIT(0), GWALK_FETCH = BIT(1) };
 /* No access at all: rights are not checked, accessed and dirty bits stay (a debugger's look);
  * *error tells the rights of a translation that was found: PF_WRITE, PF_USER. */
 #define GWALK_PEEK BIT(2)
 
 /* Page-fault error code: SDM volume 3, "Page-Fault Exceptions". */
-#define PF_PRESENT BIT(0)
-#define PF_WRITE   BIT(1)
-#define PF_USER	   BIT(2)
-#define PF_RSVD	   BIT(3)
-#define PF_FETCH   BIT(4)
+enum { PF_PRESENT = BIT(0), PF_WRITE = BIT(1), PF_USER = BIT(2), PF_RSVD = BIT(3), PF_FETCH = BIT(4) };
 
 /*
  * Translates a linear address of the VM whose space is loaded. Returns 0 with

@@ -35,14 +35,10 @@
 #define XLF_KERNEL_64	 BIT(0)
 #define LOADER_UNDEFINED 0xff
 
-#define PTE_PRESENT BIT(0)
-#define PTE_WRITE   BIT(1)
-#define PTE_LARGE   BIT(7)
+enum { PTE_PRESENT = BIT(0), PTE_WRITE = BIT(1), PTE_LARGE = BIT(7) };
 
 /* In the zero page. */
-#define ZP_E820_ENTRIES 0x1e8
-#define ZP_HEADER	0x1f1
-#define ZP_E820_TABLE	0x2d0
+enum { ZP_E820_ENTRIES = 0x1e8, ZP_HEADER = 0x1f1, ZP_E820_TABLE = 0x2d0 };
 
 /* The setup header, at the same place in the image and in the zero page. */
 struct setup_header {
