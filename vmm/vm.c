@@ -163,19 +163,19 @@ int vm_set_cpuid(struct vm *vm, const struct cpuid_entry *entries, unsigned coun
 
 int vm_set_msr_policy(struct vm *vm, bool allow, const struct vm_msr_range *ranges, unsigned count)
 {
-	struct vm_msr_policy old = vm->msr_policy;
+	struct vm_msr_policy old = vm->msr_policy, new = {.deny = !allow, .count = count};
 	int error;
 
 	if (vm->ran)
 		return -EBUSY;
 	if (count > VM_MSR_RANGES)
 		return -E2BIG;
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < count; i++) {
 		if (ranges[i].first > ranges[i].last)
 			return -EINVAL;
-	vm->msr_policy.deny = !allow;
-	vm->msr_policy.count = count;
-	memcpy(vm->msr_policy.range, ranges, count * sizeof(ranges[0]));
+		new.range[i] = ranges[i];
+	}
+	vm->msr_policy = new;
 	error = virt->vm_filter_msrs(vm->virt, msr_allowed, vm);
 	if (error)
 		vm->msr_policy = old;
