@@ -98,12 +98,9 @@ _Noreturn void panic_trap(const struct trap_frame *f)
 _Noreturn void panic(const char *fmt, ...)
 {
 	char text[160], where[80];
-	va_list ap;
 
 	begin();
-	va_start(ap, fmt);
-	str_vformat(text, sizeof(text), fmt, ap);
-	va_end(ap);
+	STR_FORMAT_REST(text, sizeof(text), fmt);
 	log_error("panic: %s, in %s", text,
 		  place(where, sizeof(where), (u64)__builtin_return_address(0) - 1));
 	end((u64)__builtin_frame_address(0));

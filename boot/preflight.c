@@ -26,11 +26,8 @@ struct core_call {
 void preflight_lacks(const char *fmt, ...)
 {
 	char text[WHY_SIZE];
-	va_list ap;
 
-	va_start(ap, fmt);
-	str_vformat(text, sizeof(text), fmt, ap);
-	va_end(ap);
+	STR_FORMAT_REST(text, sizeof(text), fmt);
 	log_error("preflight: %s", text);
 	lacks++;
 }

@@ -54,11 +54,8 @@ char *words_split(char word[WORD_MAX])
 void words_complain(struct words_report *report, const char *fmt, ...)
 {
 	char text[384];
-	va_list ap;
 
-	va_start(ap, fmt);
-	str_vformat(text, sizeof(text), fmt, ap);
-	va_end(ap);
+	STR_FORMAT_REST(text, sizeof(text), fmt);
 	for (char *c = text; *c != '\0'; c++)
 		if (*c < ' ' || *c > '~')
 			*c = '?';

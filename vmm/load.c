@@ -68,14 +68,11 @@ int load_fail(struct load_error *err, const struct vm_module *module, int code, 
 	      ...)
 {
 	int used = 0;
-	va_list ap;
 
 	if (module)
 		used = str_format(err->text, sizeof(err->text), "module %u (%lu bytes): ",
 				  module->number, module->size);
-	va_start(ap, fmt);
-	str_vformat(err->text + used, sizeof(err->text) - used, fmt, ap);
-	va_end(ap);
+	STR_FORMAT_REST(err->text + used, sizeof(err->text) - used, fmt);
 	return code;
 }
 

@@ -152,13 +152,7 @@ int str_vformat(char *buf, size_t size, const char *fmt, va_list ap)
 
 int str_format(char *buf, size_t size, const char *fmt, ...)
 {
-	va_list ap;
-	int len;
-
-	va_start(ap, fmt);
-	len = str_vformat(buf, size, fmt, ap);
-	va_end(ap);
-	return len;
+	return STR_FORMAT_REST(buf, size, fmt);
 }
 
 static unsigned digit_value(char c)

@@ -92,14 +92,11 @@ void log_line(enum log_level level, const char *fmt, ...)
 {
 	char line[LOG_LINE_MAX];
 	size_t len;
-	va_list ap;
 
 	if (level > max_level)
 		return;
 	len = (size_t)str_format(line, sizeof(line), "%s", level_prefix[level]);
-	va_start(ap, fmt);
-	len += (size_t)str_vformat(line + len, sizeof(line) - len, fmt, ap);
-	va_end(ap);
+	len += (size_t)STR_FORMAT_REST(line + len, sizeof(line) - len, fmt);
 	len = MIN(len, sizeof(line) - 1);
 	line[len++] = '\n';
 

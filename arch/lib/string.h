@@ -27,6 +27,16 @@ int str_vformat(char *buf, size_t size, const char *fmt, va_list ap);
 int str_format(char *buf, size_t size, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* str_vformat of the variable arguments of the function it stands in, which follow `fmt`. */
+#define STR_FORMAT_REST(buf, size, fmt)                                                           \
+	({                                                                                        \
+		va_list rest_;                                                                    \
+		va_start(rest_, fmt);                                                             \
+		int length_ = str_vformat(buf, size, fmt, rest_);                                 \
+		va_end(rest_);                                                                    \
+		length_;                                                                          \
+	})
+
 /*
  * Parses an unsigned number, decimal or with 0x hexadecimal, over the whole
  * of the len bytes at s. Returns 0, -EINVAL for anything else than digits or
