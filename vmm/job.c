@@ -28,6 +28,8 @@ static void entry(void)
 	struct job *job = job_current();
 	struct pcpu_vmm *own = this_pcpu()->vmm;
 
+	/* The space of whoever ran before may not outlive the first wait. */
+	space_leave();
 	job->fn(job->arg);
 	job->next = TASK_GONE;
 	context_switch(&job->rsp, own->scheduler_rsp);
@@ -91,6 +93,27 @@ void job_yield(void)
 void job_wait(void)
 {
 	leave(TASK_WAIT);
+}
+
+void job_wait_until(u64 tsc)
+{
+	struct pcpu_vmm *own = this_pcpu()->vmm;
+
+	own->sleeps_until = tsc;
+	own->sleeper = own->job;
+	job_wait();
+	own->sleeper = NULL;
+}
+
+u64 job_serve(u64 now)
+{
+	struct pcpu_vmm *own = this_pcpu()->vmm;
+
+	if (own->sleeper && own->sleeps_until > now)
+		return own->sleeps_until;
+	if (own->sleeper)
+		job_wake(own->sleeper);
+	return VTIMER_NEVER;
 }
 
 void job_wake(struct job *job)

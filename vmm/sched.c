@@ -16,6 +16,7 @@
 #include "arch/smp.h"
 #include "arch/tsc.h"
 #include "vmm/console.h"
+#include "vmm/job.h"
 #include "vmm/pcpu.h"
 
 #define TIMERS_AT_ONCE 16
@@ -269,13 +270,15 @@ u64 sched_serve(u64 now)
 {
 	struct pcpu_vmm *own = this_pcpu()->vmm;
 	bool boot = this_pcpu()->id == 0;
+	u64 next = job_serve(now);
 
 	if (vtimer_next(&own->timers) <= now)
 		vtimer_run(&own->timers, now, TIMERS_AT_ONCE);
 	if (boot && console_next() <= now)
 		console_poll(now);
 	smp_serve();
-	return boot ? MIN(vtimer_next(&own->timers), console_next()) : vtimer_next(&own->timers);
+	next = MIN(next, vtimer_next(&own->timers));
+	return boot ? MIN(next, console_next()) : next;
 }
 
 bool sched_should_yield(void)

@@ -333,7 +333,8 @@ int space_unmap(struct space *space, u64 virt, u64 size)
 
 void space_enter(struct space *space)
 {
-	space_of(space);
+	if (space) /* NULL: the base space */
+		space_of(space);
 	fake_host.entered = space;
 	pcpu.space = space;
 }

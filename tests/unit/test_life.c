@@ -349,6 +349,51 @@ static void no_memory_at_any_moment(void **state)
 	assert_true(failures > 20);
 }
 
+static u64 sleep_ticks, slept, alarm;
+static struct job sleeper;
+
+static void sleep(void *arg)
+{
+	u64 start = rdtsc();
+
+	job_wait_until(start + sleep_ticks);
+	slept = rdtsc() - start;
+}
+
+/* Looks in, as often as the idle pCPU does, at what it would wait for. */
+static bool slept_enough(void)
+{
+	alarm = fake_host.timer_deadline;
+	return __atomic_load_n(&sleeper.task.gone, __ATOMIC_ACQUIRE);
+}
+
+static bool begun_to_sleep(void)
+{
+	return pcpu_vmm()->sleeper == &sleeper;
+}
+
+static void a_job_sleeps_until_it_is_time(void **state)
+{
+	u64 start = rdtsc();
+
+	(void)state;
+	fake_host_on_wait(NULL);
+	sleep_ticks = 10000000;
+	assert_int_equal(job_start(&sleeper, "sleeper", BIT(0), sleep, NULL), 0);
+	sched_run(slept_enough);
+	assert_true(slept >= sleep_ticks);
+	assert_in_range(alarm, start, rdtsc()); /* the console may want to be earlier */
+	assert_null(pcpu_vmm()->sleeper);
+	/* or until somebody wakes it */
+	sleep_ticks = tsc_hz * 1000;
+	assert_int_equal(job_start(&sleeper, "sleeper", BIT(0), sleep, NULL), 0);
+	sched_run(begun_to_sleep);
+	job_wake(&sleeper);
+	sched_run(slept_enough);
+	assert_true(slept < sleep_ticks);
+	assert_true(job_serve(rdtsc()) == VTIMER_NEVER);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
@@ -362,6 +407,7 @@ int main(void)
 		TEST(a_start_can_be_given_up),
 		TEST(time_stands_still_in_a_pause),
 		TEST(what_a_reset_and_a_crash_do),
+		TEST(a_job_sleeps_until_it_is_time),
 		TEST(a_thousand_lives),
 		TEST(no_memory_at_any_moment),
 	};
