@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Power-off by the ACPI fixed registers, or by a port that an option names.
+ * Power-off by the ACPI fixed registers, or by a port that an option names;
+ * reset by the ways that PCs have had, one after the other.
  */
 #include "drivers/power.h"
 
@@ -13,6 +14,13 @@ enum { PM1_CNT_SCI_EN = BIT(0), PM1_CNT_SLP_TYP = BITS(12, 10), PM1_CNT_SLP_EN =
 #define ENABLE_STEP_US 1000
 #define ENABLE_STEPS   3000 /* firmware may take seconds to hand over */
 #define OFF_US	       1000000
+#define RESET_US       100000
+
+#define PORT_RESET	0xcf9 /* of the chipset */
+#define RESET_HARD	BIT(1)
+#define RESET_NOW	BIT(2)
+#define PORT_KEYBOARD	0x64
+#define KEYBOARD_RESET	0xfe
 
 static void acpi_mode(void)
 {
@@ -50,4 +58,21 @@ void power_exit_port(u16 port)
 {
 	for (const char *s = "Shutdown"; *s; s++)
 		outb(port, (u8)*s);
+}
+
+_Noreturn void power_reset(void)
+{
+	static const struct __attribute__((packed)) {
+		u16 limit;
+		u64 base;
+	} no_table;
+
+	outb(PORT_RESET, RESET_HARD);
+	outb(PORT_RESET, RESET_HARD | RESET_NOW);
+	tsc_delay_us(RESET_US);
+	outb(PORT_KEYBOARD, KEYBOARD_RESET);
+	tsc_delay_us(RESET_US);
+	/* With no way to deliver an exception the CPU shuts down, and the board resets it. */
+	__asm__ volatile("lidt %0; int3" : : "m"(no_table));
+	__builtin_unreachable();
 }

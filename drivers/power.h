@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Switching the physical machine off.
+ * Switching the physical machine off, and resetting it.
  */
 #pragma once
 
@@ -13,6 +13,9 @@
  * Soft Off State". Any CPU.
  */
 void power_off(void);
+
+/* By the chipset's port CF9h, the keyboard controller, or a triple fault. Any CPU. */
+_Noreturn void power_reset(void);
 
 /* Writes the bytes "Shutdown" to a port: an emulator's switch. */
 void power_exit_port(u16 port);
