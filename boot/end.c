@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Switches the machine off, or halts it.
+ * Switches the machine off, starts it anew, or halts it.
  */
 #include "boot/end.h"
 
 #include "arch/cpu.h"
 #include "arch/panic.h"
 #include "drivers/power.h"
+#include "vmm/monitor.h"
 
 static void flush(void)
 {
@@ -27,3 +28,15 @@ _Noreturn void end_machine(const struct options *options)
 	for (;;)
 		__asm__ volatile("hlt");
 }
+
+static const char *switch_machine(const struct monitor_call *call)
+{
+	flush();
+	if (call->command->argument)
+		power_reset();
+	power_off();
+	return "this machine cannot be switched off by ACPI";
+}
+DEFINE_MONITOR_COMMAND(poweroff, "poweroff", "", "switches the physical machine off", switch_machine);
+DEFINE_MONITOR_COMMAND(reboot, "reboot", "", "resets the physical machine", switch_machine,
+		       .argument = true);

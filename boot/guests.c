@@ -14,6 +14,7 @@
 #include "drivers/cmos.h"
 #include "vmm/console.h"
 #include "vmm/life.h"
+#include "vmm/monitor.h"
 
 static struct config config;
 static struct machine machines[BOOT_MODULES_MAX];
@@ -118,6 +119,8 @@ void guests_run(bool leave)
 	}
 	for (struct machine *m = life_machines; m; m = m->next)
 		life_ask(m, LIFE_START);
+	if (monitor_start())
+		log_error("no memory for the monitor");
 	for (unsigned i = 1; i < pcpu_count; i++)
 		smp_post(i, run_cpu, NULL);
 	sched_run(done);

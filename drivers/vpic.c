@@ -16,6 +16,7 @@
  * IR2 the master answers for IR2 itself; a slave whose id is not 2 leaves the
  * bus floating, which reads FFh.
  */
+#include "arch/lib/string.h"
 #include "vmm/vdev.h"
 
 /* Writes to the even port: ICW1 by its bit, else OCW3 by its bit, else OCW2. */
@@ -379,8 +380,26 @@ static void vpic_restored(struct vdev *dev)
 	vm_extint_changed(dev->vm, pic->chip[MASTER].intr);
 }
 
+static void vpic_describe(const struct vdev *dev, char *text, size_t size)
+{
+	const struct vpic *p = dev->state;
+	size_t len = 0;
+
+	for (unsigned i = MASTER; i <= SLAVE; i++) {
+		const struct pic_chip *chip = &p->chip[i];
+
+		len += str_format(text + len, size - len,
+				  "  IR%u-%u lines %02x requests %02x in service %02x masked %02x "
+				  "level %02x vectors %02x INT %u\n",
+				  8 * i, 8 * i + 7, chip->lines, chip_irr(chip), chip->isr,
+				  chip->imr, chip->level, chip->base, chip->intr);
+		len = MIN(len, size);
+	}
+}
+
 DEFINE_VDEV(vpic, .name = "8259", .state_size = sizeof(struct vpic),
 	    .save_size = sizeof(struct pic_chip[2]),
 	    .ports = {{0x20, 2}, {PORT_SLAVE, 2}, {PORT_ELCR, 2}},
 	    .port_ops = {.in = vpic_in, .out = vpic_out}, .create = vpic_create,
-	    .reset = vpic_reset, .valid = vpic_valid, .restored = vpic_restored);
+	    .reset = vpic_reset, .valid = vpic_valid, .describe = vpic_describe,
+	    .restored = vpic_restored);

@@ -38,7 +38,7 @@ static const char the_monitor;
 static struct console_backend backend;
 static struct spinlock walk; /* outermost: no stream gets or loses its VM meanwhile */
 static struct spinlock lock; /* guards all below */
-static struct console_stream *streams, *focused;
+static struct console_stream *streams, *focused, *focused_last;
 static struct console_stream *turn; /* whose turn it is to move a line */
 static u64 queued;		    /* bytes in all output queues */
 static u8 ring_data[RING_SIZE];
@@ -375,12 +375,18 @@ void console_focus(struct console_stream *s)
 	if (s == console_focused())
 		return;
 	console_write_log(text, len);
+	focused_last = focused ? focused : focused_last;
 	__atomic_store_n(&focused, s, __ATOMIC_RELAXED);
 }
 
 struct console_stream *console_focused(void)
 {
 	return __atomic_load_n(&focused, __ATOMIC_RELAXED);
+}
+
+struct console_stream *console_last(void)
+{
+	return focused ? focused : focused_last;
 }
 
 /* ---- the monitor */

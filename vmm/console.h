@@ -79,6 +79,8 @@ void console_debug_put(struct vm *vm, u8 byte);
 void console_focus(struct console_stream *stream);
 /* Who has it; NULL: the monitor. */
 struct console_stream *console_focused(void);
+/* The stream that has it or had it last, NULL: none. For the monitor. */
+struct console_stream *console_last(void);
 
 /* The physical side, from the composition root. Any of the calls may be NULL. */
 struct console_backend {

@@ -43,6 +43,12 @@ struct vcpu_debug_stop {
 /* An NMI being served and one pending; or both pending. */
 #define VCPU_NMIS_MAX 2
 
+/* What the monitor has shown of a vCPU's counters, to tell what is new. */
+struct vcpu_seen {
+	u64 exits[EXIT_REASONS], exit_ticks[EXIT_REASONS];
+	u64 ran;
+};
+
 struct vcpu {
 	struct vm *vm;
 	struct virt_vcpu *virt;
@@ -65,6 +71,7 @@ struct vcpu {
 	struct vcpu_msrs msrs;
 	u64 exits[EXIT_REASONS];
 	u64 exit_ticks[EXIT_REASONS]; /* host TSC ticks from the exit to the next entry's start */
+	struct vcpu_seen seen;
 };
 
 /* How vcpu_run came back. */

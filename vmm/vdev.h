@@ -75,6 +75,8 @@ struct vdev_type {
 	void (*reset)(struct vdev *dev);
 	/* Whether a save can have made this: save_size bytes, aligned as the state. */
 	bool (*valid)(const struct vdev *dev, const void *saved);
+	/* Writes what a person may want to know of it, as lines. */
+	void (*describe)(const struct vdev *dev, char *text, size_t size);
 	/* After saved bytes came back into the state: drives lines, arms timers. */
 	void (*restored)(struct vdev *dev);
 };

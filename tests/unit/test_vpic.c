@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* SOURCES: drivers/vpic.c tests/unit/fake_vm.c vmm/bus.c vmm/vdev_life.c */
+/* SOURCES: drivers/vpic.c arch/lib/format.c tests/unit/fake_vm.c vmm/bus.c vmm/vdev_life.c */
 /*
  * The 8259A pair: what the data sheet says of initialisation, priorities,
  * EOI and rotation, masks, poll, spurious interrupts, edge and level inputs,
@@ -793,11 +793,29 @@ static void agrees_with_the_second_model(void **state)
 	assert_true(delivered > 1000);
 }
 
+/* What a person is told: both chips as they are, within the room that there is. */
+static void describes_itself(void **state)
+{
+	char text[512], little[40];
+
+	(void)state;
+	init_both(1);
+	out(0x21, 0xfd);
+	raise_line(1);
+	dev->type->describe(dev, text, sizeof(text));
+	assert_non_null(strstr(text, "  IR0-7 lines 02 requests 02 in service 00 masked fd level 00 "));
+	assert_non_null(strstr(text, "INT 1\n  IR8-15 lines 00 requests 00 in service 00 "));
+	memset(little, 'x', sizeof(little));
+	dev->type->describe(dev, little, sizeof(little) - 1);
+	assert_int_equal(little[sizeof(little) - 1], 'x');
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(describes_itself),
 		TEST(reset_state),
 		TEST(words_reach_both_ports),
 		TEST(delivers_and_nests),
