@@ -13,9 +13,6 @@
 #define EPT_MEMTYPE	BITS(5, 3)
 #define EPT_IGNORE_PAT	BIT(6)
 #define EPT_LARGE	BIT(7)
-#define MEMTYPE_UC	0
-#define MEMTYPE_WB	6
-#define EPTP_WALK_4	FIELD_PREP(BITS(5, 3), 3)
 #define INVEPT_SINGLE	1
 
 _Static_assert(sizeof(struct virt_vm) <= PAGE_SIZE, "a VM is one page");
@@ -40,7 +37,7 @@ int ept_vm_create(struct virt_vm **out)
 		return -ENOMEM;
 	}
 	vm->generation = 1;
-	vm->ept_pointer = virt_to_phys(vm->ept.root).v | MEMTYPE_WB | EPTP_WALK_4;
+	vm->ept_pointer = virt_to_phys(vm->ept.root).v | MEMORY_TYPE_WB | EPTP_WALK_4;
 	*out = vm;
 	return 0;
 }
@@ -59,7 +56,7 @@ int ept_vm_map(struct virt_vm *vm, gpa_t gpa, hpa_t hpa, u64 size, unsigned righ
 	u64 bits = (rights & MAP_READ ? EPT_READ : 0) | (rights & MAP_WRITE ? EPT_WRITE : 0) |
 		   (rights & MAP_EXEC ? EPT_EXEC : 0);
 
-	bits |= FIELD_PREP(EPT_MEMTYPE, type == MEMTYPE_RAM ? MEMTYPE_WB : MEMTYPE_UC);
+	bits |= FIELD_PREP(EPT_MEMTYPE, type == MEMTYPE_RAM ? MEMORY_TYPE_WB : MEMORY_TYPE_UC);
 	if (type == MEMTYPE_RAM)
 		bits |= EPT_IGNORE_PAT;
 	return pt_map(&vm->ept, gpa.v, hpa, size, bits);

@@ -207,7 +207,8 @@ struct virt_ops {
 	/* Areas of fpu()->size bytes; set: one that the CPU can load. */
 	void (*get_fpu)(struct virt_vcpu *vcpu, void *area);
 	void (*set_fpu)(struct virt_vcpu *vcpu, const void *area);
-	/* The rule of the entry that the vCPU's state breaks, or NULL. */
+	/* The rule of the entry that the loaded vCPU's state breaks, in words that are good
+	 * until the next call or run, or NULL. After its first reset. */
 	const char *(*check)(struct virt_vcpu *vcpu);
 
 	/* Moves RIP behind the exiting instruction, ends the STI and MOV SS

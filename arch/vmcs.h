@@ -20,7 +20,9 @@
 	VMCS(HOST_SS_SELECTOR, 0x0c04) VMCS(HOST_DS_SELECTOR, 0x0c06)                             \
 	VMCS(HOST_FS_SELECTOR, 0x0c08) VMCS(HOST_GS_SELECTOR, 0x0c0a)                             \
 	VMCS(HOST_TR_SELECTOR, 0x0c0c)                                                            \
-	VMCS(MSR_BITMAP, 0x2004) VMCS(PML_ADDRESS, 0x200e) VMCS(TSC_OFFSET, 0x2010)               \
+	VMCS(MSR_BITMAP, 0x2004) VMCS(EXIT_MSR_STORE_ADDRESS, 0x2006)                             \
+	VMCS(EXIT_MSR_LOAD_ADDRESS, 0x2008) VMCS(ENTRY_MSR_LOAD_ADDRESS, 0x200a)                  \
+	VMCS(PML_ADDRESS, 0x200e) VMCS(TSC_OFFSET, 0x2010)                                        \
 	VMCS(EPT_POINTER, 0x201a) VMCS(XSS_EXITING_BITMAP, 0x202c)                                \
 	VMCS(ENCLS_EXITING_BITMAP, 0x202e)                                                        \
 	VMCS(GUEST_PHYSICAL_ADDRESS, 0x2400)                                                      \
@@ -107,16 +109,26 @@ static inline void vmcs_set(u32 field, u64 value)
 #define vmwrite(field, value)	vmcs_set(VMCS_CHECKED(field, VMCS_NATURAL), (value))
 
 /* Interruption information, for entries and exits alike. */
-enum { INTR_INFO_VECTOR = BITS(7, 0), INTR_INFO_TYPE = BITS(10, 8), INTR_INFO_ERROR = BIT(11),
-       INTR_INFO_NMI_UNBLOCK = BIT(12) };
+/* TYPE_SOFT is 1 in types 4 to 6: the event is of an instruction. */
+enum { INTR_INFO_VECTOR = BITS(7, 0), INTR_INFO_TYPE = BITS(10, 8), INTR_INFO_TYPE_SOFT = BIT(10),
+       INTR_INFO_ERROR = BIT(11), INTR_INFO_NMI_UNBLOCK = BIT(12) };
 #define INTR_INFO_VALID BIT(31)
+
+/* Its type field. */
+enum { INTR_TYPE_EXTERNAL = 0, INTR_TYPE_NMI = 2, INTR_TYPE_HARDWARE = 3, INTR_TYPE_SOFT_INT = 4,
+       INTR_TYPE_ICEBP = 5, INTR_TYPE_SOFT_EXCEPTION = 6 };
 
 #define INTERRUPTIBILITY_STI	BIT(0)
 #define INTERRUPTIBILITY_MOV_SS BIT(1)
 #define INTERRUPTIBILITY_NMI	BIT(3)
+/* Those that can be set outside system-management mode and enclaves. */
+#define INTERRUPTIBILITY_USED (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS | INTERRUPTIBILITY_NMI)
+
 #define PENDING_DEBUG_BS BIT(14)
+/* Breakpoints met and enabled, and BS; Trivet offers neither RTM nor bus-lock detection. */
+#define PENDING_DEBUG_USED (BITS(3, 0) | BIT(12) | PENDING_DEBUG_BS)
 
 /* Access rights of a segment: the descriptor's bits, and bit 16. */
-enum { ACCESS_TYPE = BITS(3, 0), ACCESS_S = BIT(4), ACCESS_DPL = BITS(6, 5), ACCESS_P = BIT(7),
-       ACCESS_AVL = BIT(12), ACCESS_L = BIT(13), ACCESS_DB = BIT(14), ACCESS_G = BIT(15),
-       ACCESS_UNUSABLE = BIT(16) };
+enum { ACCESS_TYPE = BITS(3, 0), ACCESS_CONFORMING = BIT(2), ACCESS_CODE = BIT(3), ACCESS_S = BIT(4),
+       ACCESS_DPL = BITS(6, 5), ACCESS_P = BIT(7), ACCESS_AVL = BIT(12), ACCESS_L = BIT(13),
+       ACCESS_DB = BIT(14), ACCESS_G = BIT(15), ACCESS_UNUSABLE = BIT(16) };

@@ -27,5 +27,5 @@ const struct virt_ops vmx_ops = {
 	.fpu = vmx_vcpu_fpu, .get_fpu = vmx_vcpu_get_fpu, .set_fpu = vmx_vcpu_set_fpu,
 	.skip = vmx_event_skip, .inject = vmx_event_inject, .undelivered = vmx_event_undelivered,
 	.shadow = vmx_event_shadow, .window = vmx_event_window, .trap = vmx_event_trap,
-	.flush = flush, .dump = vmx_error_dump,
+	.flush = flush, .check = vmx_error_check, .dump = vmx_error_dump,
 };

@@ -11,7 +11,9 @@
 
 /* IA32_FEATURE_CONTROL and IA32_VMX_BASIC. */
 enum { FEATURE_CONTROL_LOCK = BIT(0), FEATURE_CONTROL_VMX = BIT(2) };
-enum { VMX_BASIC_REVISION = BITS(30, 0) };
+enum { VMX_BASIC_REVISION = BITS(30, 0), VMX_MISC_CR3_TARGETS = BITS(24, 16),
+       VMX_MISC_LENGTH_0 = BIT(30) };
+#define VMX_BASIC_ANY_ERROR_CODE BIT(56)
 
 /* Control bits: SDM volume 3, "VM-Execution Control Fields" and the following. */
 enum { PIN_EXTERNAL_INTERRUPT = BIT(0), PIN_NMI = BIT(3), PIN_VIRTUAL_NMI = BIT(5),
@@ -27,13 +29,19 @@ enum { PROC2_EPT = BIT(1), PROC2_RDTSCP = BIT(3), PROC2_VPID = BIT(5), PROC2_WBI
        PROC2_PML = BIT(17), PROC2_XSAVES = BIT(20) };
 enum { EXIT_CTL_SAVE_DEBUG = BIT(2), EXIT_CTL_HOST_LONG = BIT(9), EXIT_CTL_ACKNOWLEDGE = BIT(15),
        EXIT_CTL_SAVE_PAT = BIT(18), EXIT_CTL_LOAD_PAT = BIT(19),
-       EXIT_CTL_SAVE_EFER = BIT(20), EXIT_CTL_LOAD_EFER = BIT(21) };
+       EXIT_CTL_SAVE_EFER = BIT(20), EXIT_CTL_LOAD_EFER = BIT(21), EXIT_CTL_SAVE_TIMER = BIT(22) };
 enum { ENTRY_CTL_LOAD_DEBUG = BIT(2), ENTRY_CTL_IA32E = BIT(9), ENTRY_CTL_LOAD_PAT = BIT(14),
        ENTRY_CTL_LOAD_EFER = BIT(15) };
-enum { EPT_CAP_WALK_4 = BIT(6), EPT_CAP_WB = BIT(14), EPT_CAP_2M = BIT(16), EPT_CAP_1G = BIT(17),
-       EPT_CAP_INVEPT = BIT(20), EPT_CAP_AD = BIT(21), EPT_CAP_INVEPT_ONE = BIT(25) };
+enum { EPT_CAP_WALK_4 = BIT(6), EPT_CAP_UC = BIT(8), EPT_CAP_WB = BIT(14),
+       EPT_CAP_2M = BIT(16), EPT_CAP_1G = BIT(17), EPT_CAP_INVEPT = BIT(20),
+       EPT_CAP_AD = BIT(21), EPT_CAP_INVEPT_ONE = BIT(25) };
 #define EPT_CAP_INVVPID	    BIT(32)
 #define EPT_CAP_INVVPID_ONE BIT(41)
+
+/* Memory types, of the EPT pointer and entries, and of VMX's own structures. */
+enum { MEMORY_TYPE_UC = 0, MEMORY_TYPE_WB = 6 };
+
+#define DEBUGCTL_BTF BIT(1)
 
 enum vmx_control { VMX_PIN, VMX_PROC, VMX_PROC2, VMX_EXIT, VMX_ENTRY, VMX_CONTROLS };
 
@@ -47,6 +55,9 @@ struct vmx_caps {
 	u64 ept_vpid_use; /* without what no= turned off */
 	u64 cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
 	unsigned preemption_shift;
+	u64 misc;
+	u64 physical_limit; /* the first address beyond the CPU's width */
+	unsigned linear_bits;
 	unsigned cpus; /* probed so far */
 };
 extern struct vmx_caps vmx_caps;
@@ -68,7 +79,7 @@ void vmx_cpu_disable(void);
 /* Entries of the nested tables, and the EPT pointer: SDM, "EPT Translation Mechanism". */
 enum { EPT_READ = BIT(0), EPT_WRITE = BIT(1), EPT_EXEC = BIT(2), EPT_ACCESSED = BIT(8),
        EPT_DIRTY = BIT(9) };
-enum { EPTP_AD = BIT(6) };
+enum { EPTP_TYPE = BITS(2, 0), EPTP_WALK = BITS(5, 3), EPTP_WALK_4 = 3 << 3, EPTP_AD = BIT(6) };
 
 /* The page-modification log is filled from its last entry on. */
 enum { PML_LAST = 511 };
@@ -115,6 +126,7 @@ struct vmx_vcpu {
 	u32 last_pcpu;
 	u64 cr2, dr[4], dr6, xcr0; /* while not loaded */
 	u64 msr[SWITCHED_COUNT];   /* while not loaded */
+	char why[192];		   /* an entry's failure in words, or a broken rule */
 };
 
 static inline struct vmx_vcpu *to_vmx(struct virt_vcpu *vcpu)
@@ -171,8 +183,10 @@ int vmx_entry(struct vmx_vcpu *v, bool launched);
 extern const char vmx_entry_exit[]; /* HOST_RIP */
 
 /* vmx_error.c: failures in words. */
-const char *vmx_error_instruction(u32 number);
-const char *vmx_error_entry(u32 basic_reason);
+/* Fills exit for a failed entry: an exit reason, or a VM-instruction error, 0 for none. */
+#define EXIT_REASON_FAILED BIT(31)
+void vmx_error_entry(struct vmx_vcpu *v, u32 code, struct vcpu_exit *exit);
+const char *vmx_error_check(struct virt_vcpu *vcpu);
 void vmx_error_dump(struct virt_vcpu *vcpu);
 
 /* ept.c: the nested tables. */

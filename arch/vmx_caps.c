@@ -15,7 +15,6 @@
 #define VMX_BASIC_MEMORY_TYPE	 BITS(53, 50)
 #define VMX_BASIC_TRUE_CONTROLS	 BIT(55)
 #define VMX_MISC_PREEMPTION_RATE BITS(4, 0)
-#define MEMORY_TYPE_WB		 6
 
 struct vmx_caps vmx_caps;
 
@@ -168,7 +167,7 @@ static int check_required(char *why, size_t size)
 int vmx_caps_probe(char *why, size_t size)
 {
 	struct vmx_caps before = vmx_caps;
-	u64 control, basic;
+	u64 control, basic, misc;
 	unsigned shift;
 	int error;
 
@@ -188,13 +187,17 @@ int vmx_caps_probe(char *why, size_t size)
 		return -ENODEV;
 	}
 	basic = rdmsr(MSR_VMX_BASIC);
-	shift = FIELD_GET(VMX_MISC_PREEMPTION_RATE, rdmsr(MSR_VMX_MISC));
+	misc = rdmsr(MSR_VMX_MISC);
+	shift = FIELD_GET(VMX_MISC_PREEMPTION_RATE, misc);
 	if (vmx_caps.cpus && (FIELD_GET(VMX_BASIC_REVISION, basic ^ vmx_caps.basic) ||
 			      shift != vmx_caps.preemption_shift)) {
 		str_format(why, size, "its VMCS revision or timer rate differs from the boot CPU's");
 		return -ENODEV;
 	}
 	vmx_caps.preemption_shift = shift;
+	vmx_caps.misc = misc;
+	vmx_caps.physical_limit = cpu_physical_limit();
+	vmx_caps.linear_bits = MAX(cpuid(0x80000008, 0).eax >> 8 & 0xff, 48u);
 	join_this_cpu();
 	compute_use();
 	error = check_required(why, size);

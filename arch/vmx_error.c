@@ -4,60 +4,35 @@
  * volume 3, "VM Instruction Error Numbers" and "VM-Entry Failures During or
  * After Loading Guest State".
  */
-#include "arch/vmx.h"
+#include "arch/vmx_check.h"
 
 #include "arch/lib/log.h"
+#include "arch/lib/string.h"
+#include "arch/memory.h"
 
-static const char *const instruction_errors[] = {
-	[0] = "no current VMCS",
-	[1] = "VMCALL in VMX root operation",
-	[2] = "VMCLEAR with an invalid physical address",
-	[3] = "VMCLEAR with the VMXON pointer",
-	[4] = "VMLAUNCH with a VMCS that is not clear",
-	[5] = "VMRESUME with a VMCS that was not launched",
-	[6] = "VMRESUME after VMXOFF",
-	[7] = "invalid control fields",
-	[8] = "invalid host-state fields",
-	[9] = "VMPTRLD with an invalid physical address",
-	[10] = "VMPTRLD with the VMXON pointer",
-	[11] = "VMPTRLD with a wrong VMCS revision",
-	[12] = "VMREAD or VMWRITE of a field that does not exist",
-	[13] = "VMWRITE to a read-only field",
-	[15] = "VMXON in VMX root operation",
-	[16] = "invalid executive-VMCS pointer",
-	[17] = "executive VMCS not launched",
-	[18] = "executive-VMCS pointer is not the VMXON pointer",
-	[19] = "VMCALL with a VMCS that is not clear",
-	[20] = "VMCALL with invalid exit-control fields",
-	[22] = "VMCALL with a wrong MSEG revision",
-	[23] = "VMXOFF under dual-monitor treatment",
-	[24] = "VMCALL with invalid SMM-monitor features",
-	[25] = "invalid execution controls in the executive VMCS",
-	[26] = "events blocked by MOV SS",
-	[28] = "invalid operand of INVEPT or INVVPID",
+/* VM-instruction errors of VMLAUNCH and VMRESUME, and exit reasons. */
+#define MSR_LOADING 0x80000022
+static const struct {
+	u32 code;
+	const char *words;
+} failures[] = {
+	{0, "no current VMCS"},
+	{4, "VMLAUNCH with a VMCS that is not clear"},
+	{5, "VMRESUME with a VMCS that was not launched"},
+	{7, "invalid control fields"},
+	{8, "invalid host-state fields"},
+	{26, "events blocked by MOV SS"},
+	{0x80000021, "invalid guest state"},
+	{MSR_LOADING, "MSR loading failed"},
+	{0x80000029, "machine check during the entry"},
 };
 
-const char *vmx_error_instruction(u32 number)
+static const char *words(u32 code)
 {
-	const char *text = NULL;
-
-	if (number < ARRAY_SIZE(instruction_errors))
-		text = instruction_errors[number];
-	return text ? text : "an instruction error that the manual does not list";
-}
-
-const char *vmx_error_entry(u32 basic_reason)
-{
-	switch (basic_reason) {
-	case 33:
-		return "invalid guest state";
-	case 34:
-		return "MSR loading failed (the detail is the entry's number)";
-	case 41:
-		return "machine check during the entry";
-	default:
-		return "an entry failure that the manual does not list";
-	}
+	for (unsigned i = 0; i < ARRAY_SIZE(failures); i++)
+		if (failures[i].code == code)
+			return failures[i].words;
+	return "a failure that the manual does not list";
 }
 
 #define VMCS_NAME(name, encoding) {#name, encoding},
@@ -65,6 +40,65 @@ static const struct {
 	const char *name;
 	u32 field;
 } fields[] = {VMCS_FIELDS(VMCS_NAME)};
+
+static u64 read_field(void *arg, u32 field)
+{
+	(void)arg;
+	return vmcs_get(field);
+}
+
+/* Writes the first broken rule behind the words of v->why; false when there is none. */
+static bool tell_rule(struct vmx_vcpu *v, size_t used)
+{
+	const struct vmx_check_source source = {read_field, NULL, &vmx_caps};
+	struct vmx_check_result broken;
+	unsigned i = 0;
+
+	if (!vmx_check(&source, &broken))
+		return false;
+	while (i + 1 < ARRAY_SIZE(fields) && fields[i].field != broken.field)
+		i++;
+	str_format(v->why + used, sizeof(v->why) - used, "%s (%lxh) %s", fields[i].name,
+		   broken.value, broken.rule->text);
+	return true;
+}
+
+/* "Loading MSRs": the exit qualification is the number of the entry, from 1. */
+static void tell_msr(struct vmx_vcpu *v, size_t used, u64 entry)
+{
+	const struct vmx_check_msr *msr = phys_to_virt(HPA(vmread64(ENTRY_MSR_LOAD_ADDRESS)));
+	const char *text;
+
+	if (entry - 1 >= vmread32(ENTRY_MSR_LOAD_COUNT))
+		return;
+	msr += entry - 1;
+	text = vmx_check_msr(msr);
+	str_format(v->why + used, sizeof(v->why) - used,
+		   "entry %lu of ENTRY_MSR_LOAD_ADDRESS, MSR %xh with %lxh, %s", entry, msr->index,
+		   msr->value, text ? text : "has a value that WRMSR would not take");
+}
+
+void vmx_error_entry(struct vmx_vcpu *v, u32 code, struct vcpu_exit *exit)
+{
+	size_t used = str_format(v->why, sizeof(v->why), "%s: ", words(code));
+
+	exit->reason = EXIT_ENTRY_FAILED;
+	exit->failed.code = code;
+	exit->failed.detail = code & EXIT_REASON_FAILED ? vmread(EXIT_QUALIFICATION) : 0;
+	exit->failed.reason = v->why;
+	if (code == MSR_LOADING)
+		tell_msr(v, used, exit->failed.detail);
+	else if (!tell_rule(v, used))
+		str_format(v->why + used, sizeof(v->why) - used, "no rule known to Trivet is broken");
+}
+
+const char *vmx_error_check(struct virt_vcpu *vcpu)
+{
+	struct vmx_vcpu *v = to_vmx(vcpu);
+
+	vmx_state_write_back(v);
+	return tell_rule(v, 0) ? v->why : NULL;
+}
 
 void vmx_error_dump(struct virt_vcpu *vcpu)
 {

@@ -24,7 +24,6 @@
 #define QUALIFICATION_EPT_FETCH BIT(2)
 #define QUALIFICATION_DR6	(BITS(3, 0) | BIT(13) | BIT(14))
 #define DR7_GD			BIT(13)
-#define DEBUG_BTF		BIT(1)
 
 /* Basic exit reasons. */
 enum {
@@ -155,7 +154,7 @@ static void complete_debug(struct vmx_vcpu *v, enum vcpu_event_type type)
 	 * a #DB or ICEBP there does not save BS. */
 	if ((shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) &&
 	    (vmx_state_cached(v, CACHED_RFLAGS) & RFLAGS_TF) &&
-	    !(vmread64(GUEST_DEBUGCTL) & DEBUG_BTF))
+	    !(vmread64(GUEST_DEBUGCTL) & DEBUGCTL_BTF))
 		vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
 }
 

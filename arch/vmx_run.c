@@ -10,7 +10,6 @@
 #include "arch/cpu.h"
 
 #define INVVPID_SINGLE	   1
-#define EXIT_REASON_FAILED BIT(31)
 #define EXIT_REASON_BASIC  BITS(15, 0)
 
 static void flush_vpid(const struct vmx_vcpu *v)
@@ -47,24 +46,6 @@ static void arm_deadline(u64 deadline)
 		apic_timer_arm(deadline);
 }
 
-static void entry_refused(struct vcpu_exit *exit, int how)
-{
-	u32 error = how == 2 ? vmread32(INSTRUCTION_ERROR) : 0;
-
-	exit->reason = EXIT_ENTRY_FAILED;
-	exit->failed.code = error;
-	exit->failed.detail = 0;
-	exit->failed.reason = vmx_error_instruction(error);
-}
-
-static void entry_failed(struct vcpu_exit *exit, u32 reason)
-{
-	exit->reason = EXIT_ENTRY_FAILED;
-	exit->failed.code = reason;
-	exit->failed.detail = vmread(EXIT_QUALIFICATION);
-	exit->failed.reason = vmx_error_entry(reason & EXIT_REASON_BASIC);
-}
-
 void vmx_run(struct virt_vcpu *vcpu, u64 deadline, struct vcpu_exit *exit)
 {
 	struct vmx_vcpu *v = to_vmx(vcpu);
@@ -78,12 +59,12 @@ void vmx_run(struct virt_vcpu *vcpu, u64 deadline, struct vcpu_exit *exit)
 	failed = vmx_entry(v, v->launched);
 	v->cache_valid = 0;
 	if (failed) {
-		entry_refused(exit, failed);
+		vmx_error_entry(v, failed == 2 ? vmread32(INSTRUCTION_ERROR) : 0, exit);
 		return;
 	}
 	reason = vmread32(EXIT_REASON);
 	if (reason & EXIT_REASON_FAILED) {
-		entry_failed(exit, reason);
+		vmx_error_entry(v, reason, exit);
 		return;
 	}
 	v->launched = true;

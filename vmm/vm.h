@@ -74,7 +74,7 @@ struct vm {
 	/* Told by a vCPU that has left its run loop because of them; may come more than once. */
 	void (*on_request)(struct vm *vm);
 	void *owner;	     /* for on_request */
-	char end_reason[96]; /* in words, once VM_REQUEST_END stands; the first one counts */
+	char end_reason[192]; /* in words, once VM_REQUEST_END stands; the first one counts */
 	u32 exit_code;
 	u64 resets;
 	bool crashed; /* the guest did what cannot be emulated */
