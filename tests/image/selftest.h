@@ -5,7 +5,16 @@
 #pragma once
 
 #include "arch/lib/log.h"
+#include "arch/lib/string.h"
 #include "boot/selftest.h"
+
+/* Whether a text holds another one. */
+static inline bool selftest_holds(const char *text, const char *part)
+{
+	while (*text && strncmp(text, part, strlen(part)))
+		text++;
+	return *text;
+}
 
 /* Counts and tells a failure; `failed` is the caller's counter. */
 #define CHECK(condition)                                                                          \

@@ -44,7 +44,7 @@ boot: cdrom
 com1: enabled=1, mode=term, dev={tty}
 log: {log}
 panic: action=fatal
-error: action=report
+error: action={error}
 info: action=ignore
 debug: action=ignore
 clock: sync=none, time0=1700000000
@@ -114,7 +114,8 @@ def bochsrc(config, iso, tty_name, log, msrs=""):
     model = config.model or DEFAULT_MODEL
     return BOCHSRC.format(model=MODELS.get(model, model), pcpus=config.pcpus, pmem=config.pmem,
                           rom=ROM[config.firmware], iso=iso, tty=tty_name, log=log,
-                          msrs=msrs, lax=1 if config.lax_msrs else 0)
+                          msrs=msrs, lax=1 if config.lax_msrs else 0,
+                          error="ignore" if config.refusals else "report")
 
 
 def scan_log(path):

@@ -40,6 +40,7 @@ class Config:
     video: bool = False
     lax_msrs: bool = False
     stay: bool = False
+    refusals: bool = False  # refused VM entries are the test: Bochs does not log them
     program: str = ""
     serial: tuple = ()  # QEMU only: the arguments that connect chardev "serial", if not as COM1
 
