@@ -1,28 +1,26 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Parser of module words. A line is read into one `struct line` first, then
- * merged into its VM, so that a message can name vm= and name= wherever they
- * stand. What Trivet cannot do yet is refused by the words "not supported yet",
- * and nowhere else.
+ * Parser of module words. A line is read twice: for vm= and name=, which every
+ * message names wherever they stand, and then for the words that go into its VM.
+ * What Trivet cannot do yet is refused by the words "not supported yet", and
+ * nowhere else.
  */
 #include "boot/config.h"
 
 #include "arch/lib/bits.h"
 #include "arch/lib/errno.h"
 #include "arch/lib/string.h"
+#include "boot/words.h"
 
 #define MEM_MIN	     MIB(1)
-#define CPUS_MAX     1u /* of one VM */
 #define WEIGHT_MAX   10000u
 #define PINS	     64u /* physical CPUs that cpu= can name */
 
-/* What one module's words say; 0 or "" where they do not. */
+/* One module's words, but for those that go into its VM. */
 struct line {
-	unsigned number;
-	u64 size;
-	char vm[VM_NAME_MAX], name[VM_NAME_MAX];
-	u64 kind, cpus, mem, allowed_cpus, weight, on_reboot, on_crash, debug_exit;
-	const char *cmdline;
+	char vm[VM_NAME_MAX], name[VM_NAME_MAX]; /* "": not given */
+	struct vm_module module;
+	u64 cpus;
 };
 
 static const char *const kind_names[MODULE_KINDS] = {
@@ -37,45 +35,37 @@ static const char *const kind_names[MODULE_KINDS] = {
 	[MODULE_DATA] = "data",
 };
 
+static const char *const end_names[] = {"", [ON_RESTART] = "restart", [ON_STOP] = "stop"};
+
 static const char default_name[VM_NAME_MAX] = "guest";
-static const char twice[] = "is given twice with different values";
 
 /* A name: 1 to VM_NAME_MAX - 1 letters, digits, and . _ - */
-static bool is_name(const char *value)
+static const char *take_name(const struct word *word, const char *value, void *to)
 {
-	size_t len = strlen(value);
-
 	for (const char *c = value; *c != '\0'; c++)
 		if (!(*c >= 'a' && *c <= 'z') && !(*c >= 'A' && *c <= 'Z') &&
 		    !(*c >= '0' && *c <= '9') && !strchr("._-", *c))
-			return false;
-	return len > 0 && len < VM_NAME_MAX;
+			return word->allowed;
+	return words_text(word, value, to);
 }
 
-/*
- * Parsers turn the value of a word into a number other than 0. They return
- * NULL, or what is wrong with it.
- */
-static const char *parse_kind(const char *value, const char *allowed, u64 *number)
+static const char *take_kind(const struct word *word, const char *value, void *to)
 {
-	for (unsigned kind = MODULE_AUTO + 1; kind < MODULE_KINDS; kind++) {
-		if (strcmp(kind_names[kind], value) != 0)
-			continue;
-		*number = kind;
-		return kind == MODULE_FIRMWARE || kind == MODULE_DISK ? "is not supported yet" :
-									NULL;
-	}
-	return allowed;
+	const char *wrong = words_choice(word, value, to);
+	enum module_kind kind = *(enum module_kind *)to;
+
+	return !wrong && (kind == MODULE_FIRMWARE || kind == MODULE_DISK) ? "is not supported yet" :
+									    wrong;
 }
 
-static const char *parse_cpus(const char *value, const char *allowed, u64 *number)
+static const char *take_cpus(const struct word *word, const char *value, void *to)
 {
-	if (str_to_u64(value, strlen(value), number) || *number == 0)
-		return allowed;
-	return *number > CPUS_MAX ? "is not supported yet: a VM has one CPU" : NULL;
+	const char *wrong = words_number(word, value, to);
+
+	return !wrong && *(u64 *)to > 1 ? "is not supported yet: a VM has one CPU" : wrong;
 }
 
-static const char *parse_mem(const char *value, const char *allowed, u64 *number)
+static const char *take_mem(const struct word *word, const char *value, void *to)
 {
 	static const char suffixes[] = "kKmMgG";
 	size_t len = strlen(value);
@@ -84,11 +74,11 @@ static const char *parse_mem(const char *value, const char *allowed, u64 *number
 	u64 mem;
 
 	if (!suffix || str_to_u64(value, len - 1, &mem))
-		return allowed;
+		return word->allowed;
 	shift = 10 + 10 * ((suffix - suffixes) / 2);
 	if (mem > ~0ull >> shift || mem << shift < MEM_MIN)
-		return allowed;
-	*number = ALIGN_DOWN(mem << shift, PAGE_SIZE);
+		return word->allowed;
+	*(u64 *)to = ALIGN_DOWN(mem << shift, PAGE_SIZE);
 	return NULL;
 }
 
@@ -103,258 +93,199 @@ static bool take_pin(const char **at, unsigned *pin)
 }
 
 /* "0,2-3": numbers and ranges. */
-static const char *parse_cpu_list(const char *value, const char *allowed, u64 *number)
+static const char *take_cpu_list(const struct word *word, const char *value, void *to)
 {
 	unsigned first, last;
 
-	*number = 0;
 	do {
 		if (!take_pin(&value, &first))
-			return allowed;
+			return word->allowed;
 		last = first;
 		if (*value == '-' && (value++, !take_pin(&value, &last) || last < first))
-			return allowed;
-		*number |= BITS(last, first);
+			return word->allowed;
+		*(u64 *)to |= BITS(last, first);
 	} while (*value++ == ',');
-	return value[-1] == '\0' ? NULL : allowed;
+	return value[-1] == '\0' ? NULL : word->allowed;
 }
 
-static const char *parse_weight(const char *value, const char *allowed, u64 *number)
-{
-	if (str_to_u64(value, strlen(value), number) || *number == 0 || *number > WEIGHT_MAX)
-		return allowed;
-	return NULL;
-}
-
-static const char *parse_on(const char *value, const char *allowed, u64 *number)
-{
-	*number = strcmp(value, "restart") == 0 ? ON_RESTART : ON_STOP;
-	return *number == ON_RESTART || strcmp(value, "stop") == 0 ? NULL : allowed;
-}
-
-static const char *parse_flag(const char *value, const char *allowed, u64 *number)
-{
-	*number = 1;
-	return value ? allowed : NULL;
-}
-
-static const struct word {
-	const char *name;
-	size_t offset; /* in struct line, of a u64; without a parser of a name */
-	size_t merged; /* in struct vm_config, of the VM's u64; 0: none */
-	const char *(*parse)(const char *value, const char *allowed, u64 *number);
-	const char *allowed;
-} word_table[] = {
-#define WORD(name, member, merged, parse, allowed)                                                \
-	{name, offsetof(struct line, member), merged, parse, allowed}
-#define VM_WORD(name, member, parse, allowed)                                                     \
-	WORD(name, member, offsetof(struct vm_config, member), parse, allowed)
-	WORD("vm", vm, 0, NULL, "must be 1 to 31 letters, digits, or any of . _ -"),
-	WORD("name", name, 0, NULL, "must be 1 to 31 letters, digits, or any of . _ -"),
-	WORD("kind", kind, 0, parse_kind, "must be linux, initrd, multiboot, pvh, flat or data"),
-	VM_WORD("cpus", cpus, parse_cpus, "must be a number, 1 or more"),
-	VM_WORD("mem", mem, parse_mem, "must be a number with K, M or G behind it, at least 1M"),
-	VM_WORD("cpu", allowed_cpus, parse_cpu_list, "must be physical CPUs below 64 like 0,2-3"),
-	VM_WORD("weight", weight, parse_weight, "must be a number from 1 to 10000; 100 is usual"),
-	VM_WORD("on-reboot", on_reboot, parse_on, "must be restart or stop"),
-	VM_WORD("on-crash", on_crash, parse_on, "must be stop or restart"),
-	VM_WORD("debug-exit", debug_exit, parse_flag, "takes no value"),
+/* 0 in a member: the word is not given. */
+#define NAME "must be 1 to 31 letters, digits, or any of . _ -"
+#define PLACE(member) WORD_PLACE(struct line, member)
+static const struct word line_words[] = {
+	{"vm", NAME, PLACE(vm), take_name},
+	{"name", NAME, PLACE(name), take_name},
+	{"kind", "must be linux, initrd, multiboot, pvh, flat or data", PLACE(module.kind),
+	 take_kind, MODULE_KINDS, kind_names},
+	{"cpus", "must be a number, 1 or more", PLACE(cpus), take_cpus, .max = ~0ull},
+};
+#undef PLACE
+#define PLACE(member) WORD_PLACE(struct machine_config, member)
+static const struct word vm_words[] = {
+	{"mem", "must be a number with K, M or G behind it, at least 1M", PLACE(mem), take_mem},
+	{"cpu", "must be physical CPUs below 64 like 0,2-3", PLACE(allowed_cpus), take_cpu_list},
+	{"weight", "must be a number from 1 to 10000; 100 is usual", PLACE(weight), words_number,
+	 .max = WEIGHT_MAX},
+	{"on-reboot", "must be restart or stop", PLACE(on_reboot), words_choice,
+	 ARRAY_SIZE(end_names), end_names},
+	{"on-crash", "must be stop or restart", PLACE(on_crash), words_choice,
+	 ARRAY_SIZE(end_names), end_names},
+	{"debug-exit", "takes no value", PLACE(debug_exit)},
 };
 
-/* "module 2 (4096 bytes, vm=web, name=x)" and what is wrong. */
-static void complain(struct words_report *report, const struct line *line, const char *word,
-		     const char *wrong)
+/* "module 2 (4096 bytes, vm=web, name=x): " and what is wrong. */
+static void complain(const struct line *line, const char *word, const char *wrong)
 {
-	words_complain(report, "module %u (%lu bytes%s%s%s%s): %s%s%s%s", line->number,
-		       (unsigned long)line->size, line->vm[0] ? ", vm=" : "", line->vm,
-		       line->name[0] ? ", name=" : "", line->name, word[0] ? "'" : "", word,
-		       word[0] ? "' " : "", wrong);
+	words_complain("module %u (%lu bytes%s%s%s%s): %s%s", line->module.number,
+		       line->module.size, line->vm[0] ? ", vm=" : "", line->vm,
+		       line->name[0] ? ", name=" : "", line->name, word, wrong);
 }
 
-/* Takes a known word's value into the line, where the first one stays. As a parser. */
-static const char *take_value(struct line *line, const struct word *word, const char *value)
+/* Takes a known word's value to its member, where the first one stays. */
+static const char *take_value(const struct word *word, const char *value, void *to)
 {
-	void *to = (char *)line + word->offset;
-	const char *wrong;
-	u64 number;
+	static const u8 none[VM_NAME_MAX];
+	u8 found[VM_NAME_MAX] __attribute__((aligned(8))) = {0};
+	const char *wrong = words_take(word, value, found);
 
-	if (!value && word->parse != parse_flag)
-		return word->allowed;
-	if (!word->parse) {
-		if (!is_name(value))
-			return word->allowed;
-		if (*(char *)to == '\0')
-			memcpy(to, value, strlen(value) + 1);
-		return strcmp(to, value) == 0 ? NULL : twice;
-	}
-	wrong = word->parse(value, word->allowed, &number);
-	if (!wrong && *(u64 *)to == 0)
-		*(u64 *)to = number;
-	return wrong || *(u64 *)to == number ? wrong : twice;
+	if (wrong)
+		return wrong;
+	if (memcmp(to, none, word->size) == 0)
+		memcpy(to, found, word->size);
+	return memcmp(to, found, word->size) == 0 ? NULL : "is given twice with different values";
 }
 
-static const char *take_word(struct line *line, char word[WORD_MAX])
+static const char *take_word(struct line *line, struct machine_config *vm, char word[WORD_MAX])
 {
 	char *value = words_split(word);
+	const struct word *known = words_find(line_words, ARRAY_SIZE(line_words), word);
 
-	for (unsigned i = 0; i < ARRAY_SIZE(word_table); i++)
-		if (strcmp(word_table[i].name, word) == 0)
-			return take_value(line, &word_table[i], value);
+	if (known)
+		return take_value(known, value, (char *)line + known->offset);
+	known = words_find(vm_words, ARRAY_SIZE(vm_words), word);
+	if (known)
+		return take_value(known, value, (char *)vm + known->offset);
 	return "is unknown; Trivet's words are vm= name= kind= cpus= mem= cpu= weight= on-reboot= "
 	       "on-crash= debug-exit, and the guest's own words stand behind --";
 }
 
-/*
- * Reads the words before `--` into the line and complains about bad ones; with
- * a NULL report silently. Returns the number of bad words.
- */
-static unsigned read_words(struct line *line, const char *words, struct words_report *report)
+/* Reads the words before `--` into the line and its VM; complains about bad ones unless
+ * `quiet`. True where all are good. */
+static bool read_words(struct line *line, struct machine_config *vm, const char *words, bool quiet)
 {
-	char word[WORD_MAX], shown[WORD_MAX];
-	unsigned bad = 0;
+	char word[WORD_MAX], shown[WORD_MAX + 4];
+	bool good = true;
 
-	line->cmdline = "";
+	line->module.cmdline = "";
 	while (words_next(&words, word)) {
 		const char *wrong;
 
 		if (strcmp(word, "--") == 0) {
-			line->cmdline = words;
+			line->module.cmdline = words;
 			break;
 		}
-		memcpy(shown, word, sizeof(shown));
-		wrong = take_word(line, word);
-		bad += wrong != NULL;
-		if (wrong && report)
-			complain(report, line, shown, wrong);
+		str_format(shown, sizeof(shown), "'%s' ", word);
+		wrong = take_word(line, vm, word);
+		good &= !wrong;
+		if (wrong && !quiet)
+			complain(line, shown, wrong);
 	}
-	return bad;
+	return good;
 }
 
-/* Reads a module's line twice: for vm= and name=, then with messages that tell them. */
-static unsigned read_line(const struct boot_info *info, unsigned index, struct line *line,
-			  struct words_report *report)
+/* Looks for vm= and name= in a module's words. */
+static void read_names(const struct boot_info *info, unsigned index, struct line *line)
 {
 	const struct boot_module *module = &info->modules[index];
-	unsigned bad;
+	struct machine_config ignored = {0};
 
-	*line = (struct line){.number = index + 1, .size = module->end.v - module->start.v};
-	read_words(line, module->words, NULL);
-	bad = read_words(line, module->words, report);
+	*line = (struct line){.module = {
+		.number = index + 1,
+		.start = module->start,
+		.size = module->end.v - module->start.v,
+	}};
+	read_words(line, &ignored, module->words, true);
+}
+
+/* Reads a module's words. True where nothing is wrong with it. */
+static bool read_line(const struct boot_module *module, struct line *line,
+		      struct machine_config *vm)
+{
+	bool good = read_words(line, vm, module->words, false);
+
 	if (module->bad)
-		complain(report, line, "", "the boot loader gave it an end below its start");
+		complain(line, "", "the boot loader gave it an end below its start");
 	if (module->words_cut)
-		complain(report, line, "", "its words are too long: at most 4095 bytes are kept");
-	return bad + module->bad + module->words_cut;
+		complain(line, "", "its words are too long: at most 4095 bytes are kept");
+	return good && !module->bad && !module->words_cut;
 }
 
 static struct vm_config *find_vm(struct config *out, const char *vm)
 {
-	struct vm_config *found;
+	struct machine_config *found;
 
 	for (unsigned i = 0; i < out->vm_count; i++)
-		if (strcmp(out->vms[i].vm, vm) == 0)
+		if (strcmp(out->vms[i].machine.vm, vm) == 0)
 			return &out->vms[i];
-	found = &out->vms[out->vm_count++];
+	found = &out->vms[out->vm_count].machine;
 	memcpy(found->vm, vm, VM_NAME_MAX);
 	found->modules = &out->modules[out->module_count];
-	return found;
+	return &out->vms[out->vm_count++];
 }
 
 /* Adds a module at the end of its VM's; those of later VMs move up. */
-static void add_module(struct config *out, struct vm_config *vm, const struct line *line)
+static void add_module(struct config *out, struct vm_config *vm, const struct vm_module *module)
 {
-	struct vm_module *at = vm->modules + vm->module_count;
-	struct vm_module *end = out->modules + out->module_count;
+	struct vm_module *at = vm->machine.modules + vm->machine.module_count++;
+	struct vm_module *end = out->modules + out->module_count++;
 
 	memmove(at + 1, at, (end - at) * sizeof(*at));
-	*at = (struct vm_module){
-		.number = line->number,
-		.size = line->size,
-		.kind = line->kind,
-		.cmdline = line->cmdline,
-	};
-	vm->module_count++;
-	out->module_count++;
+	*at = *module;
 	for (struct vm_config *later = vm + 1; later < out->vms + out->vm_count; later++)
-		later->modules++;
+		later->machine.modules++;
 }
 
-/* One module's words join those of its VM, which may stand with any of its modules;
- * false where they conflict. */
-static bool merge(struct config *out, struct vm_config *vm, const struct line *line,
-		  struct words_report *report)
+/* Fills in what a VM's words leave open. Of several VMs none can have all memory. */
+static void settle(struct vm_config *vm, bool alone)
 {
-	bool good = true;
-
-	for (const struct word *word = word_table; word < word_table + ARRAY_SIZE(word_table);
-	     word++) {
-		u64 value = *(const u64 *)((const char *)line + word->offset);
-		u64 *to = (u64 *)((char *)vm + word->merged);
-
-		if (!word->merged || value == 0 || *to == value)
-			continue;
-		if (*to) {
-			complain(report, line, word->name,
-				 "differs from another module's of the same VM");
-			good = false;
-		}
-		*to = value;
-	}
-	if (vm->name[0] == '\0')
-		memcpy(vm->name, line->name, sizeof(vm->name));
-	add_module(out, vm, line);
-	return good;
+	if (vm->machine.name[0] == '\0')
+		memcpy(vm->machine.name, default_name, VM_NAME_MAX);
+	if (vm->machine.mem || alone || vm->refused)
+		return;
+	words_complain("vm=%s: needs mem=, as there are other VMs", vm->machine.vm);
+	vm->refused = true;
 }
 
-/* Of several VMs none can have all memory. */
-static void refuse_greedy(struct config *out, struct words_report *report)
+void config_parse(const struct boot_info *info, struct config *out)
 {
-	for (struct vm_config *vm = out->vms; vm < out->vms + out->vm_count; vm++) {
-		if (vm->mem || out->vm_count == 1 || vm->refused)
-			continue;
-		words_complain(report, "vm=%s: needs mem=, as there are other VMs", vm->vm);
-		vm->refused = true;
-	}
-}
-
-static bool any_vm_word(const struct boot_info *info)
-{
-	for (unsigned i = 0; i < info->module_count; i++) {
-		struct line line = {0};
-
-		read_words(&line, info->modules[i].words, NULL);
-		if (line.vm[0] != '\0')
-			return true;
-	}
-	return false;
-}
-
-unsigned config_parse(const struct boot_info *info, struct config *out,
-		      struct words_report *report)
-{
-	unsigned before = report->count;
-	bool named = any_vm_word(info);
+	bool named = false;
 	struct line line;
 
 	memset(out, 0, sizeof(*out));
 	for (unsigned i = 0; i < info->module_count; i++) {
-		unsigned bad = read_line(info, i, &line, report);
-		struct vm_config *vm;
+		read_names(info, i, &line);
+		named |= line.vm[0] != '\0';
+	}
+	for (unsigned i = 0; i < info->module_count; i++) {
+		struct vm_config nobody = {0}, *vm = &nobody;
+		bool lost;
 
-		if (named && line.vm[0] == '\0') {
-			complain(report, &line, "",
+		read_names(info, i, &line);
+		lost = named && line.vm[0] == '\0';
+		if (!lost)
+			vm = find_vm(out, named ? line.vm : default_name);
+		vm->refused |= !read_line(&info->modules[i], &line, &vm->machine);
+		if (lost) {
+			complain(&line, "",
 				 "it has no vm= although others have, so it belongs to no VM");
 			continue;
 		}
-		vm = find_vm(out, named ? line.vm : default_name);
-		vm->refused |= !merge(out, vm, &line, report) || bad != 0;
+		if (vm->machine.name[0] == '\0')
+			memcpy(vm->machine.name, line.name, VM_NAME_MAX);
+		add_module(out, vm, &line.module);
 	}
 	if (info->modules_left_out > 0)
-		words_complain(report, "%u modules are left out: there can be %u",
-			       info->modules_left_out, BOOT_MODULES_MAX);
+		words_complain("%u modules are left out: there can be %u", info->modules_left_out,
+			       BOOT_MODULES_MAX);
 	for (unsigned i = 0; i < out->vm_count; i++)
-		if (out->vms[i].name[0] == '\0')
-			memcpy(out->vms[i].name, default_name, VM_NAME_MAX);
-	refuse_greedy(out, report);
-	return report->count - before;
+		settle(&out->vms[i], out->vm_count == 1);
 }

@@ -18,43 +18,10 @@
 
 static struct config config;
 static struct machine machines[BOOT_MODULES_MAX];
-static hpa_t module_hpas[BOOT_MODULES_MAX];
 static bool leave_at_end;
 
-static void report_line(void *arg, const char *text)
-{
-	(void)arg;
-	log_error("%s", text);
-}
-
-static void add(struct machine *machine, const struct boot_info *info, const struct vm_config *vm,
-		u64 epoch)
-{
-	hpa_t *hpas = module_hpas + (vm->modules - config.modules);
-
-	for (unsigned i = 0; i < vm->module_count; i++)
-		hpas[i] = info->modules[vm->modules[i].number - 1].start;
-	machine->config = (struct machine_config){
-		.vm = vm->vm,
-		.name = vm->name,
-		.mem = vm->mem,
-		.allowed_cpus = vm->allowed_cpus,
-		.weight = vm->weight,
-		.debug_exit = vm->debug_exit,
-		.stop_on_reboot = vm->on_reboot == ON_STOP,
-		.restart_on_crash = vm->on_crash == ON_RESTART,
-		.modules = vm->modules,
-		.module_hpa = hpas,
-		.module_count = vm->module_count,
-		.epoch = epoch,
-		.epoch_tsc = rdtsc(),
-	};
-	life_add(machine);
-	console_open(vm->vm); /* in this order they get their keys */
-}
-
 /* A VM may be pinned only to pCPUs that there are and that may run one. */
-static bool pins_exist(const struct vm_config *vm)
+static bool pins_exist(const struct machine_config *vm)
 {
 	if (!vm->allowed_cpus || !(vm->allowed_cpus & ~sched_cpus))
 		return true;
@@ -65,17 +32,24 @@ static bool pins_exist(const struct vm_config *vm)
 
 unsigned guests_create(const struct boot_info *info, bool smt)
 {
-	struct words_report report = {.line = report_line};
-	u64 epoch = cmos_read_epoch(acpi.century);
+	u64 epoch = cmos_read_epoch(acpi.century), epoch_tsc = rdtsc();
 	unsigned count = 0;
 
 	sched_cpus = topology_cpus(smt);
-	config_parse(info, &config, &report);
-	for (unsigned i = 0; i < config.vm_count; i++) {
-		if (config.vms[i].refused || !pins_exist(&config.vms[i]))
-			log_error("[%s] does not start, see above", config.vms[i].vm);
-		else
-			add(&machines[count++], info, &config.vms[i], epoch);
+	config_parse(info, &config);
+	for (const struct vm_config *vm = config.vms; vm < config.vms + config.vm_count; vm++) {
+		struct machine *machine = &machines[count];
+
+		if (vm->refused || !pins_exist(&vm->machine)) {
+			log_error("[%s] does not start, see above", vm->machine.vm);
+			continue;
+		}
+		machine->config = vm->machine;
+		machine->config.epoch = epoch;
+		machine->config.epoch_tsc = epoch_tsc;
+		life_add(machine);
+		console_open(vm->machine.vm); /* in this order they get their keys */
+		count++;
 	}
 	return count;
 }
@@ -102,7 +76,6 @@ static void init_cpu(void *arg)
 
 static void run_cpu(void *arg)
 {
-	(void)arg;
 	sched_run(NULL);
 }
 

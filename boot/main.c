@@ -30,12 +30,6 @@
 static struct boot_info info;
 static struct options options;
 
-static void report_line(void *arg, const char *text)
-{
-	(void)arg;
-	log_error("%s", text);
-}
-
 static void read_boot_info(u64 mbi)
 {
 	if (mb2_parse(phys_to_virt(HPA(mbi)), EARLY_DIRECT_END - mbi, &info))
@@ -43,14 +37,6 @@ static void read_boot_info(u64 mbi)
 	for (unsigned i = 0; i < MB2_NOTES; i++)
 		if (info.notes & BIT(i))
 			log_warn("multiboot2: %s", mb2_note_text[i]);
-}
-
-static void read_options(void)
-{
-	struct words_report report = {.line = report_line};
-
-	options_parse(info.cmdline ? info.cmdline : "", &options, &report);
-	log_set_level(options.log);
 }
 
 static void start_memory(void)
@@ -165,7 +151,8 @@ void boot_main(u64 mbi)
 	output_prepare();
 	log_info("Trivet " TRIVET_VERSION);
 	read_boot_info(mbi);
-	read_options();
+	options_parse(info.cmdline ?: "", &options);
+	log_set_level(options.log);
 	output_serial(&options);
 	pic_off();
 	start_memory();

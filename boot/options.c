@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Parser of Trivet's own options: one table of words, each with its setter and
- * the text that says what is allowed. Words match whole, never by a prefix.
+ * Parser of Trivet's own options: one table of words. They match whole, never by
+ * a prefix.
  */
 #include "boot/options.h"
 
 #include "arch/lib/bits.h"
 #include "arch/lib/errno.h"
 #include "arch/lib/string.h"
+#include "boot/words.h"
 
 #define UART_CLOCK 115200u /* highest baud rate of a PC's 16550 */
 #define UART_PORTS 8u
@@ -27,15 +28,6 @@ static const char *const feature_names[NO_FEATURES] = {
 	[NO_TSC_DEADLINE] = "tsc-deadline",
 	[NO_X2APIC] = "x2apic",
 };
-
-/* Index of the len bytes at text in a table of names, -1 if they are none of them. */
-static int find_name(const char *const *names, unsigned count, const char *text, size_t len)
-{
-	for (unsigned i = 0; i < count; i++)
-		if (len > 0 && strlen(names[i]) == len && memcmp(names[i], text, len) == 0)
-			return i;
-	return -1;
-}
 
 /* An I/O port in hexadecimal, with or without 0x, from PORT_MIN to max. */
 static bool parse_port(const char *text, size_t len, u32 max, u16 *port)
@@ -67,7 +59,7 @@ static bool set_serial(struct options *out, const char *value)
 	static const char *const names[] = {"com1", "com2", "com3", "com4", "pci", "spcr"};
 	size_t len = item_length(value);
 	const char *rate = value + len + 1;
-	int name = find_name(names, ARRAY_SIZE(names), value, len);
+	int name = words_index(names, ARRAY_SIZE(names), value, len);
 	u64 baud = 0;
 
 	out->serial = SERIAL_PORT;
@@ -85,8 +77,9 @@ static bool set_serial(struct options *out, const char *value)
 	return true;
 }
 
-static bool set_console(struct options *out, const char *value)
+static const char *take_console(const struct word *word, const char *value, void *to)
 {
+	struct options *out = to;
 	bool none = strcmp(value, "none") == 0;
 
 	if (none || !out->console_given) {
@@ -95,120 +88,67 @@ static bool set_console(struct options *out, const char *value)
 	}
 	out->console_given = true;
 	if (strcmp(value, "fb") == 0)
-		return out->screen = true;
-	return none || set_serial(out, value);
+		out->screen = true;
+	else if (!none && !set_serial(out, value))
+		return word->allowed;
+	return NULL;
 }
 
-static bool set_log(struct options *out, const char *value)
-{
-	int level = find_name(log_level_names, LOG_LEVELS, value, strlen(value));
-
-	out->log = level;
-	return level >= 0;
-}
-
-static bool set_exit(struct options *out, const char *value)
+static const char *take_exit(const struct word *word, const char *value, void *to)
 {
 	static const char port[] = "port:";
 	const size_t skip = sizeof(port) - 1;
+	struct options *out = to;
 
-	out->exit = EXIT_POWEROFF;
 	if (strcmp(value, "poweroff") == 0)
-		return true;
-	out->exit = EXIT_PORT;
-	return strncmp(value, port, skip) == 0 &&
-	       parse_port(value + skip, strlen(value + skip), 0xffff, &out->exit_port);
+		out->exit = EXIT_POWEROFF;
+	else if (strncmp(value, port, skip) == 0 &&
+		 parse_port(value + skip, strlen(value + skip), 0xffff, &out->exit_port))
+		out->exit = EXIT_PORT;
+	else
+		return word->allowed;
+	return NULL;
 }
 
-static bool set_no(struct options *out, const char *value)
+static const char *take_no(const struct word *word, const char *value, void *to)
 {
 	for (;;) {
 		size_t len = item_length(value);
-		int feature = find_name(feature_names, NO_FEATURES, value, len);
+		int feature = words_index(feature_names, NO_FEATURES, value, len);
 
 		if (feature < 0)
-			return false;
-		out->no |= BIT(feature);
+			return word->allowed;
+		*(u32 *)to |= BIT(feature);
 		if (value[len] == '\0')
-			return true;
+			return NULL;
 		value += len + 1;
 	}
 }
 
-static bool set_cpus(struct options *out, const char *value)
-{
-	u64 cpus;
+static const char *const off_on[] = {"off", "on"};
 
-	if (str_to_u64(value, strlen(value), &cpus) || cpus == 0 || cpus > 0xffff)
-		return false;
-	out->cpus = cpus;
-	return true;
-}
-
-static bool set_smt(struct options *out, const char *value)
-{
-	out->smt = strcmp(value, "on") == 0;
-	return out->smt || strcmp(value, "off") == 0;
-}
-
-static bool set_selftest(struct options *out, const char *value)
-{
-	size_t len = strlen(value);
-
-	if (len == 0 || len >= sizeof(out->selftest))
-		return false;
-	memcpy(out->selftest, value, len + 1);
-	return true;
-}
-
-/* A setter may leave anything behind where it returns false. */
-static const struct option {
-	const char *name;
-	bool (*set)(struct options *out, const char *value);
-	const char *allowed;
-} option_table[] = {
-	{"console", set_console,
-	 "com1 to com4, a port like 3f8, pci or spcr, with ,BAUD (a divisor of 115200) if wanted; "
-	 "fb; none"},
-	{"log", set_log, "error, warn, info, debug"},
-	{"exit", set_exit, "poweroff, port:HEX"},
-	{"no", set_no,
-	 "a list with commas of vpid, preemption-timer, 2m-pages, 1g-pages, ept-ad, pml, "
-	 "monitor-trap, msr-bitmap, tsc-deadline, x2apic"},
-	{"cpus", set_cpus, "a number of cores, 1 or more"},
-	{"smt", set_smt, "on, off"},
-	{"selftest", set_selftest, "a test of the test image, and its argument behind a colon"},
+#define PLACE(member) WORD_PLACE(struct options, member)
+static const struct word option_table[] = {
+	{"console", "must be com1 to com4, a port like 3f8, pci or spcr, with ,BAUD (a divisor of "
+		    "115200) if wanted; or fb, or none", .take = take_console},
+	{"log", "must be error, warn, info or debug", PLACE(log), words_choice,
+	 LOG_LEVELS, log_level_names},
+	{"exit", "must be poweroff or port:HEX", .take = take_exit},
+	{"no", "must be a list with commas of vpid, preemption-timer, 2m-pages, 1g-pages, ept-ad, "
+	       "pml, monitor-trap, msr-bitmap, tsc-deadline, x2apic", PLACE(no), take_no},
+	{"cpus", "must be a number of cores, 1 or more", PLACE(cpus), words_number, .max = 0xffff},
+	{"smt", "must be on or off", PLACE(smt), words_choice, ARRAY_SIZE(off_on), off_on},
+	{"selftest", "must be a test of the test image, and its argument behind a colon",
+	 PLACE(selftest), words_text},
 };
-
-/* Takes one word, its value cut off. Returns NULL or what is wrong, to be followed by *allowed. */
-static const char *take_word(struct options *out, const char *name, const char *value,
-			     const char **allowed)
-{
-	struct options changed = *out;
-
-	for (unsigned i = 0; i < ARRAY_SIZE(option_table); i++) {
-		if (strcmp(option_table[i].name, name) != 0)
-			continue;
-		*allowed = option_table[i].allowed;
-		if (!value)
-			return " needs a value: ";
-		if (!option_table[i].set(&changed, value))
-			return ": allowed is ";
-		*out = changed;
-		return NULL;
-	}
-	*allowed = "console= log= exit= no= cpus= smt= selftest=";
-	return " is unknown; there are ";
-}
 
 const char *options_feature_name(enum option_feature feature)
 {
 	return feature_names[feature];
 }
 
-unsigned options_parse(const char *line, struct options *out, struct words_report *report)
+void options_parse(const char *line, struct options *out)
 {
-	unsigned before = report->count;
 	char word[WORD_MAX], shown[WORD_MAX];
 
 	*out = (struct options){
@@ -218,13 +158,19 @@ unsigned options_parse(const char *line, struct options *out, struct words_repor
 		.log = LOG_INFO,
 	};
 	while (words_next(&line, word)) {
-		const char *value, *wrong, *allowed;
+		const char *value, *wrong = "is unknown; there are console= log= exit= no= cpus= smt= "
+					    "selftest=";
+		struct options before = *out;
+		const struct word *known;
 
 		memcpy(shown, word, sizeof(shown));
 		value = words_split(word);
-		wrong = take_word(out, word, value, &allowed);
-		if (wrong)
-			words_complain(report, "option '%s'%s%s", shown, wrong, allowed);
+		known = words_find(option_table, ARRAY_SIZE(option_table), word);
+		if (known)
+			wrong = words_take(known, value, (char *)out + known->offset);
+		if (!wrong)
+			continue;
+		*out = before;
+		words_complain("option '%s' %s", shown, wrong);
 	}
-	return report->count - before;
 }

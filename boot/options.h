@@ -12,7 +12,6 @@
 #pragma once
 
 #include "arch/lib/log.h"
-#include "boot/words.h"
 
 /* Processor features that no= leaves unused, as bits of options.no. */
 enum option_feature {
@@ -66,6 +65,6 @@ const char *options_feature_name(enum option_feature feature);
 /*
  * Fills *out with the defaults, then with what the line says. A word that is
  * unknown or has a bad value is reported with what is allowed, and passed
- * over. Returns how many there were.
+ * over.
  */
-unsigned options_parse(const char *line, struct options *out, struct words_report *report);
+void options_parse(const char *line, struct options *out);

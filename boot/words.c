@@ -7,6 +7,7 @@
  */
 #include "boot/words.h"
 
+#include "arch/lib/log.h"
 #include "arch/lib/string.h"
 
 bool words_next(const char **line, char word[WORD_MAX])
@@ -51,14 +52,69 @@ char *words_split(char word[WORD_MAX])
 	return equals + 1;
 }
 
-void words_complain(struct words_report *report, const char *fmt, ...)
+const struct word *words_find(const struct word *table, unsigned count, const char *name)
 {
-	char text[384];
+	for (const struct word *word = table; word < table + count; word++)
+		if (strcmp(word->name, name) == 0)
+			return word;
+	return NULL;
+}
+
+const char *words_take(const struct word *word, const char *value, void *to)
+{
+	if (word->take && value)
+		return word->take(word, value, to);
+	if (word->take || value)
+		return word->allowed;
+	*(bool *)to = true;
+	return NULL;
+}
+
+const char *words_number(const struct word *word, const char *value, void *to)
+{
+	u64 number;
+
+	if (str_to_u64(value, strlen(value), &number) || number == 0 || number > word->max)
+		return word->allowed;
+	memcpy(to, &number, word->size);
+	return NULL;
+}
+
+int words_index(const char *const *names, u64 count, const char *text, size_t len)
+{
+	for (u64 i = 0; i < count; i++)
+		if (len > 0 && strlen(names[i]) == len && memcmp(names[i], text, len) == 0)
+			return (int)i;
+	return -1;
+}
+
+const char *words_choice(const struct word *word, const char *value, void *to)
+{
+	int index = words_index(word->names, word->max, value, strlen(value));
+
+	if (index < 0)
+		return word->allowed;
+	memcpy(to, &index, word->size);
+	return NULL;
+}
+
+const char *words_text(const struct word *word, const char *value, void *to)
+{
+	size_t len = strlen(value);
+
+	if (len == 0 || len >= word->size)
+		return word->allowed;
+	memcpy(to, value, len + 1);
+	return NULL;
+}
+
+void words_complain(const char *fmt, ...)
+{
+	char text[LOG_LINE_MAX];
 
 	STR_FORMAT_REST(text, sizeof(text), fmt);
 	for (char *c = text; *c != '\0'; c++)
 		if (*c < ' ' || *c > '~')
 			*c = '?';
-	report->count++;
-	report->line(report->arg, text);
+	log_error("%s", text);
 }

@@ -134,11 +134,11 @@ static void serve_guest(struct machine *m)
 	if (vm->requests & VM_REQUEST_END) {
 		finish(m, vm->end_reason);
 		/* Not one that crashes as soon as it runs. */
-		if (vm->crashed && m->config.restart_on_crash && vm_now(vm) > vm_clock_hz(vm))
+		if (vm->crashed && m->config.on_crash == ON_RESTART && vm_now(vm) > vm_clock_hz(vm))
 			begin(m, true);
 	} else if (!(vm->requests & VM_REQUEST_RESET)) {
 		return;
-	} else if (m->config.stop_on_reboot) {
+	} else if (m->config.on_reboot == ON_STOP) {
 		finish(m, "ended by a reset");
 	} else {
 		begin(m, false);

@@ -22,6 +22,7 @@ enum module_kind {
 /* One GRUB module of a VM. */
 struct vm_module {
 	unsigned number; /* 1 for the first module2 line */
+	hpa_t start;	 /* page-aligned */
 	u64 size;	 /* bytes */
 	enum module_kind kind;
 	const char *cmdline; /* behind `--`, NUL-terminated, "" when none */

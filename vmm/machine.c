@@ -106,12 +106,11 @@ static int create_modules(struct vm *vm, const struct machine_config *config)
 {
 	for (unsigned i = 0; i < config->module_count; i++) {
 		struct vm_module *module = &vm->modules[i];
-		hpa_t hpa = config->module_hpa[i];
+		hpa_t hpa = config->modules[i].start;
 		u64 size = ALIGN_UP(config->modules[i].size, PAGE_SIZE);
 		int error;
 
 		*module = config->modules[i];
-		module->mem = NULL;
 		error = mem_create_module(hpa, module->size, &module->mem);
 		vm->module_count = i + 1;
 		if (!error)

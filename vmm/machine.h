@@ -7,17 +7,19 @@
 
 #include "vmm/vm.h"
 
+/* What becomes of a VM after a reset, or a crash: without a word the first starts it anew. */
+enum machine_on { ON_DEFAULT, ON_RESTART, ON_STOP };
+
 /* What a machine is made from; all that it points to stays. */
 struct machine_config {
-	const char *vm;	    /* the VM's name */
-	const char *name;   /* the guest's own name, name= */
-	u64 mem;	    /* bytes, a multiple of the page size; 0: all there is */
-	u64 allowed_cpus;   /* BIT(pCPU id) of where its vCPUs may run; 0: anywhere */
-	unsigned weight;    /* the share of each vCPU; 0: the default */
+	char vm[VM_NAME_MAX];	/* the VM's name */
+	char name[VM_NAME_MAX]; /* the guest's own name, name= */
+	u64 mem;		/* bytes, a multiple of the page size; 0: all there is */
+	u64 allowed_cpus;	/* BIT(pCPU id) of where its vCPUs may run; 0: anywhere */
+	u64 weight;		/* the share of each vCPU; 0: the default */
+	enum machine_on on_reboot, on_crash;
 	bool debug_exit;
-	bool stop_on_reboot, restart_on_crash;
-	const struct vm_module *modules; /* mem is not looked at */
-	const hpa_t *module_hpa;	 /* where each lies, page-aligned */
+	struct vm_module *modules; /* in the order of the boot loader; their mem is NULL */
 	unsigned module_count;
 	u64 epoch, epoch_tsc; /* seconds since 1970, and the TSC at that moment */
 };

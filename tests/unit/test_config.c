@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* SOURCES: boot/config.c boot/words.c arch/lib/format.c tests/unit/fake_gmem.c */
+/* SOURCES: boot/config.c boot/words.c arch/lib/format.c arch/lib/log.c tests/unit/fake_gmem.c */
 /* From module words to VM configurations, and what each mistake's message says. */
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,30 +8,36 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "arch/lib/log.h"
 #include "boot/config.h"
 #include "tests/unit/fake_gmem.h"
 
 static struct boot_info info;
 static struct config config;
 static char messages[16384];
+static unsigned mistakes;
 
-static void keep(void *arg, const char *text)
+/* What is logged, without the level that stands before each line. */
+static void keep(const char *text, size_t len)
 {
-	(void)arg;
-	if (strlen(messages) + strlen(text) + 2 < sizeof(messages)) {
-		strcat(messages, text);
-		strcat(messages, "\n");
-	}
+	static const char level[] = "error: ";
+
+	assert_memory_equal(text, level, sizeof(level) - 1);
+	mistakes++;
+	if (strlen(messages) + len < sizeof(messages))
+		strncat(messages, text + sizeof(level) - 1, len - sizeof(level) + 1);
 }
+
+static struct log_sink sink = {.write = keep};
 
 /* One line for each module, NULL at the end; sizes are 1000, 2000, ... */
 static unsigned parse(const char *words, ...)
 {
-	struct words_report report = {keep, NULL, 0};
 	unsigned count = 0;
 	va_list ap;
 
 	messages[0] = '\0';
+	mistakes = 0;
 	memset(info.modules, 0, sizeof(info.modules));
 	va_start(ap, words);
 	for (; words; words = va_arg(ap, const char *)) {
@@ -42,7 +48,8 @@ static unsigned parse(const char *words, ...)
 	}
 	va_end(ap);
 	info.module_count = count;
-	return config_parse(&info, &config, &report);
+	config_parse(&info, &config);
+	return mistakes;
 }
 
 static void test_no_module(void **state)
@@ -55,7 +62,7 @@ static void test_no_module(void **state)
 
 static void test_no_words(void **state)
 {
-	const struct vm_config *vm = &config.vms[0];
+	const struct machine_config *vm = &config.vms[0].machine;
 
 	(void)state;
 	assert_int_equal(parse("", "", NULL), 0);
@@ -63,8 +70,7 @@ static void test_no_words(void **state)
 	assert_string_equal(vm->vm, "guest");
 	assert_string_equal(vm->name, "guest");
 	assert_int_equal(vm->mem, 0);
-	assert_int_equal(vm->cpus, 0);
-	assert_false(vm->debug_exit || vm->refused);
+	assert_false(vm->debug_exit || config.vms[0].refused);
 	assert_int_equal(vm->module_count, 2);
 	assert_ptr_equal(vm->modules, config.modules);
 	for (unsigned i = 0; i < 2; i++) {
@@ -78,7 +84,7 @@ static void test_no_words(void **state)
 
 static void test_every_word(void **state)
 {
-	const struct vm_config *vm = &config.vms[0];
+	const struct machine_config *vm = &config.vms[0].machine;
 
 	(void)state;
 	assert_int_equal(parse("vm=web name=lin cpus=1 mem=512M debug-exit kind=linux "
@@ -87,10 +93,9 @@ static void test_every_word(void **state)
 	assert_int_equal(config.vm_count, 1);
 	assert_string_equal(vm->vm, "web");
 	assert_string_equal(vm->name, "lin");
-	assert_int_equal(vm->cpus, 1);
 	assert_int_equal(vm->mem, 512 << 20);
 	assert_true(vm->debug_exit);
-	assert_false(vm->refused);
+	assert_false(config.vms[0].refused);
 	assert_int_equal(vm->modules[0].kind, MODULE_LINUX);
 	assert_string_equal(vm->modules[0].cmdline, "root=/dev/vda1 console=ttyS0");
 	assert_int_equal(vm->modules[1].kind, MODULE_INITRD);
@@ -153,7 +158,7 @@ static void test_memory(void **state)
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(good); i++) {
 		assert_int_equal(parse(good[i].word, NULL), 0);
-		assert_int_equal(config.vms[0].mem, good[i].mem);
+		assert_int_equal(config.vms[0].machine.mem, good[i].mem);
 	}
 	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
 		assert_int_equal(parse(bad[i], NULL), 1);
@@ -193,7 +198,7 @@ static void test_bad_words(void **state)
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
 		assert_int_equal(parse(rows[i].words, NULL), 1);
 		assert_true(config.vms[0].refused);
-		assert_int_equal(config.vms[0].module_count, 1);
+		assert_int_equal(config.vms[0].machine.module_count, 1);
 		if (rows[i].message)
 			assert_string_equal(messages, rows[i].message);
 	}
@@ -210,14 +215,14 @@ static void test_names(void **state)
 {
 	(void)state;
 	assert_int_equal(parse("vm=A-z.0_9 name=abcdefghijklmnopqrstuvwxyz01234", NULL), 0);
-	assert_string_equal(config.vms[0].vm, "A-z.0_9");
-	assert_string_equal(config.vms[0].name, "abcdefghijklmnopqrstuvwxyz01234");
+	assert_string_equal(config.vms[0].machine.vm, "A-z.0_9");
+	assert_string_equal(config.vms[0].machine.name, "abcdefghijklmnopqrstuvwxyz01234");
 	/* quoting that GRUB adds is undone in Trivet's own words */
 	assert_int_equal(parse("\"name=ab\"", NULL), 0);
-	assert_string_equal(config.vms[0].name, "ab");
+	assert_string_equal(config.vms[0].machine.name, "ab");
 	/* each module may have a name; the first is the guest's */
 	assert_int_equal(parse("", "name=one", "name=two", NULL), 0);
-	assert_string_equal(config.vms[0].name, "one");
+	assert_string_equal(config.vms[0].machine.name, "one");
 }
 
 static void test_conflicts(void **state)
@@ -226,8 +231,8 @@ static void test_conflicts(void **state)
 	assert_int_equal(parse("mem=64M", "mem=64M", NULL), 0);
 	assert_int_equal(parse("vm=a mem=64M", "vm=a mem=65M", NULL), 1);
 	assert_true(config.vms[0].refused);
-	assert_string_equal(messages, "module 2 (2000 bytes, vm=a): 'mem' differs from another "
-				      "module's of the same VM\n");
+	assert_string_equal(messages, "module 2 (2000 bytes, vm=a): 'mem=65M' is given twice "
+				      "with different values\n");
 }
 
 /* Grouping keeps the order of lines; of several none can have all memory. */
@@ -237,14 +242,14 @@ static void test_several_vms(void **state)
 	assert_int_equal(parse("vm=a", "vm=b", "vm=a mem=1M", "vm=c", "vm=b", NULL), 2);
 	assert_int_equal(config.vm_count, 3);
 	assert_int_equal(config.module_count, 5);
-	assert_string_equal(config.vms[0].vm, "a");
-	assert_int_equal(config.vms[0].module_count, 2);
-	assert_int_equal(config.vms[0].modules[0].number, 1);
-	assert_int_equal(config.vms[0].modules[1].number, 3);
-	assert_int_equal(config.vms[1].module_count, 2);
-	assert_int_equal(config.vms[1].modules[0].number, 2);
-	assert_int_equal(config.vms[1].modules[1].number, 5);
-	assert_int_equal(config.vms[2].modules[0].number, 4);
+	assert_string_equal(config.vms[0].machine.vm, "a");
+	assert_int_equal(config.vms[0].machine.module_count, 2);
+	assert_int_equal(config.vms[0].machine.modules[0].number, 1);
+	assert_int_equal(config.vms[0].machine.modules[1].number, 3);
+	assert_int_equal(config.vms[1].machine.module_count, 2);
+	assert_int_equal(config.vms[1].machine.modules[0].number, 2);
+	assert_int_equal(config.vms[1].machine.modules[1].number, 5);
+	assert_int_equal(config.vms[2].machine.modules[0].number, 4);
 	assert_false(config.vms[0].refused);
 	assert_true(config.vms[1].refused && config.vms[2].refused);
 	assert_string_equal(messages, "vm=b: needs mem=, as there are other VMs\n"
@@ -257,7 +262,7 @@ static void test_several_vms(void **state)
 	/* a module without vm= beside others belongs nowhere */
 	assert_int_equal(parse("vm=a", "mem=1M", NULL), 1);
 	assert_int_equal(config.vm_count, 1);
-	assert_int_equal(config.vms[0].module_count, 1);
+	assert_int_equal(config.vms[0].machine.module_count, 1);
 	assert_non_null(strstr(messages, "module 2 (2000 bytes): it has no vm="));
 }
 
@@ -286,10 +291,10 @@ static void test_shares_and_ends(void **state)
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(good); i++) {
 		assert_int_equal(parse(good[i].word, NULL), 0);
-		assert_true(config.vms[0].allowed_cpus == good[i].allowed_cpus);
-		assert_int_equal(config.vms[0].weight, good[i].weight);
-		assert_int_equal(config.vms[0].on_reboot, good[i].on_reboot);
-		assert_int_equal(config.vms[0].on_crash, good[i].on_crash);
+		assert_true(config.vms[0].machine.allowed_cpus == good[i].allowed_cpus);
+		assert_int_equal(config.vms[0].machine.weight, good[i].weight);
+		assert_int_equal(config.vms[0].machine.on_reboot, good[i].on_reboot);
+		assert_int_equal(config.vms[0].machine.on_crash, good[i].on_crash);
 	}
 	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
 		if (parse(bad[i], NULL) == 0 || !config.vms[0].refused)
@@ -297,21 +302,22 @@ static void test_shares_and_ends(void **state)
 	}
 	/* they belong to the VM, whichever module's line they stand in */
 	assert_int_equal(parse("vm=a weight=200", "vm=a cpu=1", NULL), 0);
-	assert_int_equal(config.vms[0].weight, 200);
-	assert_int_equal(config.vms[0].allowed_cpus, 2);
+	assert_int_equal(config.vms[0].machine.weight, 200);
+	assert_int_equal(config.vms[0].machine.allowed_cpus, 2);
 }
 
 static void test_bad_modules(void **state)
 {
-	struct words_report report = {keep, NULL, 0};
 
 	(void)state;
 	parse("", "", NULL);
 	info.modules[0].bad = true;
 	info.modules[1].words_cut = true;
 	info.modules_left_out = 2;
+	mistakes = 0;
 	messages[0] = '\0';
-	assert_int_equal(config_parse(&info, &config, &report), 3);
+	config_parse(&info, &config);
+	assert_int_equal(mistakes, 3);
 	assert_true(config.vms[0].refused);
 	assert_non_null(strstr(messages, "module 1 (1000 bytes): the boot loader gave"));
 	assert_non_null(strstr(messages, "module 2 (2000 bytes): its words are too long"));
@@ -322,7 +328,6 @@ static void test_bad_modules(void **state)
 static void test_most_vms(void **state)
 {
 	static char words[BOOT_MODULES_MAX][24];
-	struct words_report report = {keep, NULL, 0};
 
 	(void)state;
 	for (unsigned i = 0; i < BOOT_MODULES_MAX; i++) {
@@ -332,7 +337,9 @@ static void test_most_vms(void **state)
 		info.modules[i] = (struct boot_module){.words = words[i]};
 	}
 	info.module_count = BOOT_MODULES_MAX;
-	assert_int_equal(config_parse(&info, &config, &report), 0);
+	mistakes = 0;
+	config_parse(&info, &config);
+	assert_int_equal(mistakes, 0);
 	assert_int_equal(config.vm_count, BOOT_MODULES_MAX);
 	assert_int_equal(config.module_count, BOOT_MODULES_MAX);
 }
@@ -355,10 +362,10 @@ static void test_mutations(void **state)
 		}
 		parse(damaged[0], damaged[1], damaged[2], NULL);
 		for (unsigned i = 0; i < config.vm_count; i++) {
-			assert_true(strlen(config.vms[i].vm) < VM_NAME_MAX);
-			assert_true(config.vms[i].module_count > 0);
-			assert_ptr_equal(config.vms[i].modules, config.modules + total);
-			total += config.vms[i].module_count;
+			assert_true(strlen(config.vms[i].machine.vm) < VM_NAME_MAX);
+			assert_true(config.vms[i].machine.module_count > 0);
+			assert_ptr_equal(config.vms[i].machine.modules, config.modules + total);
+			total += config.vms[i].machine.module_count;
 		}
 		assert_int_equal(total, config.module_count);
 		for (unsigned i = 0; i < total; i++)
@@ -385,5 +392,6 @@ int main(void)
 		cmocka_unit_test(test_mutations),
 	};
 
+	log_add_sink(&sink);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,7 +23,6 @@
 
 static const char image[600] = "a boot sector, and some more";
 static struct vm_module modules[1];
-static hpa_t hpa[1];
 static struct machine m;
 static unsigned starts;
 
@@ -37,14 +36,13 @@ static int setup(void **state)
 	assert_non_null(console_open("web")); /* outlives its VM, so is not counted */
 	fake_host_init(MIB(64));
 	modules[0] = (struct vm_module){
-		.number = 1, .size = sizeof(image), .kind = MODULE_FLAT, .cmdline = ""};
-	hpa[0] = fake_host_module(image, sizeof(image));
+		.number = 1, .start = fake_host_module(image, sizeof(image)),
+		.size = sizeof(image), .kind = MODULE_FLAT, .cmdline = ""};
 	m = (struct machine){.config = {
 		.vm = "web",
 		.name = "guest",
 		.mem = MIB(4),
 		.modules = modules,
-		.module_hpa = hpa,
 		.module_count = 1,
 		.epoch = 1700000000,
 		.epoch_tsc = rdtsc(),
@@ -289,8 +287,8 @@ static void what_a_reset_and_a_crash_do(void **state)
 	static const struct fake_run crash[] = {{.exit = {.reason = EXIT_TASK_SWITCH}}};
 
 	(void)state;
-	m.config.stop_on_reboot = true;
-	m.config.restart_on_crash = true;
+	m.config.on_reboot = ON_STOP;
+	m.config.on_crash = ON_RESTART;
 	ask(LIFE_START);
 	play(reset, 1);
 	assert_int_equal(m.state, LIFE_ENDED);
@@ -304,7 +302,7 @@ static void what_a_reset_and_a_crash_do(void **state)
 	play(crash, 1);
 	assert_int_equal(m.state, LIFE_RUNNING);
 	assert_true(vm_now(m.vm) < tsc_hz);
-	m.config.restart_on_crash = false;
+	m.config.on_crash = ON_DEFAULT;
 	m.vm->clock_start -= 2 * tsc_hz;
 	play(crash, 1);
 	assert_int_equal(m.state, LIFE_ENDED);

@@ -23,7 +23,6 @@
 
 static const char image[600] = "a boot sector, and some more";
 static struct vm_module modules[2];
-static hpa_t hpa[2];
 static struct machine_config config;
 static struct vm *vm;
 
@@ -37,14 +36,13 @@ static int setup(void **state)
 	fake_virt_init();
 	console_set_backend(&none);
 	modules[0] = (struct vm_module){
-		.number = 1, .size = sizeof(image), .kind = MODULE_FLAT, .cmdline = ""};
-	hpa[0] = fake_host_module(image, sizeof(image));
+		.number = 1, .start = fake_host_module(image, sizeof(image)),
+		.size = sizeof(image), .kind = MODULE_FLAT, .cmdline = ""};
 	config = (struct machine_config){
 		.vm = "web",
 		.name = "guest",
 		.mem = MIB(4),
 		.modules = modules,
-		.module_hpa = hpa,
 		.module_count = 1,
 		.epoch = 1700000000,
 		.epoch_tsc = rdtsc(),
@@ -142,7 +140,6 @@ static void memory_above_the_hole(void **state)
 {
 	(void)state;
 	fake_host_init(GIB(5));
-	hpa[0] = fake_host_module(image, sizeof(image));
 	config.mem = GIB(3) + MIB(512);
 	assert_int_equal(machine_create(&config, &vm), 0);
 	assert_int_equal(vm->ram_below_4g, GUEST_RAM_LOW_MAX);
@@ -169,7 +166,6 @@ static void all_memory_leaves_a_reserve(void **state)
 	assert_true(frames_available() >= MIB(4));
 	gone();
 	fake_host_init(MIB(4));
-	hpa[0] = fake_host_module(image, sizeof(image));
 	refused(-EINVAL, "mem=");
 }
 
@@ -195,7 +191,7 @@ static void bad_modules(void **state)
 
 static void bytes_behind_a_module_are_cleared(void **state)
 {
-	const u8 *page = fake_host_ram(hpa[0].v);
+	const u8 *page = fake_host_ram(modules[0].start.v);
 
 	(void)state;
 	assert_int_equal(page[sizeof(image)], 0x5a);
@@ -205,8 +201,8 @@ static void bytes_behind_a_module_are_cleared(void **state)
 		assert_int_equal(page[i], 0);
 	assert_int_equal(page[PAGE_SIZE], 0x5a); /* not ours */
 	/* the guest may not write its modules, and sees none of them in its RAM map */
-	assert_non_null(fake_host_at(&vm->space, MODULE_WINDOW_BASE + hpa[0].v, false));
-	assert_null(fake_host_at(&vm->space, MODULE_WINDOW_BASE + hpa[0].v, true));
+	assert_non_null(fake_host_at(&vm->space, MODULE_WINDOW_BASE + modules[0].start.v, false));
+	assert_null(fake_host_at(&vm->space, MODULE_WINDOW_BASE + modules[0].start.v, true));
 	gone();
 }
 

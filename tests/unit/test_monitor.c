@@ -317,7 +317,8 @@ static bool begun;
 static void make_machine(struct machine *m, const char *name, enum life_state state,
 			 struct machine *next)
 {
-	*m = (struct machine){.config.vm = name, .state = state, .next = next};
+	*m = (struct machine){.state = state, .next = next};
+	strcpy(m->config.vm, name);
 }
 
 static void make_vm(struct machine *m, struct vm *vm, struct vcpu *vcpu, struct fake_vcpu *back)

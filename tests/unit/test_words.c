@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* SOURCES: boot/words.c arch/lib/format.c */
+/* SOURCES: boot/words.c arch/lib/format.c arch/lib/log.c */
 /* Words of a command line with GRUB's quoting undone, and the report of mistakes. */
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +8,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "arch/lib/bits.h"
+#include "arch/lib/log.h"
 #include "boot/words.h"
 
 static void expect_words(const char *line, ...)
@@ -97,26 +99,83 @@ static void test_split(void **state)
 
 static char last[512];
 
-static void keep(void *arg, const char *text)
+static void keep(const char *text, size_t len)
 {
-	assert_ptr_equal(arg, last);
-	strcpy(last, text);
+	memcpy(last, text, len);
+	last[len] = '\0';
 }
 
 static void test_complain(void **state)
 {
-	struct words_report report = {keep, last, 0};
+	static struct log_sink sink = {.write = keep};
 	char longer[600];
 
 	(void)state;
-	words_complain(&report, "word '%s' %u", "\x1b[2J\xff", 5);
-	assert_string_equal(last, "word '?[2J?' 5");
-	assert_int_equal(report.count, 1);
+	log_add_sink(&sink);
+	words_complain("word '%s' %u", "\x1b[2J\xff", 5);
+	assert_string_equal(last, "error: word '?[2J?' 5\n");
 	memset(longer, 'y', sizeof(longer) - 1);
 	longer[sizeof(longer) - 1] = '\0';
-	words_complain(&report, "%s", longer);
-	assert_int_equal(strlen(last), 383);
-	assert_int_equal(report.count, 2);
+	words_complain("%s", longer);
+	assert_int_equal(strlen(last), LOG_LINE_MAX);
+}
+
+struct target {
+	u8 before, number, after;
+	char text[4];
+	u32 choice;
+	bool flag;
+};
+
+static const char *const names[] = {"zero", "one", "two"};
+
+#define PLACE(member) WORD_PLACE(struct target, member)
+static const struct word table[] = {
+	{"number", "wrong number", PLACE(number), words_number, .max = 200},
+	{"text", "wrong text", PLACE(text), words_text},
+	{"choice", "wrong choice", PLACE(choice), words_choice, ARRAY_SIZE(names), names},
+	{"flag", "wrong flag", PLACE(flag)},
+};
+
+/* "" when the word is taken, else what is wrong with it. */
+static const char *take(const char *name, const char *value, struct target *to)
+{
+	const struct word *word = words_find(table, ARRAY_SIZE(table), name);
+	const char *wrong = words_take(word, value, (char *)to + word->offset);
+
+	return wrong ? wrong : "";
+}
+
+static void test_tables(void **state)
+{
+	static const struct target zero;
+	struct target to = zero;
+
+	(void)state;
+	assert_null(words_find(table, ARRAY_SIZE(table), "numbers"));
+	assert_null(words_find(table, ARRAY_SIZE(table), "numbe"));
+	assert_null(words_find(table, ARRAY_SIZE(table), ""));
+	assert_string_equal(take("number", "", &to), "wrong number");
+	assert_string_equal(take("number", NULL, &to), "wrong number");
+	assert_string_equal(take("number", "0", &to), "wrong number");
+	assert_string_equal(take("number", "201", &to), "wrong number");
+	assert_string_equal(take("number", "18446744073709551617", &to), "wrong number");
+	assert_string_equal(take("text", "", &to), "wrong text");
+	assert_string_equal(take("text", "long", &to), "wrong text");
+	assert_string_equal(take("choice", "", &to), "wrong choice");
+	assert_string_equal(take("choice", "tw", &to), "wrong choice");
+	assert_string_equal(take("choice", "twos", &to), "wrong choice");
+	assert_string_equal(take("flag", "", &to), "wrong flag");
+	assert_memory_equal(&to, &zero, sizeof(to));
+	assert_string_equal(take("number", "200", &to), "");
+	assert_string_equal(take("text", "abc", &to), "");
+	assert_string_equal(take("choice", "two", &to), "");
+	assert_string_equal(take("flag", NULL, &to), "");
+	assert_int_equal(to.number, 200);
+	assert_int_equal(to.before | to.after, 0);
+	assert_string_equal(to.text, "abc");
+	assert_int_equal(to.choice, 2);
+	assert_true(to.flag);
 }
 
 int main(void)
@@ -128,6 +187,7 @@ int main(void)
 		cmocka_unit_test(test_long_word),
 		cmocka_unit_test(test_split),
 		cmocka_unit_test(test_complain),
+		cmocka_unit_test(test_tables),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
