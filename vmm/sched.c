@@ -3,7 +3,7 @@
  * Fair sharing of the pCPUs. Each queue is sorted by the time that its tasks
  * had, divided by their weights; who comes back from waiting starts no lower
  * than who runs now, so that nobody saves up time. A task's queue is that of
- * its pCPU, and its lock is the only one that is ever held here.
+ * its pCPU; two locks are held only to move a task, that of the lower address first.
  */
 #include "vmm/sched.h"
 
@@ -93,40 +93,20 @@ static void set_yield(struct sched_queue *queue, bool yield)
 	__atomic_store_n(&queue->yield, yield, __ATOMIC_RELEASE);
 }
 
-/* Has a pCPU among those allowed that halts look for something to take over. */
+/* Has a pCPU that halts look for something to take over, one of those allowed. */
 static void wake_idle(u64 allowed)
 {
-	for (unsigned i = 0; i < pcpu_count; i++) {
+	/* Either it sees what was queued, or its `idle` is seen here. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	for (unsigned i = 0; allowed && i < pcpu_count; i++) {
 		struct sched_queue *queue = queue_of(i);
 
 		if (queue && (allowed & BIT(i)) &&
-		    __atomic_load_n(&queue->idle, __ATOMIC_SEQ_CST)) {
+		    __atomic_load_n(&queue->idle, __ATOMIC_RELAXED)) {
 			smp_kick(i);
 			return;
 		}
 	}
-}
-
-/* Queues a task that may run, if it does not already; unlocks its queue. */
-static void enqueue(struct sched_queue *queue, struct task *task)
-{
-	u32 cpu = task->cpu;
-	u64 allowed = task->allowed;
-	bool kick = false, spare = false;
-
-	if (task->ready && !task->holds && !task->queued && !task->running) {
-		task->used = MAX(task->used, queue->floor);
-		insert(queue, task);
-		spare = !task->loaded && (queue->running || queue->count > 1);
-		if (queue->running && task->used < used_now(queue))
-			set_yield(queue, true);
-		kick = !queue->running || queue->yield;
-	}
-	spin_unlock(&queue->lock);
-	if (kick && cpu != this_pcpu()->id)
-		smp_kick(cpu);
-	if (spare)
-		wake_idle(allowed);
 }
 
 static unsigned load_of(const struct sched_queue *queue)
@@ -135,48 +115,58 @@ static unsigned load_of(const struct sched_queue *queue)
 	       (__atomic_load_n(&queue->running, __ATOMIC_RELAXED) ? 1 : 0);
 }
 
-/* Takes one waiting task that may run here out of another queue; its `used` is
- * then counted from that queue's floor. */
-static struct task *give_up(struct sched_queue *from, u32 to)
+/* Queues a task that may run, if it does not already; unlocks its queue. */
+static void enqueue(struct sched_queue *queue, struct task *task)
 {
+	u32 cpu = task->cpu;
+	bool kick = false;
+	u64 spare = 0;
+
+	if (task->ready && !task->holds && !task->queued && !task->running) {
+		task->used = MAX(task->used, queue->floor);
+		insert(queue, task);
+		spare = load_of(queue) > 1 && !task->loaded ? task->allowed : 0;
+		if (queue->running && task->used < used_now(queue))
+			set_yield(queue, true);
+		kick = !queue->running || queue->yield;
+	}
+	spin_unlock(&queue->lock);
+	if (kick && cpu != this_pcpu()->id)
+		smp_kick(cpu);
+	wake_idle(spare);
+}
+
+/* Takes over a waiting task from a longer queue; its `used` then counts from that of `own`. */
+static bool take_over(struct sched_queue *own, struct sched_queue *from)
+{
+	u32 id = this_pcpu()->id;
 	struct task *task;
 
-	spin_lock(&from->lock);
+	spin_lock(own < from ? &own->lock : &from->lock);
+	spin_lock(own < from ? &from->lock : &own->lock);
 	for (task = from->first; task; task = task->next)
-		if ((task->allowed & BIT(to)) && !task->loaded)
+		if ((task->allowed & BIT(id)) && !task->loaded)
 			break;
 	if (task) {
 		take_out(from, task);
 		from->assigned -= task->weight;
-		task->used -= MIN(task->used, from->floor);
-		__atomic_store_n(&task->cpu, to, __ATOMIC_RELEASE);
+		own->assigned += task->weight;
+		task->used += own->floor - from->floor;
+		__atomic_store_n(&task->cpu, id, __ATOMIC_RELEASE);
+		insert(own, task);
 	}
+	spin_unlock(&own->lock);
 	spin_unlock(&from->lock);
 	return task;
 }
 
-/* Takes over a task from a queue that is longer by at least `by`. */
-static bool steal(struct sched_queue *own, unsigned by)
+static bool steal(struct sched_queue *own)
 {
-	u32 id = this_pcpu()->id;
-
 	for (unsigned i = 1; i < pcpu_count; i++) {
-		u32 cpu = (id + i) % pcpu_count;
-		struct sched_queue *from = queue_of(cpu);
-		struct task *task;
+		struct sched_queue *from = queue_of((this_pcpu()->id + i) % pcpu_count);
 
-		if (!from || load_of(from) < load_of(own) + by)
-			continue;
-		task = give_up(from, id);
-		if (!task)
-			continue;
-		spin_lock(&own->lock);
-		own->assigned += task->weight;
-		/* Between the two locks it may have been woken here already. */
-		if (!task->queued)
-			task->used += own->floor;
-		enqueue(own, task);
-		return true;
+		if (from && load_of(from) >= load_of(own) + BALANCE && take_over(own, from))
+			return true;
 	}
 	return false;
 }
@@ -211,6 +201,7 @@ static struct task *pick(struct sched_queue *queue)
 	if (task) {
 		take_out(queue, task);
 		queue->floor = MAX(queue->floor, task->used);
+		queue->spare = queue->first ? queue->first->allowed : 0;
 		queue->running = task;
 		queue->since = rdtsc();
 		task->running = true;
@@ -237,6 +228,7 @@ static void run_slice(struct sched_queue *queue, struct task *task)
 	u64 ran;
 
 	load(queue, task);
+	wake_idle(queue->spare); /* what was loaded before can go only now */
 	next = task->slice(task, queue->since + muldiv64(SCHED_SLICE_MS, tsc_hz, 1000));
 	spin_lock(&queue->lock);
 	ran = rdtsc() - queue->since;
@@ -259,7 +251,7 @@ static void idle(struct sched_queue *queue, u64 until)
 {
 	space_leave();
 	__atomic_store_n(&queue->idle, true, __ATOMIC_SEQ_CST);
-	if (!load_of(queue) && !steal(queue, BALANCE)) {
+	if (!load_of(queue) && !steal(queue)) {
 		apic_timer_arm(until);
 		interrupts_wait();
 	}
@@ -300,7 +292,7 @@ void sched_run(bool (*done)(void))
 		struct task *task;
 
 		unload_held(queue);
-		steal(queue, BALANCE);
+		steal(queue);
 		task = pick(queue);
 		if (task)
 			run_slice(queue, task);

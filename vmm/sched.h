@@ -50,6 +50,7 @@ struct sched_queue {
 	struct task *loaded;	    /* whose state is in the pCPU; its own */
 	unsigned count, assigned;   /* tasks in the list; weights of all that live here */
 	u64 floor;		    /* `used` below which no task comes back */
+	u64 spare;		    /* where the next one may run, as the slice began; its own */
 	u64 since;		    /* TSC at which the slice began */
 	bool yield;		    /* the slice is to end; atomic */
 	bool idle;		    /* halted or about to; atomic */

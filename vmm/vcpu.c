@@ -29,11 +29,11 @@ static enum task_next slice(struct task *task, u64 until)
 	space_enter(&vcpu->vm->space);
 	vm_move_timers(vcpu->vm);
 	switch (vcpu_run(vcpu, until)) {
+	case VCPU_REQUEST:
+		vcpu->vm->on_request(vcpu->vm); /* again and again, until it is heard */
+		return TASK_READY;
 	case VCPU_SLICE:
 		return TASK_READY;
-	case VCPU_REQUEST:
-		vcpu->vm->on_request(vcpu->vm);
-		return TASK_WAIT;
 	default:
 		return TASK_WAIT;
 	}

@@ -136,12 +136,12 @@ void vm_destroy(struct vm *vm)
 {
 	struct vtimer_queue limbo = {0};
 
+	console_detach(vm);
 	vm_device_lock(vm);
 	vtimer_requeue_vm(vm, vm->timers, &limbo);
 	vm_device_unlock(vm);
 	/* Another pCPU may just be on its way into a timer of this VM. */
 	smp_sync();
-	console_detach(vm);
 	vdev_destroy_all(vm);
 	for (unsigned i = 0; i < VM_VCPUS_MAX; i++)
 		if (vm->vcpus[i])
