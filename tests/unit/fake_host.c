@@ -44,9 +44,9 @@ enum { FRAME_NONE, FRAME_FREE, FRAME_USED };
 static u8 frame[FAKE_FRAMES_MAX / PAGE_SIZE];
 static u64 frame_count, module_end;
 static u8 *ram, *modules;
-static struct pcpu pcpu;
+static struct pcpu cpu[FAKE_PCPUS];
 unsigned pcpu_count = 1;
-struct pcpu *pcpus[PCPU_MAX] = {&pcpu};
+struct pcpu *pcpus[PCPU_MAX];
 static struct sigaction old_segv;
 static void (*on_wait)(void);
 
@@ -87,8 +87,26 @@ static void once(void)
 {
 	ram = reserve(FAKE_FRAMES_MAX);
 	modules = reserve(MODULES_MAX);
-	pcpu.self = &pcpu;
-	assert_int_equal(syscall(SYS_arch_prctl, SET_GS, &pcpu), 0);
+}
+
+void fake_host_play(unsigned id)
+{
+	assert_int_equal(syscall(SYS_arch_prctl, SET_GS, &cpu[id]), 0);
+}
+
+void fake_host_cpus(unsigned count)
+{
+	for (unsigned i = 0; i < FAKE_PCPUS; i++) {
+		free(cpu[i].vmm);
+		cpu[i] = (struct pcpu){.self = &cpu[i], .id = i, .apic_id = i};
+		pcpus[i] = &cpu[i];
+		if (i >= count)
+			continue;
+		cpu[i].vmm = aligned_alloc(PAGE_SIZE, PAGE_SIZE);
+		memset(cpu[i].vmm, 0, PAGE_SIZE);
+	}
+	pcpu_count = count;
+	fake_host_play(0);
 }
 
 void fake_host_init(u64 frames)
@@ -103,9 +121,7 @@ void fake_host_init(u64 frames)
 	memset(frame, FRAME_FREE, frame_count);
 	memset(spaces, 0, sizeof(spaces));
 	memset(&fake_host, 0, sizeof(fake_host));
-	free(pcpu.vmm);
-	pcpu.vmm = aligned_alloc(PAGE_SIZE, PAGE_SIZE);
-	memset(pcpu.vmm, 0, PAGE_SIZE);
+	fake_host_cpus(1);
 	tsc_hz = 1000000000;
 }
 
@@ -336,13 +352,13 @@ void space_enter(struct space *space)
 	if (space) /* NULL: the base space */
 		space_of(space);
 	fake_host.entered = space;
-	pcpu.space = space;
+	this_pcpu()->space = space;
 }
 
 void space_leave(void)
 {
 	fake_host.entered = NULL;
-	pcpu.space = NULL;
+	this_pcpu()->space = NULL;
 }
 
 unsigned fake_host_maps(const struct space *space)
@@ -435,8 +451,8 @@ void apic_timer_arm(u64 deadline)
 
 void smp_kick(unsigned cpu)
 {
-	(void)cpu;
 	fake_host.kicks++;
+	__atomic_or_fetch(&fake_host.kicked, BIT(cpu), __ATOMIC_SEQ_CST);
 }
 
 void smp_sync(void)
@@ -446,6 +462,8 @@ void smp_sync(void)
 bool smp_serve(void)
 {
 	fake_host.serves++;
+	if (fake_host.on_serve)
+		fake_host.on_serve();
 	return false;
 }
 
@@ -470,6 +488,8 @@ bool fake_host_logged(const char *text)
 
 _Noreturn void panic(const char *fmt, ...)
 {
+	if (fake_host.on_panic)
+		longjmp(*fake_host.on_panic, 1);
 	fail_msg("panic: %s", fmt);
 	abort();
 }

@@ -8,12 +8,15 @@
 #ifndef TESTS_UNIT_FAKE_HOST_H
 #define TESTS_UNIT_FAKE_HOST_H
 
+#include <setjmp.h>
+
 #include "arch/memory.h"
 
 #define FAKE_FRAMES_BASE 0x100000000ull /* host physical; aligned to 1 GiB */
 #define FAKE_FRAMES_MAX	 GIB(8)
 #define FAKE_MODULES	 0x10000000ull
 #define FAKE_LOG_SIZE	 32768
+#define FAKE_PCPUS	 8
 
 struct fake_host {
 	/* The n-th allocation from now fails, pages, frames, tables and mappings alike; 0: none. */
@@ -30,14 +33,21 @@ struct fake_host {
 
 	u64 timer_deadline; /* last apic_timer_arm */
 	unsigned timer_arms, waits, serves, kicks;
+	u64 kicked;		/* BIT(id) of the pCPUs that were kicked; atomic */
+	void (*on_serve)(void); /* where given, at each smp_serve */
+	jmp_buf *on_panic;	/* where given, a panic goes there; else it fails the test */
 
 	char log[FAKE_LOG_SIZE]; /* lines "E text\n", by the level's first letter */
 	unsigned log_lines;
 };
 extern struct fake_host fake_host;
 
-/* A fresh machine with this many bytes of frames. */
+/* A fresh machine of one pCPU with this many bytes of frames. */
 void fake_host_init(u64 frames);
+/* From now on it has so many pCPUs, of which the caller plays 0; fresh ones. */
+void fake_host_cpus(unsigned count);
+/* This thread is that pCPU from now on. */
+void fake_host_play(unsigned id);
 /* From now to the end of this test interrupts_wait counts as a wait, which `interrupt` (or
  * NULL) ends. To be called in the test itself: cmocka sets signal handlers for each function. */
 void fake_host_on_wait(void (*interrupt)(void));

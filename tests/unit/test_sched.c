@@ -1,0 +1,742 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* SOURCES: vmm/sched.c tests/unit/fake_host.c */
+/* LIBS: -lpthread */
+/*
+ * The run queues with toy tasks: shares, waking, holding in every state, and moving
+ * between pCPUs, first with one thread that plays all pCPUs, then with a thread for each.
+ * A toy's slice takes the time that the test says: the queue's `since` is moved back.
+ */
+#include "vmm/sched.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "arch/cpu.h"
+#include "arch/percpu.h"
+#include "arch/tsc.h"
+#include "tests/unit/fake_host.h"
+#include "vmm/console.h"
+#include "vmm/pcpu.h"
+
+#define TOYS 12
+#define MS   1000000ull /* ticks: tsc_hz is 1 GHz */
+
+struct toy {
+	struct task task; /* first */
+	u64 takes;
+	enum task_next next;
+	void (*during)(struct toy *toy); /* in its slice */
+	unsigned slices, loads, unloads;
+	bool inside; /* of a slice */
+	bool held;   /* sched_hold has returned */
+	u32 ran_on;
+};
+
+static struct toy toys[TOYS];
+static struct toy *const a = &toys[0], *const b = &toys[1], *const c = &toys[2], *const d = &toys[3];
+static unsigned polls;
+
+u64 vtimer_next(struct vtimer_queue *queue)
+{
+	return VTIMER_NEVER;
+}
+
+unsigned vtimer_run(struct vtimer_queue *queue, u64 now_tsc, unsigned max)
+{
+	return 0;
+}
+
+u64 console_next(void)
+{
+	return 0;
+}
+
+void console_poll(u64 now)
+{
+	assert_int_equal(this_pcpu()->id, 0);
+	__atomic_add_fetch(&polls, 1, __ATOMIC_RELAXED);
+}
+
+struct pcpu_vmm *pcpu_vmm(void)
+{
+	return this_pcpu()->vmm;
+}
+
+struct pcpu_vmm *pcpu_vmm_of(unsigned id)
+{
+	return pcpus[id]->vmm;
+}
+
+static struct sched_queue *queue(unsigned id)
+{
+	return &pcpu_vmm_of(id)->queue;
+}
+
+static enum task_next slice(struct task *task, u64 until)
+{
+	struct toy *toy = (struct toy *)task;
+	struct sched_queue *own = queue(this_pcpu()->id);
+
+	assert_false(__atomic_exchange_n(&toy->inside, true, __ATOMIC_SEQ_CST));
+	assert_false(__atomic_load_n(&toy->held, __ATOMIC_SEQ_CST));
+	assert_true(task->allowed & BIT(this_pcpu()->id));
+	assert_int_equal(task->cpu, this_pcpu()->id);
+	assert_true(!task->load || (task->loaded && own->loaded == task));
+	assert_int_equal(until, own->since + SCHED_SLICE_MS * MS);
+	toy->slices++;
+	toy->ran_on = this_pcpu()->id;
+	if (toy->during)
+		toy->during(toy);
+	own->since -= toy->takes;
+	__atomic_store_n(&toy->inside, false, __ATOMIC_SEQ_CST);
+	return toy->next;
+}
+
+static void load(struct task *task)
+{
+	struct toy *toy = (struct toy *)task;
+
+	assert_int_equal(toy->loads++, toy->unloads);
+}
+
+static void unload(struct task *task)
+{
+	struct toy *toy = (struct toy *)task;
+
+	assert_int_equal(++toy->unloads, toy->loads);
+	assert_false(toy->inside);
+}
+
+static void add(struct toy *toy, unsigned weight, u64 allowed)
+{
+	*toy = (struct toy){
+		.task = {.name = "toy", .slice = slice, .load = load, .unload = unload,
+			 .allowed = allowed, .weight = weight},
+		.takes = MS,
+		.next = TASK_READY,
+	};
+	sched_add(&toy->task);
+}
+
+static void add_ready(struct toy *toy, unsigned weight, u64 allowed)
+{
+	add(toy, weight, allowed);
+	sched_wake(&toy->task);
+}
+
+static int setup(void **state)
+{
+	fake_host_init(MIB(1));
+	return 0;
+}
+
+static unsigned rounds;
+
+static bool no_more(void)
+{
+	return rounds-- == 0;
+}
+
+/* Plays a pCPU for some rounds of its loop. */
+static void step(unsigned id, unsigned count)
+{
+	u32 before = this_pcpu()->id;
+
+	fake_host_play(id);
+	rounds = count;
+	sched_run(no_more);
+	fake_host_play(before);
+}
+
+static void assert_share(const struct toy *x, const struct toy *y, u64 parts_x, u64 parts_y)
+{
+	u64 left = x->task.ran * parts_y, right = y->task.ran * parts_x;
+
+	assert_in_range(left, right - right / 100, right + right / 100);
+}
+
+/* ---- shares */
+
+static void shares_go_by_weight(void **state)
+{
+	add_ready(a, 100, ~0ull);
+	add_ready(b, 300, ~0ull);
+	add_ready(c, 10000, ~0ull);
+	add_ready(d, 1, ~0ull);
+	step(0, 60000);
+	assert_share(b, a, 300, 100);
+	assert_share(c, a, 10000, 100);
+	assert_in_range(d->slices, 4, 7); /* 1 of 10,401 */
+	sched_remove(&d->task);
+	sched_remove(&c->task);
+	sched_remove(&b->task);
+	sched_remove(&a->task);
+	assert_int_equal(queue(0)->assigned, 0);
+	assert_int_equal(queue(0)->count, 0);
+}
+
+static void long_slices_get_no_more_than_short_ones(void **state)
+{
+	add_ready(a, 100, ~0ull);
+	add_ready(b, 100, ~0ull);
+	a->takes = 10 * MS;
+	b->takes = MS / 10;
+	step(0, 30000);
+	assert_share(a, b, 1, 1);
+	assert_in_range(b->slices, a->slices * 95, a->slices * 105);
+}
+
+static void nobody_saves_time_by_sleeping(void **state)
+{
+	u64 before;
+
+	add_ready(a, 100, ~0ull);
+	add_ready(b, 100, ~0ull);
+	b->next = TASK_WAIT;
+	step(0, 1000);
+	assert_int_equal(b->slices, 1);
+	assert_int_equal(a->slices, 999);
+	before = a->task.ran;
+	b->next = TASK_READY;
+	sched_wake(&b->task);
+	step(0, 100);
+	assert_in_range(b->slices, 49, 53);
+	assert_in_range(a->task.ran - before, 48 * MS, 52 * MS);
+	/* nor does one that comes new, or loses one that others were waiting for */
+	add_ready(c, 100, ~0ull);
+	before = b->task.ran;
+	step(0, 99);
+	assert_in_range(c->slices, 32, 35);
+	assert_in_range(b->task.ran - before, 32 * MS, 35 * MS);
+}
+
+static bool yields;
+
+static void wakes_b(struct toy *toy)
+{
+	queue(0)->since -= toy->takes; /* that much is over */
+	sched_wake(&b->task);
+	yields = sched_should_yield();
+	queue(0)->since += toy->takes;
+}
+
+static void who_had_less_goes_first(void **state)
+{
+	add_ready(a, 100, ~0ull);
+	add_ready(b, 100, ~0ull);
+	b->next = TASK_WAIT;
+	step(0, 20);
+	a->during = wakes_b;
+	step(0, 1);
+	assert_true(yields);
+	step(0, 1); /* b, and waits again */
+	assert_int_equal(b->slices, 2);
+	assert_false(sched_should_yield());
+	/* a slice that has just begun goes on, where b had more than a */
+	a->takes = 0;
+	b->task.used = a->task.used + 5 * MS;
+	step(0, 1);
+	assert_false(yields);
+}
+
+/* ---- waking */
+
+static void wakes_itself(struct toy *toy)
+{
+	sched_wake(&toy->task);
+}
+
+static void a_wake_during_the_slice_is_not_lost(void **state)
+{
+	fake_host_on_wait(NULL);
+	add_ready(a, 100, ~0ull);
+	a->next = TASK_WAIT;
+	a->during = wakes_itself;
+	step(0, 5);
+	assert_int_equal(a->slices, 5);
+	a->during = NULL;
+	step(0, 5); /* the last wake, and then it waits */
+	assert_int_equal(a->slices, 6);
+	assert_int_equal(fake_host.waits, 4);
+	/* one before the slice is not kept for its end */
+	sched_wake(&a->task);
+	sched_wake(&a->task);
+	step(0, 3);
+	assert_int_equal(a->slices, 7);
+}
+
+static void wakes_from_elsewhere(struct toy *toy)
+{
+	fake_host.kicked = 0;
+	fake_host_play(0);
+	sched_wake(&toy->task);
+	fake_host_play(1);
+	toy->during = NULL;
+}
+
+static void a_wake_kicks_the_other_pcpu(void **state)
+{
+	fake_host_cpus(2);
+	fake_host_on_wait(NULL);
+	add_ready(a, 100, BIT(1));
+	assert_int_equal(fake_host.kicked, BIT(1));
+	a->next = TASK_WAIT;
+	a->during = wakes_from_elsewhere;
+	step(1, 1);
+	assert_int_equal(fake_host.kicked, BIT(1));
+	step(1, 2);
+	assert_int_equal(a->slices, 2);
+	/* from its own pCPU no kick is needed */
+	fake_host.kicked = 0;
+	fake_host_play(1);
+	sched_wake(&a->task);
+	fake_host_play(0);
+	assert_int_equal(fake_host.kicked, 0);
+}
+
+/* ---- holding */
+
+static void held_tasks_do_not_run(void **state)
+{
+	fake_host_on_wait(NULL);
+	add(a, 100, ~0ull);
+	sched_hold(&a->task); /* while it waits */
+	sched_wake(&a->task);
+	step(0, 3);
+	assert_int_equal(a->slices, 0);
+	sched_hold(&a->task); /* twice */
+	sched_release(&a->task);
+	step(0, 3);
+	assert_int_equal(a->slices, 0);
+	sched_release(&a->task); /* the wake was not lost */
+	sched_hold(&a->task);	 /* while it is queued */
+	assert_int_equal(queue(0)->count, 0);
+	step(0, 3);
+	assert_int_equal(a->slices, 0);
+	sched_release(&a->task);
+	step(0, 3);
+	assert_int_equal(a->slices, 3);
+	assert_true(a->task.loaded);
+	sched_hold(&a->task); /* while it lies in this pCPU */
+	assert_false(a->task.loaded);
+	assert_int_equal(a->unloads, 1);
+	sched_release(&a->task);
+	/* one that waits is not woken by a release */
+	a->next = TASK_WAIT;
+	step(0, 1);
+	sched_hold(&a->task);
+	sched_release(&a->task);
+	step(0, 3);
+	assert_int_equal(a->slices, 4);
+}
+
+static void other_pcpu_goes_on(void)
+{
+	fake_host.on_serve = NULL;
+	step(1, 1);
+}
+
+static void a_hold_waits_until_it_is_unloaded_elsewhere(void **state)
+{
+	fake_host_cpus(2);
+	fake_host_on_wait(NULL);
+	add_ready(a, 100, BIT(1));
+	a->next = TASK_WAIT;
+	step(1, 1);
+	assert_true(a->task.loaded);
+	fake_host.kicked = 0;
+	fake_host.on_serve = other_pcpu_goes_on;
+	sched_hold(&a->task);
+	assert_null(fake_host.on_serve);
+	assert_int_equal(fake_host.kicked, BIT(1));
+	assert_false(a->task.loaded);
+	assert_null(queue(1)->loaded);
+	assert_int_equal(a->unloads, 1);
+	sched_release(&a->task);
+}
+
+static void a_task_is_loaded_once_and_stays(void **state)
+{
+	add_ready(a, 100, ~0ull);
+	step(0, 100);
+	assert_int_equal(a->loads, 1);
+	add_ready(b, 100, ~0ull);
+	b->task.load = NULL; /* a job, which leaves it there */
+	step(0, 100);
+	assert_int_equal(a->loads, 1);
+	assert_int_equal(a->unloads, 0);
+	add_ready(c, 100, ~0ull);
+	step(0, 6);
+	assert_true(a->loads > 1 && c->loads > 0);
+	assert_int_equal(a->loads + c->loads, a->unloads + c->unloads + 1);
+	sched_unload();
+	sched_unload();
+	assert_false(a->task.loaded || c->task.loaded);
+	assert_null(queue(0)->loaded);
+}
+
+/* ---- several pCPUs */
+
+static void tasks_go_to_the_least_loaded_pcpu(void **state)
+{
+	fake_host_cpus(4);
+	free(pcpus[3]->vmm);
+	pcpus[3]->vmm = NULL; /* one that runs no tasks */
+	add(a, 300, ~0ull);
+	assert_int_equal(a->task.cpu, 0);
+	add(b, 100, ~0ull);
+	assert_int_equal(b->task.cpu, 1);
+	add(c, 100, BIT(0) | BIT(1));
+	assert_int_equal(c->task.cpu, 1);
+	add(d, 500, BIT(0));
+	assert_int_equal(d->task.cpu, 0);
+	add(&toys[4], 1, ~0ull);
+	assert_int_equal(toys[4].task.cpu, 2);
+	sched_remove(&d->task);
+	sched_remove(&a->task);
+	assert_int_equal(queue(0)->assigned, 0);
+	add(a, 100, BIT(0) | BIT(1) | BIT(3));
+	assert_int_equal(a->task.cpu, 0);
+}
+
+static void an_idle_pcpu_takes_a_waiting_task(void **state)
+{
+	fake_host_cpus(2);
+	fake_host_on_wait(NULL);
+	for (unsigned i = 0; i < 3; i++) {
+		add_ready(&toys[i], 100, BIT(0));
+		toys[i].task.allowed = ~0ull;
+	}
+	b->task.allowed = BIT(0);
+	a->takes = MS / 2;
+	step(0, 4); /* a again at last, and it lies there */
+	assert_true(a->task.loaded);
+	step(1, 1);
+	assert_int_equal(c->ran_on, 1); /* b is pinned */
+	assert_int_equal(c->slices, 2);
+	assert_int_equal(queue(0)->assigned, 200);
+	assert_int_equal(queue(1)->assigned, 100);
+	c->next = TASK_GONE;
+	step(1, 1);
+	assert_int_equal(queue(1)->assigned, 0);
+	step(1, 2);
+	assert_int_equal(fake_host.waits, 2);
+	assert_int_equal(a->ran_on, 0);
+	/* one waiting task is not enough to move where another one would have to wait instead */
+	b->next = TASK_WAIT;
+	step(0, 2);
+	sched_unload();
+	step(1, 1);
+	assert_int_equal(a->ran_on, 0);
+}
+
+static void who_is_taken_over_neither_wins_nor_loses(void **state)
+{
+	fake_host_cpus(2);
+	add_ready(a, 100, BIT(0));
+	add_ready(b, 100, BIT(0));
+	add_ready(c, 100, BIT(1));
+	a->takes = 10 * MS;
+	b->takes = 10 * MS;
+	step(0, 2000); /* 20 s here, 1 s there */
+	step(1, 1000);
+	add_ready(d, 100, BIT(0));
+	step(0, 3);
+	assert_int_equal(d->slices, 3); /* up to 10 ms behind */
+	d->takes = 10 * MS;
+	step(0, 3);
+	d->task.allowed = b->task.allowed = a->task.allowed = ~0ull;
+	step(1, 100);
+	assert_int_equal(a->ran_on + b->ran_on + d->ran_on, 1);
+	assert_in_range(c->slices, 1080, 1100); /* the other one takes ten times as long */
+}
+
+static void queues_become_equally_long(void **state)
+{
+	fake_host_cpus(3);
+	for (unsigned i = 0; i < TOYS; i++) {
+		add_ready(&toys[i], 100, BIT(0));
+		toys[i].task.allowed = ~0ull;
+	}
+	for (unsigned i = 0; i < 30; i++)
+		step(i % 3, 1);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(queue(i)->count, TOYS / 3);
+		assert_int_equal(queue(i)->assigned, TOYS / 3 * 100);
+	}
+	for (unsigned i = 0; i < 3000; i++)
+		step(i % 3, 1);
+	for (unsigned i = 0; i < TOYS; i++)
+		assert_in_range(toys[i].slices, 240, 260);
+}
+
+static void idle_pcpus_are_told(void **state)
+{
+	fake_host_cpus(3);
+	fake_host_on_wait(NULL);
+	add_ready(a, 100, BIT(0));
+	a->takes = 2 * MS;
+	queue(1)->idle = queue(2)->idle = true; /* as if it stood in the HLT */
+	fake_host.kicked = 0;
+	add(b, 100, BIT(0));
+	b->task.allowed = BIT(0) | BIT(2);
+	sched_wake(&b->task);
+	assert_int_equal(fake_host.kicked, BIT(2));
+	/* it did not come; each slice that leaves somebody waiting asks again */
+	step(0, 1);
+	assert_int_equal(fake_host.kicked, BIT(2));
+	fake_host.kicked = 0;
+	step(0, 1);
+	assert_int_equal(b->slices, 1);
+	assert_int_equal(fake_host.kicked, 0); /* a waits, and is pinned */
+}
+
+static void a_task_that_is_gone_leaves_nothing(void **state)
+{
+	fake_host_on_wait(NULL);
+	add_ready(a, 100, ~0ull);
+	a->task.load = NULL;
+	a->next = TASK_GONE;
+	a->during = wakes_itself; /* too late */
+	step(0, 3);
+	assert_int_equal(a->slices, 1);
+	assert_true(a->task.gone);
+	assert_int_equal(queue(0)->assigned, 0);
+	add_ready(a, 100, ~0ull);
+	assert_false(a->task.gone);
+	step(0, 2);
+	assert_int_equal(a->slices, 2);
+}
+
+/* ---- real threads, one a pCPU; a kick that is not sent is a test that does not end */
+
+#define PLAYERS	   2
+#define TEST_MS	   1500
+#define PATIENCE_S 10
+#define TICKS_S	   4000000000ull /* at most, of the real TSC */
+#define PASSES	   3000
+
+static bool over;
+static u64 lost;
+
+static void halted(void)
+{
+	u64 own = BIT(this_pcpu()->id);
+
+	u64 since = rdtsc();
+
+	while (!(__atomic_fetch_and(&fake_host.kicked, ~own, __ATOMIC_SEQ_CST) & own)) {
+		if (__atomic_load_n(&over, __ATOMIC_SEQ_CST))
+			return;
+		if (rdtsc() - since > PATIENCE_S * TICKS_S) {
+			__atomic_or_fetch(&lost, own, __ATOMIC_SEQ_CST);
+			return;
+		}
+		sched_yield();
+	}
+}
+
+static bool is_over(void)
+{
+	return __atomic_load_n(&over, __ATOMIC_SEQ_CST);
+}
+
+static void *player(void *arg)
+{
+	fake_host_play((unsigned)(u64)arg);
+	sched_run(is_over);
+	return NULL;
+}
+
+static pthread_t threads[PLAYERS];
+
+static void start_players(void)
+{
+	over = false;
+	lost = 0;
+	for (u64 i = 0; i < PLAYERS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, player, (void *)i), 0);
+}
+
+static void end_players(void)
+{
+	__atomic_store_n(&over, true, __ATOMIC_SEQ_CST);
+	for (unsigned i = 0; i < PLAYERS; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(lost, 0);
+}
+
+static void until_yield(struct toy *toy)
+{
+	while (!sched_should_yield())
+		__builtin_ia32_pause();
+}
+
+/* pCPU PLAYERS is the test's own: a job that does not run tasks. */
+static void a_hold_ends_a_running_slice(void **state)
+{
+	fake_host_cpus(PLAYERS + 1);
+	fake_host_on_wait(halted);
+	fake_host_play(PLAYERS);
+	add(a, 100, BIT(1));
+	a->during = until_yield;
+	start_players();
+	for (unsigned i = 0; i < 400; i++) {
+		sched_wake(&a->task);
+		if (i % 2) /* in a slice for sure */
+			while (!__atomic_load_n(&a->inside, __ATOMIC_SEQ_CST))
+				sched_yield();
+		sched_hold(&a->task);
+		assert_false(a->task.running || a->task.loaded || a->task.queued || a->inside);
+		assert_int_equal(a->loads, a->unloads);
+		a->held = true;
+		__builtin_ia32_pause();
+		__atomic_store_n(&a->held, false, __ATOMIC_SEQ_CST);
+		sched_release(&a->task);
+	}
+	assert_true(a->slices >= 200);
+	sched_remove(&a->task);
+	end_players();
+}
+
+static unsigned passes;
+
+/* Each wakes the next one and waits. */
+static void pass_on(struct toy *toy)
+{
+	__atomic_add_fetch(&passes, 1, __ATOMIC_SEQ_CST);
+	sched_wake(&toys[(toy - toys + 1) % 5].task);
+}
+
+static void no_wake_is_lost(void **state)
+{
+	fake_host_cpus(PLAYERS + 1);
+	fake_host_on_wait(halted);
+	fake_host_play(PLAYERS);
+	passes = 0;
+	for (unsigned i = 0; i < 5; i++) {
+		add(&toys[i], 100, i < PLAYERS ? BIT(i) : BITS(PLAYERS - 1, 0));
+		toys[i].next = TASK_WAIT;
+		toys[i].during = pass_on;
+		toys[i].takes = 0;
+	}
+	start_players();
+	sched_wake(&a->task);
+	while (__atomic_load_n(&passes, __ATOMIC_SEQ_CST) < PASSES && !lost)
+		sched_yield();
+	assert_int_equal(lost, 0);
+	for (unsigned i = 0; i < 5; i++)
+		sched_remove(&toys[i].task);
+	end_players();
+}
+
+static u32 next_random(u32 *x)
+{
+	*x = *x * 1664525 + 1013904223;
+	return *x >> 8;
+}
+
+/* Some wait after a slice, some wake others. */
+static void as_chance_has_it(struct toy *toy)
+{
+	static __thread u32 x = 1;
+	u32 r = next_random(&x);
+
+	toy->next = r & 1 ? TASK_READY : TASK_WAIT;
+	if (r & 2)
+		sched_wake(&toys[r / 4 % (TOYS / 2)].task); /* those are never removed */
+	for (unsigned i = r / 1024 % 1024; i && !sched_should_yield(); i--)
+		__builtin_ia32_pause();
+}
+
+static void everything_at_once(void **state)
+{
+	u64 end, total = 0;
+	u32 x = 7;
+
+	fake_host_cpus(PLAYERS + 1);
+	fake_host_on_wait(halted);
+	fake_host_play(PLAYERS);
+	for (unsigned i = 0; i < TOYS; i++) {
+		add_ready(&toys[i], 1 + i * 100, i % 4 ? BITS(PLAYERS - 1, 0) : BIT(i / 4 % PLAYERS));
+		toys[i].during = as_chance_has_it;
+		toys[i].takes = 0;
+	}
+	start_players();
+	end = rdtsc() + TICKS_S / 1000 * TEST_MS;
+	for (unsigned turn = 0; rdtsc() < end && !lost; turn++) {
+		u32 r = next_random(&x);
+		struct toy *toy = &toys[r % TOYS];
+
+		if (r / TOYS % 4 == 0 && toy >= &toys[TOYS / 2]) {
+			unsigned slices = toy->slices;
+			u64 allowed = toy->task.allowed;
+
+			sched_remove(&toy->task);
+			total += slices;
+			assert_int_equal(toy->loads, toy->unloads);
+			memset(&toy->task, 0xa5, sizeof(toy->task)); /* its page has gone */
+			add_ready(toy, 1 + r % 1000, allowed);
+			toy->during = as_chance_has_it;
+			toy->takes = 0;
+		} else if (r / TOYS % 4 < 3) {
+			sched_hold(&toy->task);
+			toy->held = true;
+			assert_false(toy->task.running || toy->task.loaded || toy->inside);
+			if (turn % 64 == 0)
+				usleep(1);
+			__atomic_store_n(&toy->held, false, __ATOMIC_SEQ_CST);
+			sched_release(&toy->task);
+			sched_wake(&toy->task);
+		} else {
+			sched_wake(&toy->task);
+		}
+	}
+	for (unsigned i = 0; i < TOYS; i++)
+		toys[i].during = NULL;
+	for (unsigned i = 0; i < TOYS; i++)
+		sched_remove(&toys[i].task);
+	end_players();
+	for (unsigned i = 0; i < TOYS; i++)
+		total += toys[i].slices;
+	for (unsigned i = 0; i < PLAYERS; i++) {
+		assert_int_equal(queue(i)->assigned, 0);
+		assert_int_equal(queue(i)->count, 0);
+		assert_null(queue(i)->first);
+	}
+	assert_true(total > 100);
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, setup)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(shares_go_by_weight),
+		TEST(long_slices_get_no_more_than_short_ones),
+		TEST(nobody_saves_time_by_sleeping),
+		TEST(who_had_less_goes_first),
+		TEST(a_wake_during_the_slice_is_not_lost),
+		TEST(a_wake_kicks_the_other_pcpu),
+		TEST(held_tasks_do_not_run),
+		TEST(a_hold_waits_until_it_is_unloaded_elsewhere),
+		TEST(a_task_is_loaded_once_and_stays),
+		TEST(tasks_go_to_the_least_loaded_pcpu),
+		TEST(an_idle_pcpu_takes_a_waiting_task),
+		TEST(who_is_taken_over_neither_wins_nor_loses),
+		TEST(queues_become_equally_long),
+		TEST(idle_pcpus_are_told),
+		TEST(a_task_that_is_gone_leaves_nothing),
+		TEST(a_hold_ends_a_running_slice),
+		TEST(no_wake_is_lost),
+		TEST(everything_at_once),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
