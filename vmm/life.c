@@ -281,10 +281,12 @@ void life_enter(struct machine *machine)
 
 void life_leave(struct machine *machine)
 {
+	bool more;
+
 	spin_lock(&machine->lock);
-	machine->working = machine->queued != 0;
+	machine->working = more = machine->queued != 0;
 	spin_unlock(&machine->lock);
-	if (machine->working)
+	if (more)
 		start_job(machine);
 }
 
