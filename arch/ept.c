@@ -7,7 +7,6 @@
  */
 #include "arch/vmx.h"
 
-#include "arch/lib/errno.h"
 #include "arch/memory.h"
 
 #define EPT_MEMTYPE	BITS(5, 3)

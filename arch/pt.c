@@ -6,7 +6,6 @@
  */
 #include "arch/pt.h"
 
-#include "arch/lib/errno.h"
 #include "arch/memory.h"
 
 #define ENTRIES	  512u

@@ -243,7 +243,6 @@ void smp_call(unsigned cpu, void (*fn)(void *arg), void *arg)
 
 static void nothing(void *arg)
 {
-	(void)arg;
 }
 
 void smp_sync(void)

@@ -6,7 +6,6 @@
 #include "arch/topology.h"
 
 #include "arch/cpu.h"
-#include "arch/lib/bits.h"
 #include "arch/percpu.h"
 
 #define LEVEL_TYPE	BITS(15, 8)

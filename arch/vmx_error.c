@@ -43,7 +43,6 @@ static const struct {
 
 static u64 read_field(void *arg, u32 field)
 {
-	(void)arg;
 	return vmcs_get(field);
 }
 

@@ -7,7 +7,6 @@
 #include "arch/vmx.h"
 
 #include "arch/cpu.h"
-#include "arch/lib/errno.h"
 #include "arch/lib/string.h"
 #include "arch/memory.h"
 #include "arch/msr.h"
@@ -80,7 +79,6 @@ static int access_field(bool write, u32 msr, u32 field, u64 *value)
 
 int vmx_msr_access(struct virt_vcpu *vcpu, bool write, u32 index, u64 *value)
 {
-	(void)vcpu;
 	for (unsigned i = 0; i < ARRAY_SIZE(field_msrs); i++)
 		if (field_msrs[i].msr == index)
 			return access_field(write, index, field_msrs[i].field, value);

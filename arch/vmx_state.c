@@ -204,7 +204,6 @@ void vmx_state_get_segment(struct virt_vcpu *vcpu, unsigned index, struct vcpu_s
 	struct segment_fields f = segment_fields(index);
 	u64 access = vmcs_get(f.access);
 
-	(void)vcpu;
 	*seg = (struct vcpu_segment){
 		.base = vmcs_get(f.base),
 		.limit = vmcs_get(f.limit),
@@ -230,7 +229,6 @@ void vmx_state_set_segment(struct virt_vcpu *vcpu, unsigned index, const struct 
 		     (seg->db ? ACCESS_DB : 0) | (seg->g ? ACCESS_G : 0) |
 		     (seg->unusable ? ACCESS_UNUSABLE : 0);
 
-	(void)vcpu;
 	vmcs_set(f.selector, seg->selector);
 	vmcs_set(f.limit, seg->limit);
 	vmcs_set(f.access, access);
@@ -239,7 +237,6 @@ void vmx_state_set_segment(struct virt_vcpu *vcpu, unsigned index, const struct 
 
 void vmx_state_get_table(struct virt_vcpu *vcpu, enum vcpu_table table, struct vcpu_dtable *value)
 {
-	(void)vcpu;
 	value->base = table == VTABLE_GDT ? vmread(GUEST_GDTR_BASE) : vmread(GUEST_IDTR_BASE);
 	value->limit = table == VTABLE_GDT ? vmread32(GUEST_GDTR_LIMIT)
 					   : vmread32(GUEST_IDTR_LIMIT);
@@ -248,7 +245,6 @@ void vmx_state_get_table(struct virt_vcpu *vcpu, enum vcpu_table table, struct v
 void vmx_state_set_table(struct virt_vcpu *vcpu, enum vcpu_table table,
 			 const struct vcpu_dtable *value)
 {
-	(void)vcpu;
 	if (table == VTABLE_GDT) {
 		vmwrite(GUEST_GDTR_BASE, value->base);
 		vmwrite32(GUEST_GDTR_LIMIT, value->limit);

@@ -9,7 +9,6 @@
 #include "arch/vmx.h"
 
 #include "arch/cpu.h"
-#include "arch/lib/errno.h"
 #include "arch/lib/string.h"
 #include "arch/memory.h"
 #include "arch/msr.h"

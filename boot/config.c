@@ -7,8 +7,6 @@
  */
 #include "boot/config.h"
 
-#include "arch/lib/bits.h"
-#include "arch/lib/errno.h"
 #include "arch/lib/string.h"
 #include "boot/words.h"
 

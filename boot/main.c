@@ -6,7 +6,6 @@
 #include "boot/main.h"
 
 #include "arch/apic.h"
-#include "arch/lib/errno.h"
 #include "arch/memory.h"
 #include "arch/percpu.h"
 #include "arch/pic.h"

@@ -5,8 +5,6 @@
  */
 #include "boot/options.h"
 
-#include "arch/lib/bits.h"
-#include "arch/lib/errno.h"
 #include "arch/lib/string.h"
 #include "boot/words.h"
 

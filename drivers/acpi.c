@@ -7,8 +7,6 @@
  */
 #include "drivers/acpi.h"
 
-#include "arch/lib/bits.h"
-#include "arch/lib/errno.h"
 #include "arch/lib/string.h"
 #include "arch/memory.h"
 

@@ -5,7 +5,6 @@
  */
 #include "drivers/ioapic.h"
 
-#include "arch/lib/bits.h"
 #include "arch/memory.h"
 
 enum { REGSEL = 0x00 / 4, WINDOW = 0x10 / 4 };

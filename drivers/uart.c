@@ -7,7 +7,6 @@
 #include "drivers/uart.h"
 
 #include "arch/cpu.h"
-#include "arch/lib/errno.h"
 #include "arch/memory.h"
 
 enum { RBR_THR = 0, DLL = 0, IER = 1, DLM = 1, IIR_FCR = 2, LCR = 3, MCR = 4, LSR = 5, SCR = 7 };

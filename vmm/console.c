@@ -8,7 +8,6 @@
 #include "vmm/console.h"
 
 #include "arch/cpu.h"
-#include "arch/lib/bits.h"
 #include "arch/lib/lock.h"
 #include "arch/lib/log.h"
 #include "arch/lib/string.h"

@@ -5,7 +5,6 @@
  */
 #include "vmm/console_input.h"
 
-#include "arch/lib/bits.h"
 #include "arch/lib/string.h"
 #include "arch/tsc.h"
 

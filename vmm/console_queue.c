@@ -4,7 +4,6 @@
  */
 #include "vmm/console_queue.h"
 
-#include "arch/lib/bits.h"
 #include "arch/lib/string.h"
 
 #define TAB_COLUMNS 8

@@ -6,7 +6,6 @@
  */
 #include "vmm/cpuid.h"
 
-#include "arch/lib/errno.h"
 #include "arch/lib/string.h"
 #include "arch/virt.h"
 #include "vmm/abi.h"

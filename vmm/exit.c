@@ -28,8 +28,6 @@ static u64 get_edx_eax(const struct vcpu *vcpu)
 /* The back end has done all there was to do. */
 static void exit_nothing(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
-	(void)vcpu;
-	(void)exit;
 }
 
 static void exit_cpuid(struct vcpu *vcpu, const struct vcpu_exit *exit)
@@ -88,7 +86,6 @@ static void exit_hlt(struct vcpu *vcpu, const struct vcpu_exit *exit)
 /* A triple fault restarts the machine, as the chipset of a PC does it. */
 static void exit_shutdown(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
-	(void)exit;
 	vm_request_reset(vcpu->vm, "triple fault");
 }
 
@@ -108,13 +105,11 @@ static void exit_cache(struct vcpu *vcpu, const struct vcpu_exit *exit)
 
 static void exit_undefined(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
-	(void)exit;
 	inject_ud(vcpu);
 }
 
 static void exit_protected(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
-	(void)exit;
 	inject_gp(vcpu);
 }
 
@@ -136,13 +131,11 @@ static void exit_step(struct vcpu *vcpu, const struct vcpu_exit *exit)
 
 static void exit_task_switch(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
-	(void)exit;
 	vm_kill(vcpu->vm, "a hardware task switch, which Trivet does not emulate");
 }
 
 static void exit_machine_check(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
-	(void)exit;
 	vm_kill(vcpu->vm, "a machine check of the processor while the guest ran");
 }
 

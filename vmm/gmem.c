@@ -5,8 +5,6 @@
  */
 #include "vmm/gmem.h"
 
-#include "arch/lib/bits.h"
-#include "arch/lib/errno.h"
 #include "arch/memory.h"
 #include "vmm/mem.h"
 #include "vmm/vm.h"
@@ -103,7 +101,6 @@ int mem_read(struct vm *vm, struct mem_object *mem, u64 offset, void *dst, size_
 {
 	const void *src = module_window(mem, offset, len);
 
-	(void)vm;
 	if (!src)
 		return -EFAULT;
 	return window_copy(dst, src, len);

@@ -9,7 +9,6 @@
 #include "vmm/gwalk.h"
 
 #include "arch/cpu.h"
-#include "arch/lib/errno.h"
 #include "vmm/gmem.h"
 
 #define ENTRY_P	 BIT(0)

@@ -6,7 +6,6 @@
 #include "vmm/inject.h"
 
 #include "arch/cpu.h"
-#include "arch/lib/errno.h"
 #include "vmm/vm.h"
 #include "vmm/vtimer.h"
 

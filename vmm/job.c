@@ -6,8 +6,6 @@
 #include "vmm/job.h"
 
 #include "arch/context.h"
-#include "arch/lib/bits.h"
-#include "arch/lib/errno.h"
 #include "arch/memory.h"
 #include "arch/lib/log.h"
 #include "arch/percpu.h"
@@ -40,7 +38,6 @@ static enum task_next slice(struct task *task, u64 until)
 	struct job *job = CONTAINER_OF(task, struct job, task);
 	struct pcpu_vmm *own = this_pcpu()->vmm;
 
-	(void)until;
 	own->job = job;
 	context_switch(&own->scheduler_rsp, job->rsp);
 	own->job = NULL;

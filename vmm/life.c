@@ -6,7 +6,6 @@
  */
 #include "vmm/life.h"
 
-#include "arch/lib/bits.h"
 #include "arch/lib/log.h"
 #include "arch/lib/string.h"
 #include "arch/cpu.h"

@@ -5,7 +5,6 @@
  */
 #include "vmm/machine.h"
 
-#include "arch/lib/errno.h"
 #include "arch/lib/log.h"
 #include "arch/lib/string.h"
 #include "arch/tsc.h"

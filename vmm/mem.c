@@ -6,7 +6,6 @@
 #include "vmm/mem.h"
 
 #include "arch/cpu.h"
-#include "arch/lib/errno.h"
 #include "arch/memory.h"
 
 _Static_assert(sizeof(struct mem_object) <= PAGE_SIZE, "an object is one page");

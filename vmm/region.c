@@ -6,8 +6,6 @@
  */
 #include "vmm/region.h"
 
-#include "arch/lib/bits.h"
-#include "arch/lib/errno.h"
 #include "arch/lib/log.h"
 #include "arch/lib/string.h"
 #include "vmm/mem.h"

@@ -9,7 +9,6 @@
 
 #include "arch/apic.h"
 #include "arch/cpu.h"
-#include "arch/lib/errno.h"
 #include "arch/lib/log.h"
 #include "arch/memory.h"
 #include "arch/percpu.h"

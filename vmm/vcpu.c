@@ -5,7 +5,6 @@
 #include "vmm/vcpu.h"
 
 #include "arch/cpu.h"
-#include "arch/lib/errno.h"
 #include "arch/percpu.h"
 #include "vmm/inject.h"
 #include "vmm/msr.h"

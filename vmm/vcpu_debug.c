@@ -7,7 +7,6 @@
 #include "vmm/vcpu.h"
 
 #include "arch/cpu.h"
-#include "arch/lib/errno.h"
 #include "vmm/cr.h"
 #include "vmm/inject.h"
 

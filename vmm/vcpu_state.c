@@ -7,7 +7,6 @@
 #include "vmm/vcpu.h"
 
 #include "arch/cpu.h"
-#include "arch/lib/errno.h"
 #include "arch/lib/string.h"
 #include "vmm/cr.h"
 #include "vmm/gwalk.h"

@@ -4,7 +4,6 @@
  */
 #include "vmm/vm.h"
 
-#include "arch/lib/errno.h"
 #include "arch/lib/log.h"
 #include "arch/lib/string.h"
 #include "arch/smp.h"
@@ -270,7 +269,6 @@ u64 vm_now(const struct vm *vm)
 
 u64 vm_clock_hz(const struct vm *vm)
 {
-	(void)vm;
 	return tsc_hz;
 }
 
