@@ -8,14 +8,10 @@
 #include "arch/lib/log.h"
 #include "arch/lib/string.h"
 #include "arch/tsc.h"
-#include "arch/cpu.h"
 #include "vmm/guestmap.h"
 #include "vmm/mem.h"
 #include "vmm/vcpu.h"
 #include "vmm/vdev_life.h"
-
-/* Slots of the regions. */
-enum { SLOT_LOW, SLOT_ROM, SLOT_BIOS, SLOT_1M, SLOT_4G };
 
 static const struct {
 	const char *type;
@@ -61,27 +57,27 @@ static u64 all_memory(void)
 static int create_memory(struct vm *vm, u64 size)
 {
 	u64 low = MIN(size, GUEST_RAM_LOW_MAX), high = size - low;
+	const struct {
+		u64 gpa, end, offset;
+		unsigned flags;
+	} slots[] = {
+		{0, GUEST_LOW_RAM_END, 0, 0},
+		/* The places of option ROMs and BIOS, which kernels search word by word: an
+		 * open bus, and empty memory, without an exit for each look. */
+		{GUEST_ROM_BASE, GUEST_BIOS_BASE, GUEST_ROM_BASE, REGION_READ_ONLY},
+		{GUEST_BIOS_BASE, GUEST_RAM_1M, GUEST_BIOS_BASE, REGION_READ_ONLY},
+		{GUEST_RAM_1M, MAX(low, GUEST_RAM_1M), GUEST_RAM_1M, 0},
+		{GUEST_RAM_4G, GUEST_RAM_4G + high, low, 0},
+	};
 	int error = mem_create(size, &vm->ram);
 
-	if (error)
-		return error;
 	vm->ram_below_4g = low;
 	vm->ram_above_4g = high;
-	error = vm_set_memory_region(vm, SLOT_LOW, 0, GPA(0), GUEST_LOW_RAM_END, vm->ram, 0);
-	/* The places of option ROMs and BIOS, which kernels search word by word: an
-	 * open bus, and empty memory, without an exit for each look. */
-	if (!error)
-		error = vm_set_memory_region(vm, SLOT_ROM, REGION_READ_ONLY, GPA(GUEST_ROM_BASE),
-					     GUEST_BIOS_BASE - GUEST_ROM_BASE, vm->ram,
-					     GUEST_ROM_BASE);
-	if (!error)
-		error = vm_set_memory_region(vm, SLOT_BIOS, REGION_READ_ONLY, GPA(GUEST_BIOS_BASE),
-					     GUEST_BIOS_SIZE, vm->ram, GUEST_BIOS_BASE);
-	if (!error && low > GUEST_RAM_1M)
-		error = vm_set_memory_region(vm, SLOT_1M, 0, GPA(GUEST_RAM_1M), low - GUEST_RAM_1M,
-					     vm->ram, GUEST_RAM_1M);
-	if (!error && high)
-		error = vm_set_memory_region(vm, SLOT_4G, 0, GPA(GUEST_RAM_4G), high, vm->ram, low);
+	for (unsigned i = 0; i < ARRAY_SIZE(slots) && !error; i++)
+		if (slots[i].end > slots[i].gpa)
+			error = vm_set_memory_region(vm, i, slots[i].flags, GPA(slots[i].gpa),
+						     slots[i].end - slots[i].gpa, vm->ram,
+						     slots[i].offset);
 	return error;
 }
 
@@ -192,12 +188,9 @@ int machine_create(const struct machine_config *config, struct vm **out)
 static int load(struct vm *vm, struct load_result *state)
 {
 	struct load_input in = {
-		.vm = vm,
-		.name = vm->guest_name,
-		.modules = vm->modules,
-		.module_count = vm->module_count,
-		.ram_below_4g = vm->ram_below_4g,
-		.ram_above_4g = vm->ram_above_4g,
+		.vm = vm, .name = vm->guest_name,
+		.modules = vm->modules, .module_count = vm->module_count,
+		.ram_below_4g = vm->ram_below_4g, .ram_above_4g = vm->ram_above_4g,
 	};
 	struct load_error why;
 
