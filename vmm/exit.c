@@ -5,9 +5,7 @@
  */
 #include "vmm/exit.h"
 
-#include "arch/cpu.h"
 #include "vmm/abi.h"
-#include "vmm/cpuid.h"
 #include "vmm/cr.h"
 #include "vmm/inject.h"
 #include "vmm/msr.h"
@@ -33,10 +31,8 @@ static void exit_nothing(struct vcpu *vcpu, const struct vcpu_exit *exit)
 static void exit_cpuid(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
 	u64 *gpr = vcpu->virt->gpr;
-	struct cpuid_state state = {virt->get(vcpu->virt, VREG_CR4),
-				    virt->get(vcpu->virt, VREG_XCR0)};
-	struct cpuid_regs regs =
-		cpuid_query(&vcpu->vm->cpuid, gpr[GPR_RAX], gpr[GPR_RCX], &state);
+	struct cpuid_state state = {virt->get(vcpu->virt, VREG_CR4), virt->get(vcpu->virt, VREG_XCR0)};
+	struct cpuid_regs regs = cpuid_query(&vcpu->vm->cpuid, gpr[GPR_RAX], gpr[GPR_RCX], &state);
 
 	gpr[GPR_RAX] = regs.eax;
 	gpr[GPR_RBX] = regs.ebx;
@@ -97,12 +93,6 @@ static void exit_hypercall(struct vcpu *vcpu, const struct vcpu_exit *exit)
 	vcpu_skip(vcpu, exit);
 }
 
-/* RAM is write-back and coherent: there is nothing to flush for the guest. */
-static void exit_cache(struct vcpu *vcpu, const struct vcpu_exit *exit)
-{
-	vcpu_skip(vcpu, exit);
-}
-
 static void exit_undefined(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
 	inject_ud(vcpu);
@@ -147,10 +137,7 @@ static void exit_failed(struct vcpu *vcpu, const struct vcpu_exit *exit)
 }
 
 static void (*const handlers[EXIT_REASONS])(struct vcpu *, const struct vcpu_exit *) = {
-	[EXIT_HOST] = exit_nothing,
-	[EXIT_DEADLINE] = exit_nothing,
-	[EXIT_INTR_WINDOW] = exit_nothing,
-	[EXIT_NMI_WINDOW] = exit_nothing,
+	[EXIT_HOST ... EXIT_NMI_WINDOW] = exit_nothing,
 	[EXIT_IO] = exit_io,
 	[EXIT_MEMORY] = exit_memory,
 	[EXIT_CPUID] = exit_cpuid,
@@ -162,7 +149,8 @@ static void (*const handlers[EXIT_REASONS])(struct vcpu *, const struct vcpu_exi
 	[EXIT_SHUTDOWN] = exit_shutdown,
 	[EXIT_HYPERCALL] = exit_hypercall,
 	[EXIT_XSETBV] = exit_xsetbv,
-	[EXIT_CACHE] = exit_cache,
+	/* RAM is write-back and coherent: there is nothing to flush for the guest. */
+	[EXIT_CACHE] = vcpu_skip,
 	[EXIT_UNDEFINED] = exit_undefined,
 	[EXIT_PROTECTED] = exit_protected,
 	[EXIT_EXCEPTION] = exit_exception,

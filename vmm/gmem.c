@@ -5,7 +5,6 @@
  */
 #include "vmm/gmem.h"
 
-#include "arch/memory.h"
 #include "vmm/mem.h"
 #include "vmm/vm.h"
 

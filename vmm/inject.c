@@ -5,7 +5,6 @@
  */
 #include "vmm/inject.h"
 
-#include "arch/cpu.h"
 #include "vmm/vm.h"
 #include "vmm/vtimer.h"
 
@@ -48,12 +47,8 @@ void inject_exception(struct vcpu *vcpu, u8 vector, u32 error)
 		vector = VECTOR_DF;
 		error = 0;
 	}
-	vcpu->exception = (struct vcpu_event){
-		.type = EVENT_EXCEPTION,
-		.vector = vector,
-		.has_error = inject_has_error(vector),
-		.error = error,
-	};
+	vcpu->exception = (struct vcpu_event){.type = EVENT_EXCEPTION, .vector = vector, .error = error,
+					      .has_error = inject_has_error(vector)};
 	/* It comes again by itself: its instruction is executed anew. */
 	vcpu->repeat.type = EVENT_NONE;
 }
@@ -143,8 +138,7 @@ static void deliver_exception(struct vcpu *vcpu)
 {
 	/* The flags that a fault saves have RF set: "Instruction-Breakpoint Exception". */
 	if (!(VECTORS_NO_FAULT & BIT(vcpu->exception.vector)))
-		virt->set(vcpu->virt, VREG_RFLAGS,
-			  virt->get(vcpu->virt, VREG_RFLAGS) | RFLAGS_RF);
+		virt->set(vcpu->virt, VREG_RFLAGS, virt->get(vcpu->virt, VREG_RFLAGS) | RFLAGS_RF);
 	deliver(vcpu, &vcpu->exception);
 }
 

@@ -4,7 +4,6 @@
  */
 #include "vmm/vcpu.h"
 
-#include "arch/cpu.h"
 #include "arch/percpu.h"
 #include "vmm/inject.h"
 #include "vmm/msr.h"
@@ -24,18 +23,14 @@ static void set_tsc(struct vcpu *vcpu)
 static enum task_next slice(struct task *task, u64 until)
 {
 	struct vcpu *vcpu = CONTAINER_OF(task, struct vcpu, task);
+	enum vcpu_stop why;
 
 	space_enter(&vcpu->vm->space);
 	vm_move_timers(vcpu->vm);
-	switch (vcpu_run(vcpu, until)) {
-	case VCPU_REQUEST:
+	why = vcpu_run(vcpu, until);
+	if (why == VCPU_REQUEST)
 		vcpu->vm->on_request(vcpu->vm); /* again and again, until it is heard */
-		return TASK_READY;
-	case VCPU_SLICE:
-		return TASK_READY;
-	default:
-		return TASK_WAIT;
-	}
+	return why == VCPU_WAIT || why == VCPU_DEBUG ? TASK_WAIT : TASK_READY;
 }
 
 static void load(struct task *task)
@@ -73,10 +68,7 @@ int vcpu_create(struct vm *vm, unsigned id, struct vcpu **out)
 		return -ENOMEM;
 	}
 	vcpu->task = (struct task){
-		.name = vm->name,
-		.slice = slice,
-		.load = load,
-		.unload = unload,
+		.name = vm->name, .slice = slice, .load = load, .unload = unload,
 		.allowed = vm->allowed_cpus ? vm->allowed_cpus : sched_cpus,
 		.weight = vm->weight ? vm->weight : SCHED_WEIGHT_DEFAULT,
 		.holds = 1,
@@ -131,11 +123,8 @@ void vcpu_reset(struct vcpu *vcpu)
 	vcpu->tsc_delta = 0;
 	set_tsc(vcpu);
 	vcpu->halted = false;
-	vcpu->cr8 = 0;
-	vcpu->exception.type = EVENT_NONE;
-	vcpu->repeat.type = EVENT_NONE;
-	vcpu->interrupt.type = EVENT_NONE;
-	vcpu->nmi_pending = 0;
+	vcpu->cr8 = vcpu->nmi_pending = 0;
+	vcpu->exception.type = vcpu->repeat.type = vcpu->interrupt.type = EVENT_NONE;
 	vcpu_debug_reset(vcpu);
 	msr_reset(vcpu);
 }

@@ -6,7 +6,6 @@
  */
 #include "vmm/vcpu.h"
 
-#include "arch/cpu.h"
 #include "arch/lib/string.h"
 #include "vmm/cr.h"
 #include "vmm/gwalk.h"
@@ -26,8 +25,11 @@ static int refuse(const char **why, const char *rule)
 	return -EINVAL;
 }
 
-static const char *check(struct vcpu *vcpu)
+/* The shadows and pending debug traps, with the rule that the whole state breaks then, or NULL. */
+static const char *set_pending(struct vcpu *vcpu, u64 shadow, u64 debug)
 {
+	virt->set(vcpu->virt, VREG_SHADOW, shadow);
+	virt->set(vcpu->virt, VREG_PENDING_DEBUG, debug);
 	return virt->check ? virt->check(vcpu->virt) : NULL;
 }
 
@@ -98,16 +100,14 @@ int vcpu_set_registers(struct vcpu *vcpu, const struct vcpu_regs *regs,
 		put_sregs(vcpu, sregs);
 	if (regs)
 		vcpu_write_regs(vcpu, regs);
-	if (regs && (regs->rip != old.regs.rip || regs->rflags != old.regs.rflags)) {
-		virt->set(vcpu->virt, VREG_SHADOW, shadow & SHADOW_NMI);
-		virt->set(vcpu->virt, VREG_PENDING_DEBUG, 0);
-	}
-	*why = check(vcpu);
+	if (regs && (regs->rip != old.regs.rip || regs->rflags != old.regs.rflags))
+		*why = set_pending(vcpu, shadow & SHADOW_NMI, 0);
+	else
+		*why = set_pending(vcpu, shadow, pending);
 	if (!*why)
 		return 0;
 	vcpu_set_state(vcpu, &old);
-	virt->set(vcpu->virt, VREG_SHADOW, shadow);
-	virt->set(vcpu->virt, VREG_PENDING_DEBUG, pending);
+	set_pending(vcpu, shadow, pending);
 	return -EINVAL;
 }
 
@@ -180,11 +180,8 @@ void vcpu_get_events(struct vcpu *vcpu, struct vcpu_events *events)
 	u64 shadow = virt->get(vcpu->virt, VREG_SHADOW);
 
 	*events = (struct vcpu_events){
-		.exception = vcpu->exception,
-		.repeat = vcpu->repeat,
-		.interrupt = vcpu->interrupt,
-		.nmi_pending = vcpu->nmi_pending,
-		.nmi_masked = shadow & SHADOW_NMI,
+		.exception = vcpu->exception, .repeat = vcpu->repeat, .interrupt = vcpu->interrupt,
+		.nmi_pending = vcpu->nmi_pending, .nmi_masked = shadow & SHADOW_NMI,
 		.shadow = shadow & ~(u64)SHADOW_NMI,
 		.pending_debug = virt->get(vcpu->virt, VREG_PENDING_DEBUG),
 	};
@@ -224,9 +221,7 @@ int vcpu_set_events(struct vcpu *vcpu, const struct vcpu_events *e, const char *
 	u64 shadow = virt->get(vcpu->virt, VREG_SHADOW);
 	u64 pending = virt->get(vcpu->virt, VREG_PENDING_DEBUG);
 
-	*why = check_event(vcpu, &e->exception);
-	if (!*why)
-		*why = check_event(vcpu, &e->repeat);
+	*why = check_event(vcpu, &e->exception) ?: check_event(vcpu, &e->repeat);
 	if (*why)
 		return -EINVAL;
 	if (e->interrupt.type && (e->interrupt.type != EVENT_INTERRUPT || e->interrupt.has_error))
@@ -237,12 +232,9 @@ int vcpu_set_events(struct vcpu *vcpu, const struct vcpu_events *e, const char *
 		return refuse(why, "the shadow is of STI or MOV SS");
 	if (e->pending_debug & ~PENDING_DEBUG)
 		return refuse(why, "pending debug exceptions have reserved bits set");
-	virt->set(vcpu->virt, VREG_SHADOW, e->shadow | (e->nmi_masked ? SHADOW_NMI : 0));
-	virt->set(vcpu->virt, VREG_PENDING_DEBUG, e->pending_debug);
-	*why = check(vcpu);
+	*why = set_pending(vcpu, e->shadow | (e->nmi_masked ? SHADOW_NMI : 0), e->pending_debug);
 	if (*why) {
-		virt->set(vcpu->virt, VREG_SHADOW, shadow);
-		virt->set(vcpu->virt, VREG_PENDING_DEBUG, pending);
+		set_pending(vcpu, shadow, pending);
 		return -EINVAL;
 	}
 	vcpu->exception = e->exception;
