@@ -6,7 +6,6 @@
  */
 #include "vmm/cr.h"
 
-#include "arch/cpu.h"
 #include "vmm/gmem.h"
 #include "vmm/inject.h"
 #include "vmm/vm.h"

@@ -5,7 +5,6 @@
  */
 #include "vmm/emulator.h"
 
-#include "arch/cpu.h"
 #include "arch/lib/log.h"
 #include "vmm/emulate.h"
 #include "vmm/inject.h"

@@ -6,7 +6,6 @@
 #include "vmm/exit.h"
 
 #include "vmm/emulator.h"
-#include "vmm/vm.h"
 
 void exit_io(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {

@@ -58,9 +58,7 @@ int job_start(struct job *job, const char *name, u64 allowed, void (*fn)(void *a
 	*job = (struct job){
 		.task = {.name = name, .slice = slice, .allowed = allowed,
 			 .weight = SCHED_WEIGHT_DEFAULT},
-		.fn = fn,
-		.arg = arg,
-		.stack = stack,
+		.fn = fn, .arg = arg, .stack = stack,
 		.rsp = context_new(stack + STACK_PAGES * PAGE_SIZE, entry),
 	};
 	sched_add(&job->task);

@@ -8,7 +8,6 @@
 
 #include "arch/lib/log.h"
 #include "arch/lib/string.h"
-#include "arch/cpu.h"
 
 const char *const life_state_names[LIFE_STATES] = {
 	[LIFE_OFF] = "off",	    [LIFE_STARTING] = "starting", [LIFE_RUNNING] = "running",

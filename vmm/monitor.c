@@ -8,7 +8,6 @@
 
 #include "arch/lib/log.h"
 #include "arch/lib/string.h"
-#include "vmm/console.h"
 #include "vmm/line.h"
 
 #define ROWS	  22

@@ -3,7 +3,6 @@
  * Commands about machines as a whole: their lives, what they use, and what
  * they consist of.
  */
-#include "arch/cpu.h"
 #include "arch/lib/string.h"
 #include "arch/tsc.h"
 #include "vmm/mem.h"

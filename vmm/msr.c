@@ -5,7 +5,6 @@
  */
 #include "vmm/msr.h"
 
-#include "arch/cpu.h"
 #include "arch/lib/log.h"
 #include "arch/lib/string.h"
 #include "arch/msr.h"

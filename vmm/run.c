@@ -3,11 +3,9 @@
  * The run loop of a vCPU: what is due, the event to deliver, the guest, its
  * exit.
  */
-#include "arch/cpu.h"
 #include "arch/lib/log.h"
 #include "vmm/exit.h"
 #include "vmm/inject.h"
-#include "vmm/vcpu.h"
 #include "vmm/vm.h"
 
 #define HINT_SECONDS 10

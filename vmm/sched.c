@@ -8,7 +8,6 @@
 #include "vmm/sched.h"
 
 #include "arch/apic.h"
-#include "arch/cpu.h"
 #include "arch/lib/log.h"
 #include "arch/memory.h"
 #include "arch/percpu.h"

@@ -5,7 +5,6 @@
 #include "vmm/vdev_life.h"
 
 #include "arch/lib/string.h"
-#include "arch/memory.h"
 #include "vmm/vm.h"
 #include "vmm/vtimer.h"
 
