@@ -27,16 +27,15 @@ static unsigned bits_for(unsigned count)
 
 static unsigned thread_bits(void)
 {
+	static const u32 leaves[] = {0x1f, 0x0b};
 	u32 last = cpuid(0, 0).eax;
 	unsigned logical, cores;
 
-	for (u32 leaf = 0x1f;; leaf = 0xb) {
-		struct cpuid_regs r = last >= leaf ? cpuid(leaf, 0) : (struct cpuid_regs){0};
+	for (unsigned i = 0; i < ARRAY_SIZE(leaves); i++) {
+		struct cpuid_regs r = cpuid(leaves[i], 0);
 
-		if (r.ebx && FIELD_GET(LEVEL_TYPE, r.ecx) == LEVEL_SMT)
+		if (last >= leaves[i] && r.ebx && FIELD_GET(LEVEL_TYPE, r.ecx) == LEVEL_SMT)
 			return FIELD_GET(LEVEL_SHIFT, r.eax);
-		if (leaf == 0xb)
-			break;
 	}
 	if (!(cpuid(1, 0).edx & CPUID_1_EDX_HTT))
 		return 0;

@@ -16,27 +16,23 @@
 #include "drivers/kbd.h"
 #include "vmm/console.h"
 
-#define RING_SIZE 16384u /* a power of two */
+#define RING_SIZE 16384u
 #define BURST	  64	 /* the longest FIFO of a UART */
 #define ROUNDS	  16	 /* that an interrupt may take */
 #define IRQ_KEYS  1
 
 static struct spinlock lock; /* guards the ring, and reading the chips */
-static u8 ring[RING_SIZE];
-static u32 ring_head, ring_count, ring_full; /* bytes that found no room */
+static u8 ring_data[RING_SIZE];
+static struct console_queue ring = {.data = ring_data, .size = RING_SIZE};
 
 static struct uart *serial;
-static bool told; /* that input was lost; under the lock */
+static bool full, told; /* input found no room; that some was lost is said */
 static volatile bool interrupted;
 
 static void put(const u8 *data, unsigned len)
 {
-	for (unsigned i = 0; i < len; i++) {
-		if (ring_count < RING_SIZE)
-			ring[(ring_head + ring_count++) % RING_SIZE] = data[i];
-		else
-			ring_full++;
-	}
+	for (unsigned i = 0; i < len; i++)
+		full |= !console_queue_put(&ring, data[i]);
 }
 
 /* What finds no room is dropped: left in the chip, it would keep the line up. */
@@ -99,18 +95,15 @@ bool input_open(struct uart *uart, bool keyboard)
 
 unsigned input_take(u8 *data, unsigned len)
 {
-	unsigned count;
+	unsigned count = 0;
 	bool lost;
 
 	spin_lock(&lock);
-	if (!ring_count || !len)
+	if (!ring.count || !len)
 		receive();
-	count = MIN(len, ring_count);
-	for (unsigned i = 0; i < count; i++)
-		data[i] = ring[(ring_head + i) % RING_SIZE];
-	ring_head = (ring_head + count) % RING_SIZE;
-	ring_count -= count;
-	lost = !told && (ring_full || serial->overruns);
+	while (count < len && ring.count)
+		data[count++] = (u8)console_queue_get(&ring);
+	lost = !told && (full || serial->overruns);
 	told |= lost;
 	spin_unlock(&lock);
 	if (lost)

@@ -42,7 +42,6 @@ static void start_memory(void)
 {
 	static struct memory_range ram[BOOT_MEMORY_MAX], kept[BOOT_MODULES_MAX + BOOT_MEMORY_MAX];
 	unsigned ram_count = 0, kept_count = 0;
-	int error;
 
 	/* What a map calls both RAM and something else is left alone. */
 	for (unsigned i = 0; i < info.memory_count; i++) {
@@ -56,8 +55,7 @@ static void start_memory(void)
 	for (unsigned i = 0; i < info.module_count; i++)
 		kept[kept_count++] = (struct memory_range){
 			info.modules[i].start, info.modules[i].end.v - info.modules[i].start.v};
-	error = memory_init(ram, ram_count, kept, kept_count);
-	if (error) {
+	if (memory_init(ram, ram_count, kept, kept_count)) {
 		preflight_lacks_memory(&info);
 		preflight_stop(&options);
 	}
@@ -66,14 +64,11 @@ static void start_memory(void)
 static void start_acpi(void)
 {
 	const struct boot_rsdp *rsdp = &info.rsdp_new;
-	bool given = acpi_rsdp_valid(rsdp->data, rsdp->size);
 
-	if (!given) {
+	if (!acpi_rsdp_valid(rsdp->data, rsdp->size))
 		rsdp = &info.rsdp_old;
-		given = acpi_rsdp_valid(rsdp->data, rsdp->size);
-	}
 	/* With none from the loader it is searched for. */
-	if (acpi_init(rsdp->data, given ? rsdp->size : 0))
+	if (acpi_init(rsdp->data, acpi_rsdp_valid(rsdp->data, rsdp->size) ? rsdp->size : 0))
 		log_warn("acpi: no tables: one core, no power-off");
 	if (acpi.bad_tables)
 		log_warn("acpi: %u tables cannot be read or have a wrong checksum", acpi.bad_tables);
@@ -81,17 +76,6 @@ static void start_acpi(void)
 		ioapic_mask(acpi.ioapics[i]);
 	if (acpi.cpus_dropped)
 		log_warn("acpi: %u cores beyond %u stay off", acpi.cpus_dropped, ACPI_CPU_MAX);
-}
-
-static void start_clock(void)
-{
-	const struct tsc_sources sources = {
-		.pm_timer = acpi.pm_timer,
-		.pm_timer_32bit = acpi.pm_timer_32bit,
-		.hpet = acpi.hpet,
-	};
-
-	tsc_init(&sources);
 }
 
 /* The APIC's id range comes from the MADT; without one the boot CPU is alone. */
@@ -160,7 +144,7 @@ void boot_main(u64 mbi)
 	start_acpi();
 	output_find_serial(&options);
 	banner_machine(&info);
-	start_clock();
+	tsc_init(&acpi.clocks);
 	start_cores();
 	start_virtualization();
 	selftest_run(options.selftest, false);

@@ -4,6 +4,7 @@
  */
 #include "boot/output.h"
 
+#include "arch/lib/string.h"
 #include "arch/panic.h"
 #include "arch/smp.h"
 #include "arch/tsc.h"
@@ -28,16 +29,9 @@ static void serial_write(const char *text, size_t len)
 {
 	if (through_console)
 		return;
-	for (size_t i = 0; i < len;) {
-		size_t run = i;
-
-		while (run < len && text[run] != '\n')
-			run++;
-		uart_write(&output_uart, (const u8 *)text + i, (unsigned)(run - i));
-		if (run < len)
-			uart_write(&output_uart, (const u8 *)"\r\n", 2);
-		i = run + 1;
-	}
+	/* Of a line, which ends in a newline. */
+	uart_write(&output_uart, (const u8 *)text, (unsigned)len - 1);
+	uart_write(&output_uart, (const u8 *)"\r\n", 2);
 }
 
 static void screen_write(const char *text, size_t len)
@@ -63,26 +57,25 @@ static void flush(void)
 	uart_drain(&output_uart);
 }
 
-static int open_serial(const struct uart_place *place, u32 baud)
-{
-	int error = uart_init(&output_uart, place, baud);
-
-	if (!error)
-		log_add_sink(&serial_sink);
-	panic_flush = flush;
-	return error;
-}
-
 static struct uart_place port_place(u16 port)
 {
 	return (struct uart_place){.base = port, .stride = 1, .width = 1};
+}
+
+static void open_serial(const struct uart_place *place, u32 baud, const char *where)
+{
+	if (!place->base || uart_init(&output_uart, place, baud))
+		log_warn("console: no 16550 %s", where);
+	else
+		log_add_sink(&serial_sink);
+	panic_flush = flush;
 }
 
 static void last_resort(void)
 {
 	const struct uart_place com1 = port_place(UART_COM1_PORT);
 
-	open_serial(&com1, DEFAULT_BAUD);
+	open_serial(&com1, DEFAULT_BAUD, "at COM1");
 	flush();
 }
 
@@ -94,35 +87,30 @@ void output_prepare(void)
 void output_serial(const struct options *options)
 {
 	const struct uart_place place = port_place(options->serial_port);
+	char where[16];
 
-	if (options->serial == SERIAL_PCI || options->serial == SERIAL_SPCR)
-		return;
-	if (options->serial == SERIAL_PORT &&
-	    open_serial(&place, options->serial_baud ?: DEFAULT_BAUD))
-		log_warn("console: no UART at port %xh", options->serial_port);
-	/* With no serial port wanted, a panic still uses none. */
-	panic_flush = flush;
+	str_format(where, sizeof(where), "at port %xh", options->serial_port);
+	if (options->serial == SERIAL_PORT)
+		open_serial(&place, options->serial_baud ?: DEFAULT_BAUD, where);
+	else if (options->serial == SERIAL_NONE) /* then a panic uses none either */
+		panic_flush = flush;
 }
 
 void output_find_serial(const struct options *options)
 {
-	bool pci = options->serial == SERIAL_PCI;
-	struct uart_place place = acpi.serial;
+	/* In memory the chip's clock may be any: the firmware's divisor is right. */
+	u32 firmware_baud = acpi.serial.memory ? 0 : acpi.serial_baud;
+	struct uart_place place;
 	struct pci_bar bar;
-	u32 baud;
 
-	if (!pci && options->serial != SERIAL_SPCR)
-		return;
-	if (pci) {
+	if (options->serial == SERIAL_PCI) {
 		pci_find(PCI_CLASS_16550, &bar);
 		place = (struct uart_place){bar.memory, bar.base, 1, 1};
+		open_serial(&place, options->serial_baud ?: DEFAULT_BAUD, "on the PCI");
+	} else if (options->serial == SERIAL_SPCR) {
+		open_serial(&acpi.serial, options->serial_baud ?: firmware_baud,
+			    "that the ACPI table SPCR names");
 	}
-	/* In memory the chip's clock may be any: the firmware's divisor is right. */
-	baud = pci ? DEFAULT_BAUD : place.memory ? 0 : acpi.serial_baud;
-	if (!place.base || open_serial(&place, options->serial_baud ?: baud))
-		log_warn("console: no 16550 %s",
-			 pci ? "on the PCI" : "that the ACPI table SPCR names");
-	panic_flush = flush;
 }
 
 void output_screen(const struct options *options, const struct fbcon_mode *mode)

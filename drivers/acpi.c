@@ -236,8 +236,8 @@ static void read_fadt(struct acpi_info *info, const struct view *t)
 	info->acpi_enable = (u8)view_get(t, FADT_ACPI_ENABLE, 1);
 	info->pm1a_cnt = fadt_port(t, FADT_PM1A_CNT, FADT_X_PM1A_CNT);
 	info->pm1b_cnt = fadt_port(t, FADT_PM1B_CNT, FADT_X_PM1B_CNT);
-	info->pm_timer = fadt_port(t, FADT_PM_TMR, FADT_X_PM_TMR);
-	info->pm_timer_32bit = (flags & FADT_FLAG_TMR_VAL_EXT) != 0;
+	info->clocks.pm_timer = fadt_port(t, FADT_PM_TMR, FADT_X_PM_TMR);
+	info->clocks.pm_timer_32bit = (flags & FADT_FLAG_TMR_VAL_EXT) != 0;
 	info->century = (u8)view_get(t, FADT_CENTURY, 1);
 }
 
@@ -245,7 +245,7 @@ static void read_hpet(struct acpi_info *info, const struct view *t)
 {
 	/* Event timer block: a generic address in memory space. */
 	if (view_get(t, 40, 1) == 0)
-		info->hpet = HPA(view_get(t, 44, 8));
+		info->clocks.hpet = HPA(view_get(t, 44, 8));
 }
 
 static void read_spcr(struct acpi_info *info, const struct view *t)

@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include "arch/tsc.h"
 #include "drivers/uart.h"
 
 #define ACPI_CPU_MAX   256
@@ -55,14 +56,12 @@ struct acpi_info {
 	u16 smi_cmd;
 	u8 acpi_enable;
 	u16 pm1a_cnt, pm1b_cnt;
-	u16 pm_timer;
-	bool pm_timer_32bit;
 	u8 century; /* CMOS register that holds it */
 
 	bool have_s5;
 	u8 s5_typ_a, s5_typ_b; /* SLP_TYP of the soft-off state */
 
-	hpa_t hpet;
+	struct tsc_sources clocks;
 	struct uart_place serial; /* the firmware's console; base 0: none */
 	u32 serial_baud;
 };

@@ -60,8 +60,8 @@ def test_port_of_the_spcr_table(boot, tmp_path, baud):
 
 
 ABSENT = {
-    "com3": "no UART at port 3e8h",
-    "abc0": "no UART at port abc0h",
+    "com3": "no 16550 at port 3e8h",
+    "abc0": "no 16550 at port abc0h",
     "pci": "no 16550 on the PCI",
     "spcr": "no 16550 that the ACPI table SPCR names",
 }

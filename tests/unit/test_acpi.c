@@ -249,13 +249,13 @@ static void everything_is_read(void **state)
 	assert_int_equal(info.acpi_enable, 0xf1);
 	assert_int_equal(info.pm1a_cnt, 0x1804);
 	assert_int_equal(info.pm1b_cnt, 0x1904);
-	assert_int_equal(info.pm_timer, 0x1808);
-	assert_true(info.pm_timer_32bit);
+	assert_int_equal(info.clocks.pm_timer, 0x1808);
+	assert_true(info.clocks.pm_timer_32bit);
 	assert_int_equal(info.century, 0x32);
 	assert_true(info.have_s5);
 	assert_int_equal(info.s5_typ_a, 5);
 	assert_int_equal(info.s5_typ_b, 6);
-	assert_int_equal(info.hpet.v, 0xfed00000);
+	assert_int_equal(info.clocks.hpet.v, 0xfed00000);
 	assert_string_equal(info.tables[0], "APIC");
 	assert_string_equal(info.tables[4], "MCFG");
 }
@@ -269,8 +269,8 @@ static void old_rsdp_uses_rsdt_and_old_fields(void **state)
 	assert_int_equal(info.revision, 0);
 	assert_int_equal(info.pm1a_cnt, 0x604);
 	assert_int_equal(info.pm1b_cnt, 0);
-	assert_int_equal(info.pm_timer, 0x608);
-	assert_false(info.pm_timer_32bit);
+	assert_int_equal(info.clocks.pm_timer, 0x608);
+	assert_false(info.clocks.pm_timer_32bit);
 	assert_true(info.have_s5);
 }
 
@@ -322,7 +322,7 @@ static void bad_tables_are_left_out(void **state)
 	put(HPET + 4, 0x7fffffff, 4);
 	deny = FADT;
 	assert_int_equal(parse(), 0);
-	assert_int_equal(info.hpet.v, 0);
+	assert_int_equal(info.clocks.hpet.v, 0);
 	assert_int_equal(info.pm1a_cnt, 0);
 	assert_int_equal(info.bad_tables, 2);
 
