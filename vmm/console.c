@@ -24,9 +24,8 @@
 #define BURST	     16u    /* what a 16550's FIFO takes at once */
 #define READY_ROOM   64u    /* a guest that waits gets THRE back with so much room */
 #define PARTIAL	     (tsc_hz / 2) /* after so long, the beginning of a line is shown */
-#define STREAM_PAGES 3
+#define STREAM_PAGES 7
 #define OUT_SIZE     (STREAM_PAGES * PAGE_SIZE - sizeof(struct console_stream))
-#define DEBUG_PAGES  (CONSOLE_DEBUG_SIZE / PAGE_SIZE)
 
 /* How something is printed. */
 enum { ON_SCREEN = 1, RAW = 2, WAITS = 4 };
@@ -237,6 +236,7 @@ static struct console_stream *make_stream(const char *name, unsigned index)
 	s->key = console_input_name(index);
 	s->out = (struct console_queue){.data = s->out_data, .size = OUT_SIZE};
 	s->in = (struct console_queue){.data = s->in_data, .size = sizeof(s->in_data)};
+	s->debug = (struct console_queue){.data = s->debug_data, .size = CONSOLE_DEBUG_SIZE};
 	return s;
 }
 
@@ -279,7 +279,6 @@ void console_attach(struct vm *vm, unsigned index, struct vdev *dev,
 void console_detach(struct vm *vm)
 {
 	struct console_stream *s = vm->console;
-	void *empty = NULL;
 	u64 dropped;
 
 	spin_lock(&walk);
@@ -294,15 +293,9 @@ void console_detach(struct vm *vm)
 	move_streams(rdtsc(), BACKLOG);
 	dropped = s->debug_dropped;
 	s->debug_dropped = 0;
-	if (!s->debug.count) {
-		empty = s->debug.data;
-		s->debug = (struct console_queue){0};
-	}
 	due_by(0);
 	console_unlock();
 	spin_unlock(&walk);
-	if (empty)
-		pages_free(empty, DEBUG_PAGES);
 	if (dropped)
 		log_info("[%s] %lu bytes of its debug console were dropped", vm->name, dropped);
 }
@@ -356,10 +349,6 @@ void console_debug_put(struct vm *vm, u8 byte)
 	struct console_stream *s = vm->console;
 
 	console_lock();
-	if (!s->debug.data) {
-		s->debug.data = pages_alloc(DEBUG_PAGES);
-		s->debug.size = s->debug.data ? CONSOLE_DEBUG_SIZE : 0;
-	}
 	if (!put(s, &s->debug, byte))
 		s->debug_dropped++;
 	console_unlock();

@@ -41,10 +41,10 @@ struct console_stream {
 	const struct console_port_ops *ops;
 	bool blocked;	/* console_put was refused: tx_ready is due */
 	u64 written;	/* bytes of the serial port since it was attached */
-	struct console_queue out, in;
-	struct console_queue debug; /* allocated at the first byte */
+	struct console_queue out, in, debug;
 	u64 debug_dropped;
-	u8 in_data[256], out_data[]; /* to the end of the stream's pages */
+	u8 in_data[256], debug_data[CONSOLE_DEBUG_SIZE];
+	u8 out_data[]; /* to the end of the stream's pages */
 };
 
 /*

@@ -901,17 +901,6 @@ static void debug_ring_holds_16k_and_counts_the_rest(void **state)
 	assert_int_equal(fake_host.log_lines, 1);
 }
 
-static void debug_without_memory_is_dropped(void **state)
-{
-	(void)state;
-	fake_host.fail_at = 1;
-	console_debug_put(&web, 'a');
-	assert_int_equal(web.console->debug_dropped, 1);
-	console_debug_put(&web, 'b');
-	debug("\n");
-	expect("[web] b\r\n");
-}
-
 static void what_a_vm_said_last_is_shown(void **state)
 {
 	(void)state;
@@ -1111,7 +1100,6 @@ int main(void)
 		TEST(the_old_vm_does_not_detach_the_new_one),
 		TEST(debug_lines_with_the_name_in_front),
 		TEST(debug_ring_holds_16k_and_counts_the_rest),
-		TEST(debug_without_memory_is_dropped),
 		TEST(what_a_vm_said_last_is_shown),
 		TEST(flush_takes_all),
 		TEST(monitor_gets_keys_and_news),
