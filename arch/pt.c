@@ -30,6 +30,12 @@ static u64 bytes_here(u64 addr, u64 size, unsigned level)
 	return MIN(size, rest);
 }
 
+/* Each entry that [addr, addr+size) touches, with the bytes of the range below it. */
+#define FOR_EACH_ENTRY(entry, here, table, level, addr, size)                                     \
+	for (u64 here; (size) && (here = bytes_here(addr, size, level),                           \
+				  entry = &(table)[index_of(addr, level)]);                       \
+	     (addr) += here, (size) -= here)
+
 static bool is_present(const struct pt *pt, u64 entry)
 {
 	return (entry & pt->format->present) != 0;
@@ -83,27 +89,22 @@ int pt_create(struct pt *pt, const struct pt_format *format)
 static bool range_is_empty(const struct pt *pt, const u64 *table, unsigned level, u64 addr,
 			   u64 size)
 {
-	while (size) {
-		u64 here = bytes_here(addr, size, level);
-		u64 entry = table[index_of(addr, level)];
+	const u64 *entry;
 
-		if (is_present(pt, entry) &&
-		    (is_leaf(pt, entry, level) ||
-		     !range_is_empty(pt, table_at(entry), level - 1, addr, here)))
+	FOR_EACH_ENTRY(entry, here, table, level, addr, size)
+		if (is_present(pt, *entry) &&
+		    (is_leaf(pt, *entry, level) ||
+		     !range_is_empty(pt, table_at(*entry), level - 1, addr, here)))
 			return false;
-		addr += here;
-		size -= here;
-	}
 	return true;
 }
 
 static int map_level(struct pt *pt, u64 *table, unsigned level, u64 addr, u64 hpa, u64 size,
 		     u64 bits)
 {
-	while (size) {
-		u64 here = bytes_here(addr, size, level);
-		u64 *entry = &table[index_of(addr, level)];
+	u64 *entry;
 
+	FOR_EACH_ENTRY(entry, here, table, level, addr, size) {
 		if (level <= pt->format->max_leaf && here == span_of(level) &&
 		    IS_ALIGNED(hpa, here)) {
 			set_entry(entry, hpa | bits | (level > 1 ? pt->format->large : 0));
@@ -118,9 +119,7 @@ static int map_level(struct pt *pt, u64 *table, unsigned level, u64 addr, u64 hp
 			if (map_level(pt, table_at(*entry), level - 1, addr, hpa, here, bits))
 				return -ENOMEM;
 		}
-		addr += here;
 		hpa += here;
-		size -= here;
 	}
 	return 0;
 }
@@ -128,24 +127,21 @@ static int map_level(struct pt *pt, u64 *table, unsigned level, u64 addr, u64 hp
 /* Leaves in the range lie wholly in it. */
 static void unmap_level(struct pt *pt, u64 *table, unsigned level, u64 addr, u64 size)
 {
-	while (size) {
-		u64 here = bytes_here(addr, size, level);
-		unsigned index = index_of(addr, level);
-		u64 entry = table[index];
+	u64 *entry;
 
-		if (is_present(pt, entry) && is_leaf(pt, entry, level)) {
-			set_entry(&table[index], 0);
-		} else if (is_present(pt, entry)) {
-			u64 *child = table_at(entry);
+	FOR_EACH_ENTRY(entry, here, table, level, addr, size) {
+		if (is_present(pt, *entry) && is_leaf(pt, *entry, level)) {
+			set_entry(entry, 0);
+		} else if (is_present(pt, *entry)) {
+			u64 *child = table_at(*entry);
 
 			unmap_level(pt, child, level - 1, addr, here);
-			if ((level < ROOT || index < pt->keep_from) && table_is_empty(pt, child)) {
-				set_entry(&table[index], 0);
+			if ((level < ROOT || entry < &table[pt->keep_from]) &&
+			    table_is_empty(pt, child)) {
+				set_entry(entry, 0);
 				table_free(pt, child);
 			}
 		}
-		addr += here;
-		size -= here;
 	}
 }
 
@@ -188,17 +184,15 @@ static int split(struct pt *pt, u64 *entry, unsigned level)
 /* Splits leaves in the range down to 4 KiB, or only those that reach beyond it. */
 static int split_level(struct pt *pt, u64 *table, unsigned level, u64 addr, u64 size, bool all)
 {
-	while (size) {
-		u64 here = bytes_here(addr, size, level);
-		u64 *entry = &table[index_of(addr, level)];
+	u64 *entry;
+
+	FOR_EACH_ENTRY(entry, here, table, level, addr, size) {
 		bool leaf = is_leaf(pt, *entry, level), fits = here == span_of(level);
 
 		if (is_present(pt, *entry) && level > 1 && (all || !leaf || !fits) &&
 		    ((leaf && split(pt, entry, level)) ||
 		     split_level(pt, table_at(*entry), level - 1, addr, here, all)))
 			return -ENOMEM;
-		addr += here;
-		size -= here;
 	}
 	return 0;
 }
@@ -230,23 +224,21 @@ static bool is_whole(const struct pt *pt, const u64 *table, unsigned level)
 
 static void merge_level(struct pt *pt, u64 *table, unsigned level, u64 addr, u64 size)
 {
-	while (size) {
-		u64 here = bytes_here(addr, size, level);
-		u64 *entry = &table[index_of(addr, level)];
+	u64 *entry;
 
-		if (is_present(pt, *entry) && !is_leaf(pt, *entry, level)) {
-			u64 *child = table_at(*entry);
+	FOR_EACH_ENTRY(entry, here, table, level, addr, size) {
+		u64 *child;
 
-			if (level > 2)
-				merge_level(pt, child, level - 1, addr, here);
-			if (level <= pt->format->max_leaf && here == span_of(level) &&
-			    is_whole(pt, child, level - 1)) {
-				set_entry(entry, child[0] | pt->format->large);
-				table_free(pt, child);
-			}
+		if (!is_present(pt, *entry) || is_leaf(pt, *entry, level))
+			continue;
+		child = table_at(*entry);
+		if (level > 2)
+			merge_level(pt, child, level - 1, addr, here);
+		if (level <= pt->format->max_leaf && here == span_of(level) &&
+		    is_whole(pt, child, level - 1)) {
+			set_entry(entry, child[0] | pt->format->large);
+			table_free(pt, child);
 		}
-		addr += here;
-		size -= here;
 	}
 }
 
@@ -268,11 +260,4 @@ u64 *pt_leaf(const struct pt *pt, u64 addr, unsigned *level)
 			return entry;
 		table = table_at(*entry);
 	}
-}
-
-u64 pt_lookup(const struct pt *pt, u64 addr, unsigned *level)
-{
-	const u64 *leaf = pt_leaf(pt, addr, level);
-
-	return leaf ? *leaf : 0;
 }

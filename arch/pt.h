@@ -52,7 +52,5 @@ int pt_split(struct pt *pt, u64 addr, u64 size);
 void pt_merge(struct pt *pt, u64 addr, u64 size);
 
 /* The entry of the leaf that maps addr, to be changed by atomic operations, and
- * its level; NULL where nothing is mapped. */
+ * its level (1 to 3); NULL where nothing is mapped. */
 u64 *pt_leaf(const struct pt *pt, u64 addr, unsigned *level);
-/* The leaf entry that maps addr and its level (1 to 3), or 0. */
-u64 pt_lookup(const struct pt *pt, u64 addr, unsigned *level);

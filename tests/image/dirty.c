@@ -70,7 +70,7 @@ static unsigned level_of(struct guest *g, u64 gpa)
 {
 	unsigned level = 0;
 
-	pt_lookup(&g->vm->virt->ept, gpa, &level);
+	pt_leaf(&g->vm->virt->ept, gpa, &level);
 	return level;
 }
 

@@ -48,10 +48,18 @@ static int teardown(void **state)
 	return 0;
 }
 
+/* The leaf entry that maps addr and its level, or 0. */
+static u64 lookup(const struct pt *table, u64 addr, unsigned *level)
+{
+	const u64 *leaf = pt_leaf(table, addr, level);
+
+	return leaf ? *leaf : 0;
+}
+
 static void expect(u64 addr, u64 hpa, unsigned level)
 {
 	unsigned got = 0;
-	u64 entry = pt_lookup(&pt, addr, &got);
+	u64 entry = lookup(&pt, addr, &got);
 	u64 mask = (PAGE_SIZE << 9 * (level - 1)) - 1;
 
 	assert_int_equal(got, level);
@@ -64,7 +72,7 @@ static void expect(u64 addr, u64 hpa, unsigned level)
 static u64 address(u64 addr)
 {
 	unsigned level;
-	u64 entry = pt_lookup(&pt, addr, &level);
+	u64 entry = lookup(&pt, addr, &level);
 
 	assert_int_not_equal(entry, 0);
 	return (entry & PT_ADDRESS) + (addr & ((PAGE_SIZE << 9 * (level - 1)) - 1));
@@ -74,7 +82,7 @@ static void expect_hole(u64 addr)
 {
 	unsigned level;
 
-	assert_int_equal(pt_lookup(&pt, addr, &level), 0);
+	assert_int_equal(lookup(&pt, addr, &level), 0);
 }
 
 static void test_largest_pages(void **state)
@@ -259,7 +267,7 @@ static void test_nested_format(void **state)
 	assert_int_equal(pt_create(&pt, &nested), 0);
 	/* Execute-only is present too. */
 	assert_int_equal(pt_map(&pt, 0, HPA(MIB(2)), MIB(2), 4), 0);
-	assert_int_equal(pt_lookup(&pt, 0, &level), MIB(2) | 4 | 0x80);
+	assert_int_equal(lookup(&pt, 0, &level), MIB(2) | 4 | 0x80);
 	assert_int_equal(pt_map(&pt, 0, HPA(0), PAGE_SIZE, 4), -EEXIST);
 }
 
@@ -361,7 +369,7 @@ static void check_page(u64 page)
 {
 	unsigned level;
 	u64 addr = REGION + page * PAGE_SIZE;
-	u64 entry = pt_lookup(&pt, addr, &level);
+	u64 entry = lookup(&pt, addr, &level);
 	u64 inside;
 
 	if (model[page] == UNMAPPED) {
