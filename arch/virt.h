@@ -17,32 +17,38 @@ struct virt_vcpu {
 	u64 gpr[GPR_COUNT]; /* but for RSP, which is a VREG */
 };
 
+/* Reasons of an exit, the names that statistics give them, and which member tells more. */
+#define VIRT_EXITS(X)                                                                             \
+	X(HOST, "host")                  /* a host interrupt; it has been dispatched */           \
+	X(DEADLINE, "deadline")          /* the deadline given to run has come */                 \
+	X(INTR_WINDOW, "interrupt-window") /* the guest can take an interrupt now */              \
+	X(NMI_WINDOW, "nmi-window")      /* the guest can take an NMI now */                      \
+	X(IO, "io")                      /* port access: io */                                    \
+	X(MEMORY, "memory")              /* access without mapping or right: memory */            \
+	X(CPUID, "cpuid")                                                                         \
+	X(RDMSR, "rdmsr")                                                                         \
+	X(WRMSR, "wrmsr")                                                                         \
+	X(CR, "cr")                      /* control register access: cr */                        \
+	X(DR, "dr")                      /* MOV to or from a debug register: cr, as above */      \
+	X(HLT, "hlt")                                                                             \
+	X(SHUTDOWN, "shutdown")          /* triple fault */                                       \
+	X(HYPERCALL, "hypercall")                                                                 \
+	X(XSETBV, "xsetbv")                                                                       \
+	X(CACHE, "cache")                /* INVD, WBINVD */                                       \
+	X(UNDEFINED, "undefined")        /* an instruction that raises #UD in a guest */          \
+	X(PROTECTED, "protected")        /* an instruction that raises #GP in a guest */          \
+	X(EXCEPTION, "exception")        /* #DB, #AC, #BP that the guest is to get: event */      \
+	X(STEP, "step")                  /* one instruction was executed: TRAP_STEP */            \
+	X(TASK_SWITCH, "task-switch")    /* not emulated */                                       \
+	X(INIT, "init")                  /* INIT or SIPI reached the guest's mode */              \
+	X(ENTRY_FAILED, "entry-failed")  /* the CPU refused the entry: failed */                  \
+	X(MACHINE_CHECK, "machine-check")                                                         \
+	X(UNKNOWN, "unknown")            /* failed.code names the back end's reason */
+
 enum vcpu_exit_reason {
-	EXIT_HOST,	   /* a host interrupt; it has been dispatched */
-	EXIT_DEADLINE,	   /* the deadline given to run has come */
-	EXIT_INTR_WINDOW,  /* the guest can take an interrupt now */
-	EXIT_NMI_WINDOW,   /* the guest can take an NMI now */
-	EXIT_IO,	   /* port access: io */
-	EXIT_MEMORY,	   /* access to an address without mapping or right: memory */
-	EXIT_CPUID,
-	EXIT_RDMSR,
-	EXIT_WRMSR,
-	EXIT_CR,	   /* control register access: cr */
-	EXIT_DR,	   /* MOV to or from a debug register: cr, access CR_READ or CR_WRITE */
-	EXIT_HLT,
-	EXIT_SHUTDOWN,	   /* triple fault */
-	EXIT_HYPERCALL,
-	EXIT_XSETBV,
-	EXIT_CACHE,	   /* INVD, WBINVD */
-	EXIT_UNDEFINED,	   /* an instruction that raises #UD in a guest */
-	EXIT_PROTECTED,	   /* an instruction that raises #GP in a guest */
-	EXIT_EXCEPTION,	   /* #DB, #AC, #BP that the guest is to get: event */
-	EXIT_STEP,	   /* one instruction was executed: TRAP_STEP */
-	EXIT_TASK_SWITCH,  /* not emulated */
-	EXIT_INIT,	   /* INIT or SIPI reached the guest's mode */
-	EXIT_ENTRY_FAILED, /* the CPU refused the entry: failed */
-	EXIT_MACHINE_CHECK,
-	EXIT_UNKNOWN,	   /* failed.code names the back end's reason */
+#define X(name, text) EXIT_##name,
+	VIRT_EXITS(X)
+#undef X
 	EXIT_REASONS
 };
 
