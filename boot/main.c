@@ -89,7 +89,7 @@ static void start_cores(void)
 		preflight_lacks("no local APIC (CPUID leaf 1 EDX bit 9); see the firmware's setup");
 		return;
 	}
-	apic_timer_init(!OPTION_NO(&options, NO_TSC_DEADLINE));
+	apic_timer_init(!options_no(&options, "tsc-deadline"));
 	if (!acpi.have_madt)
 		log_warn("smp: no MADT, one core is used");
 	smp_start(acpi.apic_ids, acpi.cpu_count, options.cpus);
@@ -98,9 +98,9 @@ static void start_cores(void)
 /* What no= names and the back end knows stays unused. */
 static void refuse_features(void)
 {
-	for (unsigned i = 0; i < NO_FEATURES; i++)
-		if (OPTION_NO(&options, i))
-			virt->disable_feature(options_feature_name(i));
+	for (const char *const *feature = options_features; *feature; feature++)
+		if (options_no(&options, *feature))
+			virt->disable_feature(*feature);
 }
 
 static void start_virtualization(void)

@@ -14,18 +14,15 @@
 
 static const u16 com_ports[] = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
 
-static const char *const feature_names[NO_FEATURES] = {
-	[NO_VPID] = "vpid",
-	[NO_PREEMPTION_TIMER] = "preemption-timer",
-	[NO_2M_PAGES] = "2m-pages",
-	[NO_1G_PAGES] = "1g-pages",
-	[NO_ACCESSED_DIRTY] = "ept-ad",
-	[NO_PML] = "pml",
-	[NO_MONITOR_TRAP] = "monitor-trap",
-	[NO_MSR_BITMAP] = "msr-bitmap",
-	[NO_TSC_DEADLINE] = "tsc-deadline",
-	[NO_X2APIC] = "x2apic",
+const char *const options_features[] = {
+	"vpid", "preemption-timer", "2m-pages", "1g-pages", "ept-ad", "pml", "monitor-trap",
+	"msr-bitmap", "tsc-deadline", "x2apic", NULL
 };
+
+static int find_feature(const char *name, size_t len)
+{
+	return words_index(options_features, ARRAY_SIZE(options_features) - 1, name, len);
+}
 
 /* An I/O port in hexadecimal, with or without 0x, from PORT_MIN to max. */
 static bool parse_port(const char *text, size_t len, u32 max, u16 *port)
@@ -112,7 +109,7 @@ static const char *take_no(const struct word *word, const char *value, void *to)
 {
 	for (;;) {
 		size_t len = item_length(value);
-		int feature = words_index(feature_names, NO_FEATURES, value, len);
+		int feature = find_feature(value, len);
 
 		if (feature < 0)
 			return word->allowed;
@@ -140,9 +137,9 @@ static const struct word option_table[] = {
 	 PLACE(selftest), words_text},
 };
 
-const char *options_feature_name(enum option_feature feature)
+bool options_no(const struct options *options, const char *feature)
 {
-	return feature_names[feature];
+	return options->no & BIT(find_feature(feature, strlen(feature)));
 }
 
 void options_parse(const char *line, struct options *out)

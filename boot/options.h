@@ -13,21 +13,6 @@
 
 #include "arch/lib/log.h"
 
-/* Processor features that no= leaves unused, as bits of options.no. */
-enum option_feature {
-	NO_VPID,
-	NO_PREEMPTION_TIMER,
-	NO_2M_PAGES, /* of nested paging, as the next two */
-	NO_1G_PAGES,
-	NO_ACCESSED_DIRTY,
-	NO_PML,
-	NO_MONITOR_TRAP,
-	NO_MSR_BITMAP,
-	NO_TSC_DEADLINE,
-	NO_X2APIC,
-	NO_FEATURES
-};
-
 enum option_exit {
 	EXIT_STAY,     /* say that all VMs have ended, and wait */
 	EXIT_POWEROFF, /* by ACPI */
@@ -50,17 +35,17 @@ struct options {
 	enum log_level log;
 	enum option_exit exit;
 	u16 exit_port;
-	u32 no;	  /* BIT(enum option_feature) */
+	u32 no;	  /* BIT(index of a feature in options_features) */
 	bool smt; /* second threads of a core run VMs too */
 	u32 cpus; /* most physical cores to start, 0 for all */
 	char selftest[64]; /* "": none */
 };
 
-/* The word for a feature in no=. */
-const char *options_feature_name(enum option_feature feature);
+/* Processor features that no= leaves unused, by their names; NULL ends them. */
+extern const char *const options_features[];
 
-/* Was `feature` named in no=? */
-#define OPTION_NO(options, feature) (((options)->no >> (feature)) & 1)
+/* Was a feature named in no=? */
+bool options_no(const struct options *options, const char *feature);
 
 /*
  * Fills *out with the defaults, then with what the line says. A word that is
