@@ -29,7 +29,7 @@ def parse(arguments):
     add("--emulator", choices=("auto", "bochs", "qemu"), default="auto")
     add("--model", default="", help="CPU model, a short name of Bochs' or the emulator's own")
     add("--firmware", choices=("bios", "uefi"), default="bios")
-    add("--pcpus", type=int, default=1, help="physical cores")
+    add("--pcpus", default="1", help="physical cores, in Bochs also processors:cores:threads")
     add("--pmem", type=int, default=512, help="physical memory in MiB")
     add("--timeout", type=float, default=None, help="seconds (%d; none when interactive)" %
         DEFAULT_TIMEOUT)

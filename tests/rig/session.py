@@ -6,6 +6,7 @@ a folder of its own.
 """
 
 import dataclasses
+import math
 import os
 import re
 import shutil
@@ -26,7 +27,7 @@ class Config:
     emulator: str = "auto"
     model: str = ""
     firmware: str = "bios"
-    pcpus: int = 1
+    pcpus: object = 1  # cores; Bochs also "processors:cores:threads"
     pmem: int = 512
     timeout: float = 300
     hv: str = ""
@@ -227,7 +228,7 @@ def hypervisor_words(config):
 
 
 def check(config):
-    if not 1 <= config.pcpus <= 64:
+    if not 1 <= math.prod(map(int, str(config.pcpus).split(":"))) <= 64:
         raise RigError("--pcpus must be 1 to 64")
     if not 4 <= config.pmem <= 8192:
         raise RigError("--pmem must be 4 to 8192 MiB")

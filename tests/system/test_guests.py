@@ -25,7 +25,7 @@ SPECIAL = {
     "inject-mmio": PASSED + r"|^\[guest\] event \d+ cannot be delivered",
 }
 # Rows of their own below.
-APART = {"spin", "exitcode", "words"}
+APART = {"crash", "spin", "exitcode", "words"}
 
 PROGRAMS = sorted({os.path.basename(path)[:-2] for path in glob.glob(ROOT + "/guest/tests/*.c")} - APART)
 
