@@ -5,8 +5,10 @@
  */
 #include "vmm/exit.h"
 
+#include "arch/lib/log.h"
 #include "vmm/abi.h"
 #include "vmm/cr.h"
+#include "vmm/emulator.h"
 #include "vmm/inject.h"
 #include "vmm/msr.h"
 #include "vmm/vm.h"
@@ -26,6 +28,47 @@ static u64 get_edx_eax(const struct vcpu *vcpu)
 /* The back end has done all there was to do. */
 static void exit_nothing(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
+}
+
+/* The CPU has checked the right to the port (IOPL and the TSS's bitmap) before it exited. */
+static void exit_io(struct vcpu *vcpu, const struct vcpu_exit *exit)
+{
+	u64 *rax = &vcpu->virt->gpr[GPR_RAX], value;
+	unsigned size = exit->io.size;
+
+	if (exit->io.string) {
+		emulator_port_string(vcpu, exit);
+		return;
+	}
+	if (exit->io.in) {
+		value = emulator_read(vcpu->vm, EMULATOR_PORTS, exit->io.port, size);
+		*rax = size == 4 ? value : (*rax & ~size_mask(size)) | value;
+	} else {
+		emulator_write(vcpu->vm, EMULATOR_PORTS, exit->io.port, size, *rax & size_mask(size));
+	}
+	vcpu_skip(vcpu, exit);
+}
+
+/* An address that is no RAM, or RAM that may not be written: the instruction is
+ * executed against the MMIO bus, where nobody answers with all ones and ignores writes. */
+static void exit_memory(struct vcpu *vcpu, const struct vcpu_exit *exit)
+{
+	gpa_t gpa = exit->memory.gpa;
+
+	/* The CPU was reading the IDT, GDT or TSS, or pushing onto the stack. */
+	if (vcpu->delivery.type) {
+		vm_kill(vcpu->vm, "event %u cannot be delivered: it needs %lxh, which is no RAM",
+			vcpu->delivery.vector, gpa.v);
+		return;
+	}
+	/* An open bus reads all ones, and the bytes FFh FFh are an undefined opcode. */
+	if (exit->memory.fetch) {
+		if (once_first(&vcpu->vm->unknown_gpas, gpa.v & ~(PAGE_SIZE - 1)))
+			log_debug("[%s] code at %lxh, which is no RAM", vcpu->vm->name, gpa.v);
+		inject_ud(vcpu);
+		return;
+	}
+	emulator_mmio(vcpu, gpa);
 }
 
 static void exit_cpuid(struct vcpu *vcpu, const struct vcpu_exit *exit)

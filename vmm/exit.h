@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Exits: one handler for each reason, and those that are too long to stand in
- * the dispatcher's file.
+ * Exits: what Trivet does when the guest gives up the CPU, one handler for each
+ * reason. The handlers are exit.c's own.
  */
 #pragma once
 
@@ -9,8 +9,3 @@
 
 /* Serves one exit of the loaded vCPU. */
 void exit_handle(struct vcpu *vcpu, const struct vcpu_exit *exit);
-
-/* exit_io.c: ports. */
-void exit_io(struct vcpu *vcpu, const struct vcpu_exit *exit);
-/* exit_memory.c: addresses without RAM, or RAM that refuses the access. */
-void exit_memory(struct vcpu *vcpu, const struct vcpu_exit *exit);
