@@ -21,23 +21,22 @@
 #define VM_PAGES (ALIGN_UP(sizeof(struct vm), PAGE_SIZE) / PAGE_SIZE)
 
 /* To be called with the new relation of clock and TSC in place. */
-static void requeue_timers(struct vm *vm)
+static void move_timers(struct vm *vm, struct vtimer_queue *to)
 {
-	vm_device_lock(vm);
-	vtimer_requeue_vm(vm, vm->timers, vm->timers);
-	vm_device_unlock(vm);
-}
+	struct vtimer_queue *from;
 
-u64 vm_get_clock(const struct vm *vm)
-{
-	return vm_now(vm);
+	vm_device_lock(vm);
+	from = vm->timers;
+	vm->timers = to;
+	vtimer_requeue_vm(vm, from, to);
+	vm_device_unlock(vm);
 }
 
 void vm_set_clock(struct vm *vm, u64 clock)
 {
 	vm->clock_at = clock;
 	vm->clock_start = rdtsc() - clock;
-	requeue_timers(vm);
+	move_timers(vm, vm->timers);
 }
 
 void vm_run_clock(struct vm *vm)
@@ -46,7 +45,7 @@ void vm_run_clock(struct vm *vm)
 		return;
 	vm->clock_start = rdtsc() - vm->clock_at;
 	vm->clock_runs = true;
-	requeue_timers(vm);
+	move_timers(vm, vm->timers);
 }
 
 void vm_pause_clock(struct vm *vm)
@@ -55,20 +54,15 @@ void vm_pause_clock(struct vm *vm)
 		return;
 	vm->clock_at = vm_now(vm);
 	vm->clock_runs = false;
-	requeue_timers(vm);
+	move_timers(vm, vm->timers);
 }
 
 void vm_move_timers(struct vm *vm)
 {
-	struct vtimer_queue *to = &pcpu_vmm()->timers, *from;
+	struct vtimer_queue *here = &pcpu_vmm()->timers;
 
-	if (vm->timers == to)
-		return;
-	vm_device_lock(vm);
-	from = vm->timers;
-	vm->timers = to;
-	vtimer_requeue_vm(vm, from, to);
-	vm_device_unlock(vm);
+	if (vm->timers != here)
+		move_timers(vm, here);
 }
 
 int vm_create(const char *name, struct vm **out)
@@ -136,9 +130,7 @@ void vm_destroy(struct vm *vm)
 	struct vtimer_queue limbo = {0};
 
 	console_detach(vm);
-	vm_device_lock(vm);
-	vtimer_requeue_vm(vm, vm->timers, &limbo);
-	vm_device_unlock(vm);
+	move_timers(vm, &limbo);
 	/* Another pCPU may just be on its way into a timer of this VM. */
 	smp_sync();
 	vdev_destroy_all(vm);
@@ -217,31 +209,21 @@ int vm_restore_device(struct vm *vm, const char *type, unsigned index, const voi
 	return error;
 }
 
-static void request_end(struct vm *vm, const char *fmt, va_list ap)
+void vm_end(struct vm *vm, const char *fmt, ...)
 {
 	if (__atomic_load_n(&vm->requests, __ATOMIC_ACQUIRE) & VM_REQUEST_END)
 		return;
-	str_vformat(vm->end_reason, sizeof(vm->end_reason), fmt, ap);
+	STR_FORMAT_REST(vm->end_reason, sizeof(vm->end_reason), fmt);
 	__atomic_or_fetch(&vm->requests, VM_REQUEST_END, __ATOMIC_RELEASE);
-}
-
-void vm_end(struct vm *vm, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	request_end(vm, fmt, ap);
-	va_end(ap);
 }
 
 void vm_kill(struct vm *vm, const char *fmt, ...)
 {
-	va_list ap;
+	char why[sizeof(vm->end_reason)];
 
+	STR_FORMAT_REST(why, sizeof(why), fmt);
 	vm->crashed = true;
-	va_start(ap, fmt);
-	request_end(vm, fmt, ap);
-	va_end(ap);
+	vm_end(vm, "%s", why);
 	log_error("[%s] killed: %s", vm->name, vm->end_reason);
 	if (vm->vcpu)
 		virt->dump(vm->vcpu->virt);

@@ -33,8 +33,7 @@ struct vm_msr_range {
 };
 
 struct vm {
-	char name[VM_NAME_MAX];
-	char guest_name[VM_NAME_MAX];
+	char name[VM_NAME_MAX], guest_name[VM_NAME_MAX];
 	struct space space;
 	struct virt_vm *virt;
 	struct region_table regions;
@@ -92,10 +91,9 @@ int vm_create(const char *name, struct vm **vm);
 void vm_destroy(struct vm *vm);
 
 /*
- * KVM_GET_CLOCK, KVM_SET_CLOCK: the VM's clock in ticks of vm_clock_hz. The VM
- * is stopped; the TSCs of its vCPUs follow when they are loaded.
+ * KVM_SET_CLOCK, as vm_now is KVM_GET_CLOCK: the VM's clock in ticks of vm_clock_hz.
+ * The VM is stopped; the TSCs of its vCPUs follow when they are loaded.
  */
-u64 vm_get_clock(const struct vm *vm);
 void vm_set_clock(struct vm *vm, u64 clock);
 
 /*
