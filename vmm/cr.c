@@ -130,12 +130,9 @@ static bool set_cr4(struct vcpu *vcpu, u64 value)
 {
 	u64 old = get(vcpu, VREG_CR4), cr0 = get(vcpu, VREG_CR0), efer = get(vcpu, VREG_EFER);
 
-	if (value & ~vcpu->vm->cpuid.cr4_valid)
-		return false;
-	if ((efer & EFER_LMA) && !(value & CR4_PAE))
-		return false;
-	if ((value & ~old & CR4_PCIDE) &&
-	    (!(efer & EFER_LMA) || (get(vcpu, VREG_CR3) & CR3_PCID)))
+	if ((value & ~vcpu->vm->cpuid.cr4_valid) || ((efer & EFER_LMA) && !(value & CR4_PAE)) ||
+	    ((value & ~old & CR4_PCIDE) &&
+	     (!(efer & EFER_LMA) || (get(vcpu, VREG_CR3) & CR3_PCID))))
 		return false;
 	if (in_pae(cr0, value, efer) && ((old ^ value) & CR4_PDPTE) &&
 	    !load_pdptes(vcpu, get(vcpu, VREG_CR3)))
@@ -262,9 +259,8 @@ bool cr_set_efer(struct vcpu *vcpu, u64 value)
 
 	/* LMA is read-only: what is written to it does not matter. */
 	value = (value & ~EFER_LMA) | (old & EFER_LMA);
-	if (value & ~vcpu->vm->cpuid.efer_valid)
-		return false;
-	if (((old ^ value) & EFER_LME) && (get(vcpu, VREG_CR0) & CR0_PG))
+	if ((value & ~vcpu->vm->cpuid.efer_valid) ||
+	    (((old ^ value) & EFER_LME) && (get(vcpu, VREG_CR0) & CR0_PG)))
 		return false;
 	virt->set(vcpu->virt, VREG_EFER, value);
 	if ((old ^ value) & EFER_NXE)
@@ -274,12 +270,9 @@ bool cr_set_efer(struct vcpu *vcpu, u64 value)
 
 bool cr_set_xcr(struct vcpu *vcpu, u32 index, u64 value)
 {
-	if (index != 0 || !(value & XCR0_X87) || (value & ~vcpu->vm->cpuid.xcr0_valid))
-		return false;
-	if ((value & XCR0_AVX) && !(value & XCR0_SSE))
-		return false;
-	if ((value & XCR0_AVX512) &&
-	    ((value & XCR0_AVX512) != XCR0_AVX512 || !(value & XCR0_AVX)))
+	if (index != 0 || !(value & XCR0_X87) || (value & ~vcpu->vm->cpuid.xcr0_valid) ||
+	    ((value & XCR0_AVX) && !(value & XCR0_SSE)) ||
+	    ((value & XCR0_AVX512) && (~value & (XCR0_AVX512 | XCR0_AVX))))
 		return false;
 	virt->set(vcpu->virt, VREG_XCR0, value);
 	return true;

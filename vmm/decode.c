@@ -87,12 +87,9 @@ enum { REX_W = BIT(3), REX_R = BIT(2), REX_X = BIT(1), REX_B = BIT(0) };
 
 struct cursor {
 	const u8 *bytes;
-	size_t len;
-	size_t pos;
-	bool overrun;
+	size_t len, pos;
 	unsigned mode;
-	bool opsize_prefix;
-	bool addrsize_prefix;
+	bool overrun, opsize_prefix, addrsize_prefix;
 	u8 rex;
 	u8 seg; /* enum sreg of the override, or SREG_COUNT */
 };

@@ -52,14 +52,6 @@ static void begin(struct vcpu *vcpu, struct emulator *em)
 	vcpu_get_sregs(vcpu, &em->sregs);
 }
 
-static void raise_fault(struct vcpu *vcpu, const struct emulate_fault *fault)
-{
-	if (fault->vector == VECTOR_PF)
-		inject_page_fault(vcpu, fault->cr2, fault->error);
-	else
-		inject_exception(vcpu, fault->vector, fault->error);
-}
-
 /* Takes the registers over; RIP last, by the length of what was executed. */
 static void finish(struct vcpu *vcpu, struct emulator *em, enum emulate_result result)
 {
@@ -71,8 +63,10 @@ static void finish(struct vcpu *vcpu, struct emulator *em, enum emulate_result r
 		struct vcpu_exit done = {.insn_len = (u8)(rip - old)};
 
 		vcpu_skip(vcpu, &done);
+	} else if (result == EMULATE_FAULT && em->fault.vector == VECTOR_PF) {
+		inject_page_fault(vcpu, em->fault.cr2, em->fault.error);
 	} else if (result == EMULATE_FAULT) {
-		raise_fault(vcpu, &em->fault);
+		inject_exception(vcpu, em->fault.vector, em->fault.error);
 	} else if (result == EMULATE_AGAIN && em->trap) {
 		/* One iteration is one step: the next entry traps before the next one. */
 		virt->skip(vcpu->virt, 0);

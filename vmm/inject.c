@@ -91,22 +91,22 @@ int vcpu_nmi(struct vcpu *vcpu)
 	return 0;
 }
 
-static bool interrupts_open(struct vcpu *vcpu)
-{
-	return (virt->get(vcpu->virt, VREG_RFLAGS) & RFLAGS_IF) &&
-	       !(virt->shadow(vcpu->virt) & ~(unsigned)SHADOW_NMI);
-}
-
 static bool interrupt_pending(const struct vcpu *vcpu)
 {
 	return vcpu->interrupt.type || vcpu->vm->extint_pending;
+}
+
+/* Whether one could be delivered at once, but for shadows. */
+static bool interrupt_enabled(struct vcpu *vcpu)
+{
+	return interrupt_pending(vcpu) && (virt->get(vcpu->virt, VREG_RFLAGS) & RFLAGS_IF);
 }
 
 bool inject_wakes(struct vcpu *vcpu)
 {
 	return vcpu->exception.type || vcpu->repeat.type ||
 	       (vcpu->nmi_pending && !(virt->shadow(vcpu->virt) & SHADOW_NMI)) ||
-	       (interrupt_pending(vcpu) && (virt->get(vcpu->virt, VREG_RFLAGS) & RFLAGS_IF));
+	       interrupt_enabled(vcpu);
 }
 
 static void deliver_extint(struct vcpu *vcpu)
@@ -150,7 +150,7 @@ void inject_prepare(struct vcpu *vcpu)
 		deliver(vcpu, &vcpu->repeat);
 	else if (vcpu->nmi_pending && !virt->shadow(vcpu->virt))
 		deliver_nmi(vcpu);
-	else if (interrupt_pending(vcpu) && interrupts_open(vcpu)) {
+	else if (interrupt_enabled(vcpu) && !(virt->shadow(vcpu->virt) & ~(unsigned)SHADOW_NMI)) {
 		if (vcpu->interrupt.type)
 			deliver(vcpu, &vcpu->interrupt);
 		else

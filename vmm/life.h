@@ -21,12 +21,7 @@ enum life_state {
 extern const char *const life_state_names[LIFE_STATES];
 
 enum life_request {
-	LIFE_START,
-	LIFE_PAUSE,
-	LIFE_RESUME,
-	LIFE_RESET,
-	LIFE_KILL,
-	LIFE_DESTROY,
+	LIFE_START, LIFE_PAUSE, LIFE_RESUME, LIFE_RESET, LIFE_KILL, LIFE_DESTROY,
 	LIFE_GUEST, /* the guest asked for something: vm->requests; from the VM's vCPUs only */
 	LIFE_REQUESTS
 };

@@ -106,10 +106,9 @@ static int create_modules(struct vm *vm, const struct machine_config *config)
 		int error;
 
 		*module = config->modules[i];
-		error = mem_create_module(hpa, module->size, &module->mem);
 		vm->module_count = i + 1;
-		if (!error)
-			error = clear_tail(hpa, module->size);
+		error = mem_create_module(hpa, module->size, &module->mem) ?:
+			clear_tail(hpa, module->size);
 		if (!error && size)
 			error = space_map(&vm->space, MODULE_WINDOW_BASE + hpa.v, hpa, size,
 					  SPACE_USER);
@@ -135,18 +134,14 @@ static int identify(struct vm *vm)
 static int build(struct vm *vm, const struct machine_config *config)
 {
 	u64 size = config->mem ? config->mem : all_memory();
-	int error = create_modules(vm, config);
+	int error = create_modules(vm, config) ?: create_memory(vm, size);
 
-	if (!error)
-		error = create_memory(vm, size);
 	if (error) {
 		log_error("[%s] no room for %lu MiB of memory: %lu MiB are free, say mem= with less",
 			  vm->name, size >> 20, all_memory() >> 20);
 		return error;
 	}
-	error = identify(vm);
-	if (!error)
-		error = create_devices(vm, config->debug_exit);
+	error = identify(vm) ?: create_devices(vm, config->debug_exit);
 	if (error)
 		return error;
 	error = vcpu_create(vm, 0, &vm->vcpu);

@@ -134,12 +134,8 @@ static bool ask(void)
 
 void monitor_print(const char *fmt, ...)
 {
-	va_list ap;
-
-	va_start(ap, fmt);
-	page_len += str_vformat(page + page_len, sizeof(page) - page_len, fmt, ap);
+	page_len += STR_FORMAT_REST(page + page_len, sizeof(page) - page_len, fmt);
 	page_len = MIN(page_len, sizeof(page) - 1);
-	va_end(ap);
 }
 
 bool monitor_more(void)

@@ -163,26 +163,19 @@ static void print_value(const struct format *f, const u8 *data)
 
 	memcpy(&value, data, f->size);
 	monitor_print("\t");
-	switch (f->letter) {
-	case 'd':
+	if (f->letter == 'd')
 		monitor_print("%ld", (s64)(value << (64 - bits)) >> (64 - bits));
-		break;
-	case 'u':
+	else if (f->letter == 'u')
 		monitor_print("%lu", value);
-		break;
-	case 'o':
+	else if (f->letter == 'o')
 		monitor_print("0%lo", value);
-		break;
-	case 't':
+	else if (f->letter == 'c')
+		monitor_print("%d '%c'", (s8)value, printable(value));
+	else if (f->letter == 'x')
+		monitor_print("0x%0*lx", (int)bits / 4, value);
+	else
 		while (bits--)
 			monitor_print("%c", value & BIT(bits) ? '1' : '0');
-		break;
-	case 'c':
-		monitor_print("%d '%c'", (s8)value, printable(value));
-		break;
-	default:
-		monitor_print("0x%0*lx", (int)bits / 4, value);
-	}
 }
 
 /* One string: up to its NUL, or as much of it as one look takes. Returns its bytes. */

@@ -20,13 +20,6 @@ static void hint(struct vm *vm)
 		 "console=ttyS0?", vm->name, HINT_SECONDS);
 }
 
-/* A halted vCPU that no event can ever wake ends the VM: without ACPI this is
- * all that an operating system can do to switch itself off. */
-static bool halted_for_good(struct vcpu *vcpu)
-{
-	return !(virt->get(vcpu->virt, VREG_RFLAGS) & RFLAGS_IF);
-}
-
 /* False while the vCPU stays halted. */
 static bool awake(struct vcpu *vcpu)
 {
@@ -36,7 +29,9 @@ static bool awake(struct vcpu *vcpu)
 		vcpu->halted = false;
 		return true;
 	}
-	if (halted_for_good(vcpu))
+	/* Where no event can ever wake it, the VM ends: without ACPI this is all that an
+	 * operating system can do to switch itself off. */
+	if (!(virt->get(vcpu->virt, VREG_RFLAGS) & RFLAGS_IF))
 		vm_end(vcpu->vm, "halted");
 	return false;
 }

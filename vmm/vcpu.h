@@ -15,9 +15,7 @@ struct vm;
 
 /* MSRs that are memory to the guest; vmm/msr.c. */
 struct vcpu_msrs {
-	u64 pat;
-	u64 misc_enable;
-	u64 mtrr_def_type;
+	u64 pat, misc_enable, mtrr_def_type;
 	u64 mtrr_fixed[11];
 	u64 mtrr_variable[2 * VCPU_MTRR_VARIABLE]; /* base, mask, base, ... */
 };
