@@ -151,3 +151,14 @@ def test_ends_in_one_line_each(boot):
     assert len(re.findall(r"\[crash\] crashing", text)) == 1
     assert len(re.findall(r"\[again\] crashing", text)) >= 2
     assert int(re.search(r"\[beats\] longest gap (\d+)", text).group(1)) < 3000000
+
+
+# ---- lives, inside the test image
+
+@pytest.mark.parametrize("test,model,pcpus", [("lives", "haswell", 1), ("unrest:2500", "arrandale", 2),
+                                              ("unrest:1000", "tigerlake", 3)])
+def test_lives(boot, test, model, pcpus):
+    """1,000 rounds of create, run, destroy; machines pushed about at random, on several cores."""
+    boot(emulator="bochs", model=model, pcpus=pcpus, pmem=256, timeout=120, image=built("trivet-test.elf"),
+         hv="selftest=" + test, expect=["^selftest %s: passed" % test.partition(":")[0]],
+         reject=["panic:", "not so:"])
