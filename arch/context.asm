@@ -4,25 +4,18 @@
 ; that is left. Source: System V ABI for x86-64, "Registers".
 
 bits 64
+
+%include "arch/each.inc"
+
 section .text
 
 ; void context_switch(u64 *save [rdi], u64 load [rsi])
 global context_switch:function
 context_switch:
-	push rbp
-	push rbx
-	push r12
-	push r13
-	push r14
-	push r15
+	EACH push, rbp, rbx, r12, r13, r14, r15
 	mov [rdi], rsp
 	mov rsp, rsi
-	pop r15
-	pop r14
-	pop r13
-	pop r12
-	pop rbx
-	pop rbp
+	EACH pop, r15, r14, r13, r12, rbx, rbp
 	ret
 
 ; u64 context_new(void *stack_top [rdi], void (*entry)(void) [rsi])

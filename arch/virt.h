@@ -119,7 +119,7 @@ enum vcpu_reg {
 };
 
 enum vcpu_table { VTABLE_GDT, VTABLE_IDT };
-enum vcpu_system_segment { VSEG_TR = SREG_COUNT, VSEG_LDTR, VSEG_COUNT };
+enum vcpu_system_segment { VSEG_LDTR = SREG_COUNT, VSEG_TR, VSEG_COUNT };
 
 /* Reasons why an interrupt or NMI cannot be delivered now, beside RFLAGS.IF; a
  * debug trap that is due comes before either. */

@@ -100,8 +100,9 @@ struct virt_vm {
 	bool scan;    /* their dirty flags tell what was written */
 };
 
-/* VMCS fields kept in memory between exit and entry. */
+/* VMCS fields kept in memory between exit and entry; the first are VREG_RIP to VREG_RFLAGS. */
 enum vmx_cached { CACHED_RIP, CACHED_RSP, CACHED_RFLAGS, CACHED_INTERRUPTIBILITY, CACHED_COUNT };
+_Static_assert(VREG_RIP == (int)CACHED_RIP && VREG_RFLAGS == (int)CACHED_RFLAGS, "alike");
 
 /* MSRs that live in the CPU while the guest runs and are switched with the vCPU. */
 enum vmx_switched_msr {

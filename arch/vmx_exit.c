@@ -9,40 +9,27 @@
 #include "arch/cpu.h"
 #include "arch/trap.h"
 
-#define QUALIFICATION_IO_SIZE	BITS(2, 0)
-#define QUALIFICATION_IO_IN	BIT(3)
-#define QUALIFICATION_IO_STRING BIT(4)
-#define QUALIFICATION_IO_REP	BIT(5)
-#define QUALIFICATION_IO_PORT	BITS(31, 16)
-#define QUALIFICATION_CR	BITS(3, 0)
-#define QUALIFICATION_CR_ACCESS BITS(5, 4)
-#define QUALIFICATION_CR_GPR	BITS(11, 8)
-#define QUALIFICATION_CR_LMSW	BITS(31, 16)
-#define QUALIFICATION_DR	BITS(2, 0)
-#define QUALIFICATION_DR_READ	BIT(4)
-#define QUALIFICATION_EPT_WRITE BIT(1)
-#define QUALIFICATION_EPT_FETCH BIT(2)
-#define QUALIFICATION_DR6	(BITS(3, 0) | BIT(13) | BIT(14))
-#define DR7_GD			BIT(13)
+/* Exit qualifications, by reason. */
+enum { QUALIFICATION_IO_SIZE = BITS(2, 0), QUALIFICATION_IO_IN = BIT(3),
+       QUALIFICATION_IO_STRING = BIT(4), QUALIFICATION_IO_REP = BIT(5) };
+#define QUALIFICATION_IO_PORT BITS(31, 16)
+enum { QUALIFICATION_CR = BITS(3, 0), QUALIFICATION_CR_ACCESS = BITS(5, 4),
+       QUALIFICATION_CR_GPR = BITS(11, 8) };
+#define QUALIFICATION_CR_LMSW BITS(31, 16)
+enum { QUALIFICATION_DR = BITS(2, 0), QUALIFICATION_DR_READ = BIT(4) };
+enum { QUALIFICATION_EPT_WRITE = BIT(1), QUALIFICATION_EPT_FETCH = BIT(2) };
+enum { QUALIFICATION_DR6 = BITS(3, 0) | BIT(13) | BIT(14) };
+
+#define DR7_GD BIT(13)
 
 /* Basic exit reasons. */
-enum {
-	REASON_EXCEPTION = 0,
-	REASON_EXTERNAL_INTERRUPT = 1,
-	REASON_CR = 28,
-	REASON_DR = 29,
-	REASON_IO = 30,
-	REASON_EPT_VIOLATION = 48,
-	REASON_PREEMPTION_TIMER = 52,
-	REASON_PML_FULL = 62,
-	REASON_COUNT = 70
-};
+enum { REASON_EXCEPTION = 0, REASON_EXTERNAL_INTERRUPT = 1, REASON_CR = 28, REASON_DR = 29,
+       REASON_IO = 30, REASON_EPT_VIOLATION = 48, REASON_PML_FULL = 62, REASON_COUNT = 70 };
 
 /* Reasons that need no more than a name; EXIT_HOST, 0, stands for "not here". */
 static const u8 plain_reason[REASON_COUNT] = {
 	[2] = EXIT_SHUTDOWN,
-	[3] = EXIT_INIT,
-	[4] = EXIT_INIT,
+	[3 ... 4] = EXIT_INIT, /* INIT, SIPI */
 	[7] = EXIT_INTR_WINDOW,
 	[8] = EXIT_NMI_WINDOW,
 	[9] = EXIT_TASK_SWITCH,
@@ -53,22 +40,14 @@ static const u8 plain_reason[REASON_COUNT] = {
 	[15] = EXIT_PROTECTED, /* RDPMC */
 	[17] = EXIT_UNDEFINED, /* RSM */
 	[18] = EXIT_HYPERCALL,
-	[19] = EXIT_UNDEFINED, /* VMCLEAR */
-	[20] = EXIT_UNDEFINED, /* VMLAUNCH */
-	[21] = EXIT_UNDEFINED, /* VMPTRLD */
-	[22] = EXIT_UNDEFINED, /* VMPTRST */
-	[23] = EXIT_UNDEFINED, /* VMREAD */
-	[24] = EXIT_UNDEFINED, /* VMRESUME */
-	[25] = EXIT_UNDEFINED, /* VMWRITE */
-	[26] = EXIT_UNDEFINED, /* VMXOFF */
-	[27] = EXIT_UNDEFINED, /* VMXON */
+	[19 ... 27] = EXIT_UNDEFINED, /* the VMX instructions but for VMCALL */
 	[31] = EXIT_RDMSR,
 	[32] = EXIT_WRMSR,
 	[36] = EXIT_UNDEFINED, /* MWAIT */
 	[37] = EXIT_STEP,      /* monitor trap flag */
 	[39] = EXIT_UNDEFINED, /* MONITOR */
 	[50] = EXIT_UNDEFINED, /* INVEPT */
-	[52] = EXIT_DEADLINE,
+	[52] = EXIT_DEADLINE,  /* the preemption timer */
 	[53] = EXIT_UNDEFINED, /* INVVPID */
 	[54] = EXIT_CACHE,     /* WBINVD */
 	[55] = EXIT_XSETBV,
@@ -196,8 +175,6 @@ void vmx_exit_decode(struct vmx_vcpu *v, u32 reason, struct vcpu_exit *exit)
 {
 	if (reason == REASON_IO)
 		decode_io(exit);
-	else if (reason == REASON_PREEMPTION_TIMER)
-		exit->reason = EXIT_DEADLINE;
 	else if (reason == REASON_EXTERNAL_INTERRUPT) {
 		irq_dispatch(FIELD_GET(INTR_INFO_VECTOR, vmread32(EXIT_INTR_INFO)));
 		exit->reason = EXIT_HOST;

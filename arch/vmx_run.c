@@ -12,24 +12,17 @@
 #define INVVPID_SINGLE	   1
 #define EXIT_REASON_BASIC  BITS(15, 0)
 
-static void flush_vpid(const struct vmx_vcpu *v)
+/* Without VPID every entry and exit flushes linear mappings by itself. */
+static void flush_stale(struct vmx_vcpu *v)
 {
 	struct {
 		u64 vpid, address;
 	} descriptor = {v->vpid, 0};
 
-	__asm__ volatile("invvpid %0, %1" ::"m"(descriptor), "r"((u64)INVVPID_SINGLE)
-			 : "cc", "memory");
-}
-
-/* Without VPID every entry and exit flushes linear mappings by itself. */
-static void flush_stale(struct vmx_vcpu *v)
-{
-	if (v->flush_vpid) {
-		if (vmx_uses(VMX_PROC2, PROC2_VPID))
-			flush_vpid(v);
-		v->flush_vpid = false;
-	}
+	if (v->flush_vpid && vmx_uses(VMX_PROC2, PROC2_VPID))
+		__asm__ volatile("invvpid %0, %1" ::"m"(descriptor), "r"((u64)INVVPID_SINGLE)
+				 : "cc", "memory");
+	v->flush_vpid = false;
 	ept_flush(v);
 }
 

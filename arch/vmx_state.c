@@ -109,12 +109,8 @@ u64 vmx_state_get(struct virt_vcpu *vcpu, enum vcpu_reg reg)
 	struct vmx_vcpu *v = to_vmx(vcpu);
 
 	switch (reg) {
-	case VREG_RIP:
-		return vmx_state_cached(v, CACHED_RIP);
-	case VREG_RSP:
-		return vmx_state_cached(v, CACHED_RSP);
-	case VREG_RFLAGS:
-		return vmx_state_cached(v, CACHED_RFLAGS);
+	case VREG_RIP ... VREG_RFLAGS:
+		return vmx_state_cached(v, (enum vmx_cached)reg);
 	case VREG_CR0:
 		return get_cr(VMCS_GUEST_CR0, VMCS_CR0_SHADOW, CR0_GUEST_OWNED);
 	case VREG_CR4:
@@ -139,14 +135,8 @@ void vmx_state_set(struct virt_vcpu *vcpu, enum vcpu_reg reg, u64 value)
 	struct vmx_vcpu *v = to_vmx(vcpu);
 
 	switch (reg) {
-	case VREG_RIP:
-		vmx_state_cache(v, CACHED_RIP, value);
-		break;
-	case VREG_RSP:
-		vmx_state_cache(v, CACHED_RSP, value);
-		break;
-	case VREG_RFLAGS:
-		vmx_state_cache(v, CACHED_RFLAGS, value);
+	case VREG_RIP ... VREG_RFLAGS:
+		vmx_state_cache(v, (enum vmx_cached)reg, value);
 		break;
 	case VREG_CR0:
 		set_cr0(value);
@@ -181,33 +171,16 @@ void vmx_state_set(struct virt_vcpu *vcpu, enum vcpu_reg reg, u64 value)
 	}
 }
 
-/* Encodings of the fields of ES; those of the next segments follow by twos. */
-struct segment_fields {
-	u32 selector, limit, access, base;
-};
-
-/* In the order of enum sreg, then TR and LDTR: place in the VMCS's order. */
-static struct segment_fields segment_fields(unsigned index)
-{
-	static const u8 place[VSEG_COUNT] = {
-		[SREG_ES] = 0, [SREG_CS] = 1, [SREG_SS] = 2, [SREG_DS] = 3,
-		[SREG_FS] = 4, [SREG_GS] = 5, [VSEG_LDTR] = 6, [VSEG_TR] = 7,
-	};
-	u32 step = 2 * place[index];
-
-	return (struct segment_fields){VMCS_GUEST_ES_SELECTOR + step, VMCS_GUEST_ES_LIMIT + step,
-				       VMCS_GUEST_ES_ACCESS + step, VMCS_GUEST_ES_BASE + step};
-}
-
+/* The fields of ES are followed by those of the next segments by twos, in the order of enum
+ * sreg, LDTR, TR; those of the GDT by those of the IDT. */
 void vmx_state_get_segment(struct virt_vcpu *vcpu, unsigned index, struct vcpu_segment *seg)
 {
-	struct segment_fields f = segment_fields(index);
-	u64 access = vmcs_get(f.access);
+	u64 access = vmcs_get(VMCS_GUEST_ES_ACCESS + 2 * index);
 
 	*seg = (struct vcpu_segment){
-		.base = vmcs_get(f.base),
-		.limit = vmcs_get(f.limit),
-		.selector = vmcs_get(f.selector),
+		.base = vmcs_get(VMCS_GUEST_ES_BASE + 2 * index),
+		.limit = vmcs_get(VMCS_GUEST_ES_LIMIT + 2 * index),
+		.selector = vmcs_get(VMCS_GUEST_ES_SELECTOR + 2 * index),
 		.type = FIELD_GET(ACCESS_TYPE, access),
 		.s = access & ACCESS_S,
 		.dpl = FIELD_GET(ACCESS_DPL, access),
@@ -222,34 +195,27 @@ void vmx_state_get_segment(struct virt_vcpu *vcpu, unsigned index, struct vcpu_s
 
 void vmx_state_set_segment(struct virt_vcpu *vcpu, unsigned index, const struct vcpu_segment *seg)
 {
-	struct segment_fields f = segment_fields(index);
 	u64 access = FIELD_PREP(ACCESS_TYPE, seg->type) | (seg->s ? ACCESS_S : 0) |
 		     FIELD_PREP(ACCESS_DPL, seg->dpl) | (seg->present ? ACCESS_P : 0) |
 		     (seg->avl ? ACCESS_AVL : 0) | (seg->l ? ACCESS_L : 0) |
 		     (seg->db ? ACCESS_DB : 0) | (seg->g ? ACCESS_G : 0) |
 		     (seg->unusable ? ACCESS_UNUSABLE : 0);
 
-	vmcs_set(f.selector, seg->selector);
-	vmcs_set(f.limit, seg->limit);
-	vmcs_set(f.access, access);
-	vmcs_set(f.base, seg->base);
+	vmcs_set(VMCS_GUEST_ES_SELECTOR + 2 * index, seg->selector);
+	vmcs_set(VMCS_GUEST_ES_LIMIT + 2 * index, seg->limit);
+	vmcs_set(VMCS_GUEST_ES_ACCESS + 2 * index, access);
+	vmcs_set(VMCS_GUEST_ES_BASE + 2 * index, seg->base);
 }
 
 void vmx_state_get_table(struct virt_vcpu *vcpu, enum vcpu_table table, struct vcpu_dtable *value)
 {
-	value->base = table == VTABLE_GDT ? vmread(GUEST_GDTR_BASE) : vmread(GUEST_IDTR_BASE);
-	value->limit = table == VTABLE_GDT ? vmread32(GUEST_GDTR_LIMIT)
-					   : vmread32(GUEST_IDTR_LIMIT);
+	value->base = vmcs_get(VMCS_GUEST_GDTR_BASE + 2 * table);
+	value->limit = vmcs_get(VMCS_GUEST_GDTR_LIMIT + 2 * table);
 }
 
 void vmx_state_set_table(struct virt_vcpu *vcpu, enum vcpu_table table,
 			 const struct vcpu_dtable *value)
 {
-	if (table == VTABLE_GDT) {
-		vmwrite(GUEST_GDTR_BASE, value->base);
-		vmwrite32(GUEST_GDTR_LIMIT, value->limit);
-	} else {
-		vmwrite(GUEST_IDTR_BASE, value->base);
-		vmwrite32(GUEST_IDTR_LIMIT, value->limit);
-	}
+	vmcs_set(VMCS_GUEST_GDTR_BASE + 2 * table, value->base);
+	vmcs_set(VMCS_GUEST_GDTR_LIMIT + 2 * table, value->limit);
 }

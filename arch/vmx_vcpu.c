@@ -21,8 +21,6 @@
 #define FXSAVE_MXCSR_MASK  28
 #define MXCSR_MASK_DEFAULT 0xffbf
 #define FCW_RESET	   0x37f
-#define DR6_RESET	   0xffff0ff0
-#define DR7_RESET	   0x400
 
 _Static_assert(offsetof(struct vmx_vcpu, base) == 0, "vmx_entry.asm knows the offsets");
 _Static_assert(offsetof(struct vmx_vcpu, host_rsp) == 128, "vmx_entry.asm knows the offsets");
@@ -116,25 +114,29 @@ void vmx_vcpu_destroy(struct virt_vcpu *vcpu)
 	pages_free(v, 1);
 }
 
+/* Fields that are 0 for good. */
+static const u16 zero_fields[] = {
+	VMCS_PF_ERROR_CODE_MASK, VMCS_PF_ERROR_CODE_MATCH, VMCS_CR3_TARGET_COUNT,
+	VMCS_EXIT_MSR_STORE_COUNT, VMCS_EXIT_MSR_LOAD_COUNT, VMCS_ENTRY_MSR_LOAD_COUNT,
+	VMCS_HOST_DS_SELECTOR, VMCS_HOST_ES_SELECTOR, VMCS_HOST_FS_SELECTOR,
+	VMCS_HOST_GS_SELECTOR, VMCS_HOST_FS_BASE, VMCS_HOST_SYSENTER_CS,
+	VMCS_HOST_SYSENTER_ESP, VMCS_HOST_SYSENTER_EIP,
+};
+
 /* SDM: "VM-Execution Control Fields"; everything not written stays 0. */
 static void write_controls(struct vmx_vcpu *v)
 {
+	for (unsigned i = 0; i < ARRAY_SIZE(zero_fields); i++)
+		vmcs_set(zero_fields[i], 0);
 	v->proc_controls = vmx_caps.use[VMX_PROC];
 	vmwrite32(PIN_BASED_CONTROLS, vmx_caps.use[VMX_PIN]);
 	vmwrite32(PROC_BASED_CONTROLS2, vmx_caps.use[VMX_PROC2]);
 	vmwrite32(EXIT_CONTROLS, vmx_caps.use[VMX_EXIT]);
 	vmwrite32(ENTRY_CONTROLS, vmx_caps.use[VMX_ENTRY]);
 	vmx_event_trap(&v->base, 0);
-	vmwrite32(PF_ERROR_CODE_MASK, 0);
-	vmwrite32(PF_ERROR_CODE_MATCH, 0);
-	vmwrite32(CR3_TARGET_COUNT, 0);
-	vmwrite32(EXIT_MSR_STORE_COUNT, 0);
-	vmwrite32(EXIT_MSR_LOAD_COUNT, 0);
-	vmwrite32(ENTRY_MSR_LOAD_COUNT, 0);
 	vmwrite32(ENTRY_INTR_INFO, 0);
 	vmwrite64(VMCS_LINK_POINTER, ~0ull);
 	vmwrite64(EPT_POINTER, v->vm->ept_pointer);
-	vmwrite64(TSC_OFFSET, 0);
 	if (vmx_uses(VMX_PROC, PROC_MSR_BITMAP))
 		vmwrite64(MSR_BITMAP, virt_to_phys(v->vm->msr_bitmap).v);
 	if (vmx_uses(VMX_PROC2, PROC2_VPID))
@@ -150,48 +152,43 @@ static void write_controls(struct vmx_vcpu *v)
 	}
 }
 
-static void reset_segments(struct virt_vcpu *vcpu)
-{
-	static const struct vcpu_segment data = {.limit = 0xffff, .type = 3, .s = true,
-						 .present = true};
-	static const struct vcpu_segment code = {.base = 0xffff0000, .limit = 0xffff,
-						 .selector = 0xf000, .type = 11, .s = true,
-						 .present = true};
-	static const struct vcpu_segment ldtr = {.limit = 0xffff, .type = 2, .present = true};
-	static const struct vcpu_segment tr = {.limit = 0xffff, .type = 11, .present = true};
-	static const struct vcpu_dtable table = {.base = 0, .limit = 0xffff};
+/* "Processor State After Reset"; what does not stand in the tables is 0. */
+static const struct vcpu_segment reset_segment[VSEG_COUNT] = {
+	[SREG_ES] = {.limit = 0xffff, .type = 3, .s = true, .present = true},
+	[SREG_CS] = {.base = 0xffff0000, .limit = 0xffff, .selector = 0xf000, .type = 11,
+		     .s = true, .present = true},
+	[SREG_SS ... SREG_GS] = {.limit = 0xffff, .type = 3, .s = true, .present = true},
+	[VSEG_LDTR] = {.limit = 0xffff, .type = 2, .present = true},
+	[VSEG_TR] = {.limit = 0xffff, .type = 11, .present = true},
+};
+static const struct vcpu_dtable reset_table = {.base = 0, .limit = 0xffff};
+static const u64 reset_reg[VREG_COUNT] = {
+	[VREG_CR0] = CR0_CD | CR0_NW | CR0_ET, [VREG_RIP] = 0xfff0, [VREG_RFLAGS] = RFLAGS_ONE,
+	[VREG_DR6] = 0xffff0ff0, [VREG_DR7] = 0x400, [VREG_PAT] = MSR_PAT_RESET, [VREG_XCR0] = 1,
+};
 
-	for (unsigned i = 0; i < SREG_COUNT; i++)
-		vmx_state_set_segment(vcpu, i, i == SREG_CS ? &code : &data);
-	vmx_state_set_segment(vcpu, VSEG_LDTR, &ldtr);
-	vmx_state_set_segment(vcpu, VSEG_TR, &tr);
-	vmx_state_set_table(vcpu, VTABLE_GDT, &table);
-	vmx_state_set_table(vcpu, VTABLE_IDT, &table);
-}
+/* Moves the whole FPU state to or from the vCPU's area, by `xsave` or without it by `fxsave`. */
+#define FPU_MOVE(v, xsave, fxsave)                                                                \
+	do {                                                                                      \
+		if (xcr0_all) {                                                                   \
+			xsetbv(0, xcr0_all);                                                      \
+			__asm__ volatile(xsave " (%0)" ::"r"((v)->fpu), "a"((u32)xcr0_all),       \
+					 "d"((u32)(xcr0_all >> 32))                               \
+					 : "memory");                                             \
+			xsetbv(0, (v)->xcr0);                                                     \
+		} else {                                                                          \
+			__asm__ volatile(fxsave " (%0)" ::"r"((v)->fpu) : "memory");              \
+		}                                                                                 \
+	} while (0)
 
 static void fpu_restore(struct vmx_vcpu *v)
 {
-	if (xcr0_all) {
-		xsetbv(0, xcr0_all);
-		__asm__ volatile("xrstor64 (%0)" ::"r"(v->fpu), "a"((u32)xcr0_all),
-				 "d"((u32)(xcr0_all >> 32))
-				 : "memory");
-		xsetbv(0, v->xcr0);
-	} else {
-		__asm__ volatile("fxrstor64 (%0)" ::"r"(v->fpu) : "memory");
-	}
+	FPU_MOVE(v, "xrstor64", "fxrstor64");
 }
 
 static void fpu_save(struct vmx_vcpu *v)
 {
-	if (xcr0_all) {
-		xsetbv(0, xcr0_all);
-		__asm__ volatile("xsave64 (%0)" ::"r"(v->fpu), "a"((u32)xcr0_all),
-				 "d"((u32)(xcr0_all >> 32))
-				 : "memory");
-	} else {
-		__asm__ volatile("fxsave64 (%0)" ::"r"(v->fpu) : "memory");
-	}
+	FPU_MOVE(v, "xsave64", "fxsave64");
 }
 
 /* The state after FNINIT in the legacy area; the header says: all else initial. */
@@ -200,7 +197,6 @@ static void reset_fpu(struct vmx_vcpu *v)
 	memset(v->fpu, 0, fpu_pages * PAGE_SIZE);
 	*(u16 *)v->fpu = FCW_RESET;
 	*(u32 *)((u8 *)v->fpu + FXSAVE_MXCSR) = MXCSR_RESET;
-	v->xcr0 = 1;
 	fpu_restore(v);
 }
 
@@ -227,8 +223,6 @@ void vmx_vcpu_get_fpu(struct virt_vcpu *vcpu, void *area)
 	struct vmx_vcpu *v = to_vmx(vcpu);
 
 	fpu_save(v);
-	if (xcr0_all)
-		xsetbv(0, v->xcr0);
 	memcpy(area, v->fpu, fpu.size);
 }
 
@@ -257,27 +251,14 @@ void vmx_vcpu_reset(struct virt_vcpu *vcpu)
 	v->cache_valid = v->cache_dirty = 0;
 	v->vectoring_info = 0;
 	v->flush_vpid = true;
-	reset_segments(vcpu);
-	vmx_state_set(vcpu, VREG_CR0, CR0_CD | CR0_NW | CR0_ET);
-	vmx_state_set(vcpu, VREG_CR4, 0);
-	vmx_state_set(vcpu, VREG_EFER, 0);
-	vmx_state_set(vcpu, VREG_CR3, 0);
-	vmx_state_set(vcpu, VREG_RIP, 0xfff0);
-	vmx_state_set(vcpu, VREG_RSP, 0);
-	vmx_state_set(vcpu, VREG_RFLAGS, RFLAGS_ONE);
-	vmx_state_set(vcpu, VREG_DR7, DR7_RESET);
-	vmx_state_set(vcpu, VREG_PAT, MSR_PAT_RESET);
-	vmx_state_set(vcpu, VREG_SYSENTER_CS, 0);
-	vmx_state_set(vcpu, VREG_SYSENTER_ESP, 0);
-	vmx_state_set(vcpu, VREG_SYSENTER_EIP, 0);
-	vmx_state_cache(v, CACHED_INTERRUPTIBILITY, 0);
+	for (unsigned i = 0; i < VSEG_COUNT; i++)
+		vmx_state_set_segment(vcpu, i, &reset_segment[i]);
+	vmx_state_set_table(vcpu, VTABLE_GDT, &reset_table);
+	vmx_state_set_table(vcpu, VTABLE_IDT, &reset_table);
+	for (unsigned i = 0; i < VREG_COUNT; i++)
+		vmx_state_set(vcpu, i, reset_reg[i]);
 	vmwrite32(GUEST_ACTIVITY, 0);
 	vmwrite64(GUEST_DEBUGCTL, 0);
-	vmwrite(GUEST_PENDING_DEBUG, 0);
-	write_cr2(0);
-	memset(v->dr, 0, sizeof(v->dr));
-	v->dr6 = DR6_RESET;
-	vmx_vcpu_load_debug(v);
 	memset(v->msr, 0, sizeof(v->msr));
 	msrs_load(v);
 	reset_fpu(v);
@@ -297,10 +278,6 @@ static void write_host_state(void)
 	__asm__ volatile("mov %%cs, %0; mov %%ss, %1; str %2" : "=r"(cs), "=r"(ss), "=r"(tr));
 	vmwrite16(HOST_CS_SELECTOR, cs);
 	vmwrite16(HOST_SS_SELECTOR, ss);
-	vmwrite16(HOST_DS_SELECTOR, 0);
-	vmwrite16(HOST_ES_SELECTOR, 0);
-	vmwrite16(HOST_FS_SELECTOR, 0);
-	vmwrite16(HOST_GS_SELECTOR, 0);
 	vmwrite16(HOST_TR_SELECTOR, tr);
 	vmwrite(HOST_GDTR_BASE, gdt.base);
 	vmwrite(HOST_IDTR_BASE, idt.base);
@@ -310,14 +287,10 @@ static void write_host_state(void)
 	vmwrite(HOST_TR_BASE, FIELD_GET(BITS(39, 16), descriptor_low) |
 				      FIELD_GET(BITS(63, 56), descriptor_low) << 24 |
 				      descriptor_high << 32);
-	vmwrite(HOST_FS_BASE, 0);
 	vmwrite(HOST_GS_BASE, (u64)this_pcpu());
 	vmwrite(HOST_CR0, read_cr0());
 	vmwrite(HOST_CR3, read_cr3());
 	vmwrite(HOST_CR4, read_cr4());
-	vmwrite32(HOST_SYSENTER_CS, 0);
-	vmwrite(HOST_SYSENTER_ESP, 0);
-	vmwrite(HOST_SYSENTER_EIP, 0);
 	vmwrite64(HOST_EFER, rdmsr(MSR_EFER));
 	if (vmx_uses(VMX_EXIT, EXIT_CTL_LOAD_PAT))
 		vmwrite64(HOST_PAT, rdmsr(MSR_PAT));

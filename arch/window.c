@@ -9,60 +9,53 @@
 #include "arch/extable.h"
 #include "arch/memory.h"
 
-static inline void window_open(void)
+/* Keeps the guest's CR2, which is not switched, for window_close. */
+static inline u64 window_open(void)
 {
 	if (cpu_smap)
 		__asm__ volatile("stac" ::: "memory");
+	return read_cr2();
 }
 
-static inline void window_close(void)
+static inline int window_close(u64 guest_cr2, int error)
 {
 	if (cpu_smap)
 		__asm__ volatile("clac" ::: "memory");
-}
-
-int window_copy(void *dst, const void *src, size_t len)
-{
-	u64 guest_cr2 = read_cr2();
-	size_t words = len / 8;
-	int error = -EFAULT;
-
-	len %= 8;
-	window_open();
-	__asm__ volatile("1:\trep movsq\n\t"
-			 "movq %4, %%rcx\n"
-			 "2:\trep movsb\n\t"
-			 "xorl %0, %0\n"
-			 "3:\n\t" EXTABLE(1b, 3b) EXTABLE(2b, 3b)
-			 : "+r"(error), "+D"(dst), "+S"(src), "+c"(words)
-			 : "r"(len)
-			 : "memory", "cc");
-	window_close();
 	if (error)
 		write_cr2(guest_cr2);
 	return error;
+}
+
+/* A string instruction over words, then over the bytes that are left; `operand` is what it
+ * uses beside RDI and RCX. */
+#define REPEAT(name, operand)                                                                     \
+	__asm__ volatile("1:\trep " name "q\n\t"                                                  \
+			 "movq %4, %%rcx\n"                                                       \
+			 "2:\trep " name "b\n\t"                                                  \
+			 "xorl %0, %0\n"                                                          \
+			 "3:\n\t" EXTABLE(1b, 3b) EXTABLE(2b, 3b)                                 \
+			 : "+r"(error), "+D"(dst), operand, "+c"(words)                           \
+			 : "r"(len % 8)                                                           \
+			 : "memory", "cc")
+
+int window_copy(void *dst, const void *src, size_t len)
+{
+	u64 guest_cr2 = window_open();
+	size_t words = len / 8;
+	int error = -EFAULT;
+
+	REPEAT("movs", "+S"(src));
+	return window_close(guest_cr2, error);
 }
 
 int window_fill(void *dst, u8 byte, size_t len)
 {
-	u64 guest_cr2 = read_cr2();
+	u64 guest_cr2 = window_open(), fill = byte * 0x0101010101010101ull;
 	size_t words = len / 8;
 	int error = -EFAULT;
 
-	len %= 8;
-	window_open();
-	__asm__ volatile("1:\trep stosq\n\t"
-			 "movq %3, %%rcx\n"
-			 "2:\trep stosb\n\t"
-			 "xorl %0, %0\n"
-			 "3:\n\t" EXTABLE(1b, 3b) EXTABLE(2b, 3b)
-			 : "+r"(error), "+D"(dst), "+c"(words)
-			 : "r"(len), "a"(byte * 0x0101010101010101ull)
-			 : "memory", "cc");
-	window_close();
-	if (error)
-		write_cr2(guest_cr2);
-	return error;
+	REPEAT("stos", "+a"(fill));
+	return window_close(guest_cr2, error);
 }
 
 #define CMPXCHG(suffix)                                                                           \
@@ -75,18 +68,14 @@ int window_fill(void *dst, u8 byte, size_t len)
 
 int window_cmpxchg(void *at, unsigned size, u64 old, u64 value)
 {
-	u64 guest_cr2 = read_cr2(), found = old;
+	u64 guest_cr2 = window_open(), found = old;
 	int error = -EFAULT;
 
-	window_open();
 	if (size == 8)
 		CMPXCHG("q %3, (%2)");
 	else
 		CMPXCHG("l %k3, (%2)");
-	window_close();
-	if (error)
-		write_cr2(guest_cr2);
-	else if ((found ^ old) & size_mask(size))
-		error = -EAGAIN;
-	return error;
+	if (window_close(guest_cr2, error))
+		return error;
+	return (found ^ old) & size_mask(size) ? -EAGAIN : 0;
 }

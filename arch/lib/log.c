@@ -12,17 +12,11 @@
 #define RING_SIZE 16384 /* a power of two */
 
 const char *const log_level_names[LOG_LEVELS] = {
-	[LOG_ERROR] = "error",
-	[LOG_WARN] = "warn",
-	[LOG_INFO] = "info",
-	[LOG_DEBUG] = "debug",
+	[LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug",
 };
 
 static const char *const level_prefix[] = {
-	[LOG_ERROR] = "error: ",
-	[LOG_WARN] = "warning: ",
-	[LOG_INFO] = "",
-	[LOG_DEBUG] = "debug: ",
+	[LOG_ERROR] = "error: ", [LOG_WARN] = "warning: ", [LOG_INFO] = "", [LOG_DEBUG] = "debug: ",
 };
 
 static struct spinlock lock; /* guards all below but the level */
