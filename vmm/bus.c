@@ -118,11 +118,8 @@ static u64 transfer(const struct bus *bus, u64 addr, unsigned size, const u64 *w
 u64 bus_read(const struct bus *bus, u64 addr, unsigned size, bool *claimed)
 {
 	bool any;
-	u64 value = transfer(bus, addr, size, NULL, &any);
 
-	if (claimed)
-		*claimed = any;
-	return value;
+	return transfer(bus, addr, size, NULL, claimed ? claimed : &any);
 }
 
 bool bus_write(const struct bus *bus, u64 addr, unsigned size, u64 value)

@@ -187,7 +187,7 @@ static void serve(struct machine *m, enum life_request request)
 /* Takes the oldest request; false, with the job's end noted, when there is none. */
 static bool take(struct machine *m, enum life_request *request)
 {
-	spin_lock(&m->lock);
+	SPIN_HOLD(&m->lock);
 	m->working = m->queued != 0;
 	if (m->queued) {
 		*request = m->queue[0];
@@ -196,7 +196,6 @@ static bool take(struct machine *m, enum life_request *request)
 	m->cancel = false;
 	for (unsigned i = 0; i < m->queued; i++)
 		m->cancel |= m->queue[i] == LIFE_KILL || m->queue[i] == LIFE_DESTROY;
-	spin_unlock(&m->lock);
 	return m->working;
 }
 

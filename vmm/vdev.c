@@ -30,7 +30,6 @@ int vdev_create(struct vm *vm, const char *name, struct vdev_args args)
 {
 	const struct vdev_type *type = find(name);
 	struct vdev **end = &vm->devices, *dev;
-	int error;
 
 	if (!type)
 		return -ENOENT;
@@ -45,18 +44,15 @@ int vdev_create(struct vm *vm, const char *name, struct vdev_args args)
 	while (*end)
 		end = &(*end)->next;
 	*end = dev;
-	vm_device_lock(vm);
-	error = vdev_init(dev);
-	vm_device_unlock(vm);
-	return error;
+	SPIN_HOLD(&vm->device_lock);
+	return vdev_init(dev);
 }
 
 void vdev_reset_all(struct vm *vm)
 {
-	vm_device_lock(vm);
+	SPIN_HOLD(&vm->device_lock);
 	for (struct vdev *dev = vm->devices; dev; dev = dev->next)
 		vdev_reset(dev);
-	vm_device_unlock(vm);
 }
 
 void vdev_destroy_all(struct vm *vm)

@@ -25,11 +25,10 @@ static void move_timers(struct vm *vm, struct vtimer_queue *to)
 {
 	struct vtimer_queue *from;
 
-	vm_device_lock(vm);
+	SPIN_HOLD(&vm->device_lock);
 	from = vm->timers;
 	vm->timers = to;
 	vtimer_requeue_vm(vm, from, to);
-	vm_device_unlock(vm);
 }
 
 void vm_set_clock(struct vm *vm, u64 clock)
@@ -184,29 +183,23 @@ static struct vdev *find_device(struct vm *vm, const char *type, unsigned index)
 int vm_save_device(struct vm *vm, const char *type, unsigned index, void *blob, size_t size)
 {
 	const struct vdev *dev = find_device(vm, type, index);
-	int done;
 
 	if (!dev)
 		return -ENOENT;
 	if (size < dev->type->save_size)
 		return -ENOSPC;
-	vm_device_lock(vm);
-	done = (int)vdev_save(dev, blob);
-	vm_device_unlock(vm);
-	return done;
+	SPIN_HOLD(&vm->device_lock);
+	return (int)vdev_save(dev, blob);
 }
 
 int vm_restore_device(struct vm *vm, const char *type, unsigned index, const void *blob, size_t size)
 {
 	struct vdev *dev = find_device(vm, type, index);
-	int error;
 
 	if (!dev)
 		return -ENOENT;
-	vm_device_lock(vm);
-	error = vdev_restore(dev, blob, size);
-	vm_device_unlock(vm);
-	return error;
+	SPIN_HOLD(&vm->device_lock);
+	return vdev_restore(dev, blob, size);
 }
 
 void vm_end(struct vm *vm, const char *fmt, ...)

@@ -60,36 +60,25 @@ void vtimer_cancel(struct vtimer *timer)
 	if (!timer->armed)
 		return;
 	queue = vm_timer_queue(timer->vm);
-	spin_lock(&queue->lock);
+	SPIN_HOLD(&queue->lock);
 	list_remove(queue, timer);
 	timer->armed = false;
-	spin_unlock(&queue->lock);
 }
 
 u64 vtimer_next(struct vtimer_queue *queue)
 {
-	u64 key = VTIMER_NEVER;
-
 	/* Before each entry, mostly with nothing armed: look before locking. */
 	if (!__atomic_load_n(&queue->first, __ATOMIC_RELAXED))
-		return key;
-	spin_lock(&queue->lock);
-	if (queue->first)
-		key = queue->first->key;
-	spin_unlock(&queue->lock);
-	return key;
+		return VTIMER_NEVER;
+	SPIN_HOLD(&queue->lock);
+	return queue->first ? queue->first->key : VTIMER_NEVER;
 }
 
 /* The VM whose timer is due, or NULL. */
 static struct vm *queue_due(struct vtimer_queue *queue, u64 now_tsc)
 {
-	struct vm *vm = NULL;
-
-	spin_lock(&queue->lock);
-	if (queue->first && queue->first->key <= now_tsc)
-		vm = queue->first->vm;
-	spin_unlock(&queue->lock);
-	return vm;
+	SPIN_HOLD(&queue->lock);
+	return queue->first && queue->first->key <= now_tsc ? queue->first->vm : NULL;
 }
 
 /* Takes out the earliest timer where it is due and belongs to vm. */
@@ -97,15 +86,12 @@ static struct vtimer *queue_take(struct vtimer_queue *queue, const struct vm *vm
 {
 	struct vtimer *timer;
 
-	spin_lock(&queue->lock);
+	SPIN_HOLD(&queue->lock);
 	timer = queue->first;
-	if (timer && timer->vm == vm && timer->key <= now_tsc) {
-		queue->first = timer->next;
-		timer->armed = false;
-	} else {
-		timer = NULL;
-	}
-	spin_unlock(&queue->lock);
+	if (!timer || timer->vm != vm || timer->key > now_tsc)
+		return NULL;
+	queue->first = timer->next;
+	timer->armed = false;
 	return timer;
 }
 

@@ -23,3 +23,13 @@ static inline void spin_unlock(struct spinlock *lock)
 {
 	__atomic_store_n(&lock->owner, lock->owner + 1, __ATOMIC_RELEASE);
 }
+
+static inline void spin_leave(struct spinlock **lock)
+{
+	spin_unlock(*lock);
+}
+
+/* Takes a lock, which is given back at the end of the block, however that is reached. */
+#define SPIN_HOLD(lock)                                                                           \
+	__attribute__((cleanup(spin_leave))) struct spinlock *held_ = (lock);                     \
+	spin_lock(held_)
