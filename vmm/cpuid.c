@@ -95,20 +95,11 @@ static const struct allowed allowed[] = {
 
 static struct cpuid_entry *find(struct cpuid_table *table, u32 leaf, u32 subleaf)
 {
-	unsigned low = 0, high = table->count;
+	struct cpuid_entry *end = table->entry + table->count;
 
-	while (low < high) {
-		unsigned middle = (low + high) / 2;
-		struct cpuid_entry *e = &table->entry[middle];
-
-		if (leaf < e->leaf || (leaf == e->leaf && e->subleaf != CPUID_ANY_SUBLEAF &&
-				       subleaf < e->subleaf))
-			high = middle;
-		else if (leaf > e->leaf || (e->subleaf != CPUID_ANY_SUBLEAF && subleaf > e->subleaf))
-			low = middle + 1;
-		else
+	for (struct cpuid_entry *e = table->entry; e < end; e++)
+		if (e->leaf == leaf && (e->subleaf == subleaf || e->subleaf == CPUID_ANY_SUBLEAF))
 			return e;
-	}
 	return NULL;
 }
 
@@ -223,27 +214,20 @@ void cpuid_table_init(struct cpuid_table *table, u64 tsc_hz)
 	derive(table);
 }
 
-/* How a register of a leaf may differ from what Trivet offers. */
-enum cut { CUT_BITS, CUT_NUMBER, CUT_NOT };
-
-static enum cut how_to_cut(u32 leaf, u32 subleaf, unsigned reg)
-{
-	if (reg == 0 && (leaf == 0 || leaf == LEAF_EXTENDED || leaf == 0x80000008))
-		return CUT_NUMBER;
-	return leaf == 0xd && (subleaf >= 2 || (subleaf == 0 && reg != 0)) ? CUT_NOT : CUT_BITS;
-}
-
+/* Whether all registers of a leaf may be so; else *reg tells which one may not. */
 static bool may_cut(const struct cpuid_entry *from, const struct cpuid_entry *to, unsigned *reg)
 {
 	static const struct cpuid_regs none;
 	const u32 *want = &to->regs.eax, *have = from ? &from->regs.eax : &none.eax;
+	u32 leaf = to->leaf, subleaf = to->subleaf;
 
 	for (*reg = 0; *reg < 4; ++*reg) {
-		enum cut how = how_to_cut(to->leaf, to->subleaf, *reg);
+		bool number = *reg == 0 &&
+			      (leaf == 0 || leaf == LEAF_EXTENDED || leaf == 0x80000008);
+		bool fixed = leaf == 0xd && (subleaf >= 2 || (subleaf == 0 && *reg != 0));
+		u32 w = want[*reg], h = have[*reg];
 
-		if (how == CUT_BITS	? want[*reg] & ~have[*reg]
-		    : how == CUT_NUMBER ? want[*reg] > have[*reg]
-					: want[*reg] != have[*reg])
+		if (fixed ? w != h : number ? w > h : (w & ~h) != 0)
 			return false;
 	}
 	return true;

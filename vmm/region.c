@@ -15,19 +15,12 @@ _Static_assert(REGIONS_MAX < VIRT_LOGS_MAX, "a region that moves has two logs fo
 
 const struct region *region_find(const struct region_table *table, gpa_t gpa)
 {
-	unsigned low = 0, high = table->count;
+	const struct region *end = table->region + table->count;
 
-	while (low < high) {
-		unsigned middle = (low + high) / 2;
-		const struct region *r = &table->region[middle];
-
-		if (gpa.v < r->gpa)
-			high = middle;
-		else if (gpa.v - r->gpa >= r->size)
-			low = middle + 1;
-		else
+	/* With a handful of regions, from the lowest on is as quick as by halves. */
+	for (const struct region *r = table->region; r < end && r->gpa <= gpa.v; r++)
+		if (gpa.v - r->gpa < r->size)
 			return r;
-	}
 	return NULL;
 }
 

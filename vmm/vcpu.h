@@ -137,15 +137,6 @@ void vcpu_get_sregs(struct vcpu *vcpu, struct vcpu_sregs *sregs);
  */
 int vcpu_set_registers(struct vcpu *vcpu, const struct vcpu_regs *regs,
 		       const struct vcpu_sregs *sregs, const char **why);
-static inline int vcpu_set_regs(struct vcpu *vcpu, const struct vcpu_regs *regs, const char **why)
-{
-	return vcpu_set_registers(vcpu, regs, NULL, why);
-}
-static inline int vcpu_set_sregs(struct vcpu *vcpu, const struct vcpu_sregs *sregs,
-				 const char **why)
-{
-	return vcpu_set_registers(vcpu, NULL, sregs, why);
-}
 
 /* KVM_GET_MSRS and KVM_SET_MSRS: in order; returns how many were done before one
  * that the vCPU lacks or whose value it refuses. The VM's MSR policy does not

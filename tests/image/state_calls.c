@@ -39,7 +39,7 @@ static unsigned unchanged(struct guest *g, const char *what, int result)
 		failed += unchanged(&g, #change, call);                                           \
 		CHECK(why && *why);                                                               \
 	} while (0)
-#define SREGS vcpu_set_sregs(g.vcpu, &bad.sregs, &why)
+#define SREGS vcpu_set_registers(g.vcpu, NULL, &bad.sregs, &why)
 #define FPU   vcpu_set_fpu(g.vcpu, bad.fpu, virt->fpu()->size, &why)
 
 static unsigned refusals(const char *argument)
@@ -77,8 +77,8 @@ static unsigned refusals(const char *argument)
 		REFUSED(bad.sregs.seg[SREG_FS].base = BIT(50), SREGS);
 		REFUSED(bad.sregs.tr.type = 3, SREGS);
 		REFUSED(bad.sregs.gdt.base = BIT(50), SREGS);
-		REFUSED(bad.regs.rflags |= BIT(15), vcpu_set_regs(g.vcpu, &bad.regs, &why));
-		REFUSED(bad.regs.rip = BIT(50), vcpu_set_regs(g.vcpu, &bad.regs, &why));
+		REFUSED(bad.regs.rflags |= BIT(15), vcpu_set_registers(g.vcpu, &bad.regs, NULL, &why));
+		REFUSED(bad.regs.rip = BIT(50), vcpu_set_registers(g.vcpu, &bad.regs, NULL, &why));
 		REFUSED(bad.events.shadow = SHADOW_STI, /* with IF = 0 */
 			vcpu_set_events(g.vcpu, &bad.events, &why));
 	}
@@ -167,7 +167,7 @@ static unsigned debugger(struct guest *g)
 	vcpu_get_regs(g->vcpu, &r);
 	r.rip = STATE_CODE;
 	r.gpr[GPR_R9] = 0;
-	CHECK_EQUAL(vcpu_set_regs(g->vcpu, &r, &why), 0);
+	CHECK_EQUAL(vcpu_set_registers(g->vcpu, &r, NULL, &why), 0);
 	debug = (struct vcpu_debug){.flags = VCPU_DEBUG_HARDWARE | VCPU_DEBUG_SOFTWARE,
 				    .dr = {STATE_CODE + 9}, .dr7 = BIT(1)};
 	CHECK_EQUAL(vcpu_set_debug(g->vcpu, &debug), 0);
@@ -185,7 +185,7 @@ static unsigned debugger(struct guest *g)
 	CHECK_EQUAL(virt->get(g->vcpu->virt, VREG_DR3), 0x777);
 	vcpu_get_regs(g->vcpu, &r);
 	r.rip += 1;
-	CHECK_EQUAL(vcpu_set_regs(g->vcpu, &r, &why), 0);
+	CHECK_EQUAL(vcpu_set_registers(g->vcpu, &r, NULL, &why), 0);
 	CHECK_EQUAL(guest_run(g, SOON), EXIT_HYPERCALL);
 	return failed;
 }

@@ -98,12 +98,12 @@ static void registers_identity(void **state)
 		regs.gpr[i] = 0x1111111111111111ull * i;
 	regs.rip = 0xffff800000001234;
 	regs.rflags = RFLAGS_ONE | RFLAGS_IF;
-	assert_int_equal(vcpu_set_regs(vcpu, &regs, &why), 0);
+	assert_int_equal(vcpu_set_registers(vcpu, &regs, NULL, &why), 0);
 	vcpu_get_regs(vcpu, &regs2);
 	assert_memory_equal(&regs, &regs2, sizeof(regs));
 	assert_int_equal(cpu->reg[VREG_RSP], 0x4444444444444444ull);
 	regs.rflags = 0; /* bit 1 of RFLAGS is 1 */
-	assert_int_equal(vcpu_set_regs(vcpu, &regs, &why), 0);
+	assert_int_equal(vcpu_set_registers(vcpu, &regs, NULL, &why), 0);
 	assert_int_equal(cpu->reg[VREG_RFLAGS], 2);
 
 	memset(&sregs, 0, sizeof(sregs));
@@ -122,7 +122,7 @@ static void registers_identity(void **state)
 	for (unsigned i = 0; i < 4; i++)
 		sregs.pdpte[i] = 0x1001 + i * 0x1000;
 	cpu->flushes = 0;
-	assert_int_equal(vcpu_set_sregs(vcpu, &sregs, &why), 0);
+	assert_int_equal(vcpu_set_registers(vcpu, NULL, &sregs, &why), 0);
 	assert_true(cpu->flushes > 0);
 	vcpu_get_sregs(vcpu, &sregs2);
 	assert_memory_equal(&sregs, &sregs2, sizeof(sregs));
@@ -159,7 +159,7 @@ static void bad_control_registers(void **state)
 		bad.cr8 ^= rows[i].cr8;
 		bad.efer ^= rows[i].efer;
 		bad.pdpte[2] = rows[i].pdpte;
-		refused(vcpu_set_sregs(vcpu, &bad, &why));
+		refused(vcpu_set_registers(vcpu, NULL, &bad, &why));
 		vcpu_get_sregs(vcpu, &after);
 		assert_memory_equal(&good, &after, sizeof(good));
 	}
@@ -167,7 +167,7 @@ static void bad_control_registers(void **state)
 	bad = good;
 	bad.efer = 0;
 	bad.pdpte[1] = 0xffe;
-	assert_int_equal(vcpu_set_sregs(vcpu, &bad, &why), 0);
+	assert_int_equal(vcpu_set_registers(vcpu, NULL, &bad, &why), 0);
 }
 
 static const char *no_rip_of_9000(struct fake_vcpu *v)
@@ -196,7 +196,7 @@ static void the_back_end_checks(void **state)
 	regs.rip = 0x9000;
 	regs.gpr[1] = 77;
 	sregs.cr2 = 0x666;
-	refused(vcpu_set_regs(vcpu, &regs, &why));
+	refused(vcpu_set_registers(vcpu, &regs, NULL, &why));
 	refused(vcpu_set_registers(vcpu, &regs, &sregs, &why));
 	assert_int_equal(cpu->reg[VREG_RIP], 0x8000);
 	assert_int_equal(cpu->base.gpr[1], 0);
@@ -206,10 +206,10 @@ static void the_back_end_checks(void **state)
 	/* the same RIP keeps the shadow, another one ends it; NMIs stay blocked */
 	cpu->shadow |= SHADOW_NMI;
 	regs.rip = 0x8000;
-	assert_int_equal(vcpu_set_regs(vcpu, &regs, &why), 0);
+	assert_int_equal(vcpu_set_registers(vcpu, &regs, NULL, &why), 0);
 	assert_int_equal(cpu->shadow, SHADOW_STI | SHADOW_NMI);
 	regs.rip = 0x8001;
-	assert_int_equal(vcpu_set_regs(vcpu, &regs, &why), 0);
+	assert_int_equal(vcpu_set_registers(vcpu, &regs, NULL, &why), 0);
 	assert_int_equal(cpu->shadow, SHADOW_NMI);
 	assert_int_equal(cpu->reg[VREG_PENDING_DEBUG], 0);
 	cpu->check = sti_needs_if;
