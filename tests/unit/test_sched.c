@@ -22,6 +22,7 @@
 #include "arch/tsc.h"
 #include "tests/unit/fake_host.h"
 #include "vmm/console.h"
+#include "vmm/job.h"
 #include "vmm/pcpu.h"
 
 #define TOYS 12
@@ -50,6 +51,11 @@ u64 vtimer_next(struct vtimer_queue *queue)
 unsigned vtimer_run(struct vtimer_queue *queue, u64 now_tsc, unsigned max)
 {
 	return 0;
+}
+
+u64 job_serve(u64 now)
+{
+	return VTIMER_NEVER;
 }
 
 u64 console_next(void)
