@@ -29,19 +29,15 @@ static struct uart *serial;
 static bool full, told; /* input found no room; that some was lost is said */
 static volatile bool interrupted;
 
-static void put(const u8 *data, unsigned len)
-{
-	for (unsigned i = 0; i < len; i++)
-		full |= !console_queue_put(&ring, data[i]);
-}
-
 /* What finds no room is dropped: left in the chip, it would keep the line up. */
 static void receive(void)
 {
-	u8 data[BURST];
+	u8 data[2 * BURST];
+	unsigned len = uart_try_read(serial, data, BURST);
 
-	put(data, uart_try_read(serial, data, BURST));
-	put(data, kbd_try_read(data, BURST));
+	len += kbd_try_read(data + len, BURST);
+	for (unsigned i = 0; i < len; i++)
+		full |= !console_queue_put(&ring, data[i]);
 }
 
 static void on_interrupt(void)
