@@ -17,14 +17,10 @@ void cpu_setup(void)
 	bool xsave = cpuid(1, 0).ecx & BIT(26);
 	u64 cr4 = CR4_PAE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
 
-	if (ext.ebx & BIT(7))
-		cr4 |= CR4_SMEP;
-	if (ext.ebx & BIT(20))
-		cr4 |= CR4_SMAP;
-	if (ext.ecx & BIT(2))
-		cr4 |= CR4_UMIP;
-	if (xsave)
-		cr4 |= CR4_OSXSAVE;
+	cr4 |= ext.ebx & BIT(7) ? CR4_SMEP : 0;
+	cr4 |= ext.ebx & BIT(20) ? CR4_SMAP : 0;
+	cr4 |= ext.ecx & BIT(2) ? CR4_UMIP : 0;
+	cr4 |= xsave ? CR4_OSXSAVE : 0;
 	write_cr0(CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG);
 	write_cr4(cr4);
 	cpu_smap = !!(cr4 & CR4_SMAP);

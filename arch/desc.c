@@ -22,11 +22,6 @@ struct gate {
 	u64 lo, hi;
 };
 
-struct table_ptr {
-	u16 limit;
-	u64 base;
-} __attribute__((packed));
-
 extern const u8 trap_stubs[VECTORS * STUB_SIZE];
 
 static struct gate idt[VECTORS];
@@ -71,8 +66,8 @@ void desc_init(struct desc *desc, const struct pcpu_stacks *stacks)
 
 void desc_load(struct desc *desc)
 {
-	struct table_ptr gdtr = {sizeof(desc->gdt) - 1, (u64)desc->gdt};
-	struct table_ptr idtr = {sizeof(idt) - 1, (u64)idt};
+	struct desc_pointer gdtr = {sizeof(desc->gdt) - 1, (u64)desc->gdt};
+	struct desc_pointer idtr = {sizeof(idt) - 1, (u64)idt};
 
 	/* A TSS that is in use has the busy type, with which LTR would fault. */
 	desc->gdt[SEL_TSS / 8] &= ~BIT(41);

@@ -22,6 +22,12 @@ struct tss {
 	u16 io_map;
 } __attribute__((packed));
 
+/* What LGDT, LIDT, SGDT and SIDT work on. */
+struct desc_pointer {
+	u16 limit;
+	u64 base;
+} __attribute__((packed));
+
 /* One CPU's own descriptors. */
 struct desc {
 	u64 gdt[SEL_TSS / 8 + 2];

@@ -7,8 +7,6 @@
  */
 #include "arch/vmx.h"
 
-#include "arch/memory.h"
-
 #define EPT_MEMTYPE	BITS(5, 3)
 #define EPT_IGNORE_PAT	BIT(6)
 #define EPT_LARGE	BIT(7)
@@ -44,8 +42,7 @@ int ept_vm_create(struct virt_vm **out)
 void ept_vm_destroy(struct virt_vm *vm)
 {
 	pt_destroy(&vm->ept, 0, 511);
-	if (vm->msr_bitmap)
-		pages_free(vm->msr_bitmap, 1);
+	pages_free(vm->msr_bitmap, 1);
 	pages_free(vm, 1);
 }
 
@@ -75,13 +72,12 @@ void ept_flush(struct vmx_vcpu *v)
 	struct virt_vm *vm = v->vm;
 	struct {
 		u64 ept_pointer, reserved;
-	} descriptor = {0, 0};
+	} descriptor = {vm->ept_pointer, 0};
 	u64 generation = __atomic_load_n(&vm->generation, __ATOMIC_ACQUIRE);
 
 	if (v->generation == generation)
 		return;
 	v->generation = generation;
-	descriptor.ept_pointer = vm->ept_pointer;
 	vmwrite64(EPT_POINTER, vm->ept_pointer);
 	__asm__ volatile("invept %0, %1" ::"m"(descriptor), "r"((u64)INVEPT_SINGLE) : "cc", "memory");
 }

@@ -37,18 +37,13 @@ static struct space base, trampoline;
 static u64 device_next = DEVICE_BASE;
 
 static struct pt_format host_format = {
-	.present = PTE_P,
-	.table = PTE_P | PTE_W | PTE_US,
-	.large = PTE_LARGE,
-	.max_leaf = 2,
+	.present = PTE_P, .table = PTE_P | PTE_W | PTE_US, .large = PTE_LARGE, .max_leaf = 2,
 };
 
-/* Indexed by enum phys_cache; the PAT is CPU_PAT of arch/cpu_setup.h. */
-static const u64 cache_bits[] = {
-	[PHYS_UNCACHED] = PTE_PWT | PTE_PCD,
-	[PHYS_WRITE_COMBINING] = PTE_PWT,
-	[PHYS_WRITE_BACK] = 0,
-};
+_Static_assert(SPACE_WRITE == PTE_W && SPACE_USER == PTE_US &&
+		       SPACE_UNCACHED == (PTE_PWT | PTE_PCD) && PHYS_WRITE_BACK == 0 &&
+		       PHYS_WRITE_COMBINING == PTE_PWT && PHYS_UNCACHED == (PTE_PWT | PTE_PCD),
+	       "flags are entry bits; the PAT is CPU_PAT of arch/cpu_setup.h");
 
 hpa_t virt_to_phys(const void *virt)
 {
@@ -149,8 +144,6 @@ void space_destroy(struct space *space)
 
 int space_map(struct space *space, u64 virt, hpa_t hpa, u64 size, unsigned flags)
 {
-	_Static_assert(SPACE_WRITE == PTE_W && SPACE_USER == PTE_US &&
-		       SPACE_UNCACHED == (PTE_PWT | PTE_PCD), "flags are entry bits");
 	return pt_map(&space->pt, virt, hpa, size, PTE_P | PTE_NX | flags);
 }
 
@@ -212,8 +205,7 @@ void *phys_map(hpa_t hpa, u64 size, enum phys_cache cache)
 	spin_lock(&lock);
 	virt = ALIGN_UP(device_next, align) + (start & (align - 1));
 	if (length < ROOT_SPAN && virt + length <= DEVICE_BASE + ROOT_SPAN &&
-	    !pt_map(&base.pt, virt, HPA(start), length,
-		    PTE_DATA | cache_bits[cache])) {
+	    !pt_map(&base.pt, virt, HPA(start), length, PTE_DATA | cache)) {
 		device_next = virt + length;
 		result = (void *)(virt + hpa.v - start);
 	}

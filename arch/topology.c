@@ -18,11 +18,7 @@
 /* Bits that number `count` things. */
 static unsigned bits_for(unsigned count)
 {
-	unsigned bits = 0;
-
-	while ((1u << bits) < count)
-		bits++;
-	return bits;
+	return count > 1 ? 32 - (unsigned)__builtin_clz(count - 1) : 0;
 }
 
 static unsigned thread_bits(void)

@@ -20,11 +20,7 @@ trap_stubs:
 %assign vector 0
 %rep 256
 	align 16
-%if vector < 32
-%if HAS_ERROR(vector) == 0
-	push 0
-%endif
-%else
+%if vector >= 32 || HAS_ERROR(vector) == 0
 	push 0
 %endif
 	push vector

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Inside of the VMX back end: capabilities, the vCPU and the VM, shared by the
- * arch/vmx_*.c files only. The outside sees arch/virt.h.
+ * arch/vmx_*.c files only, and the headers that most of them need. The outside
+ * sees arch/virt.h.
  */
 #pragma once
 
-#include "arch/pt.h"
+#include "arch/cpu.h"
+#include "arch/lib/string.h"
+#include "arch/memory.h"
+#include "arch/msr.h"
 #include "arch/virt.h"
 #include "arch/vmcs.h"
 

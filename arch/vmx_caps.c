@@ -7,10 +7,6 @@
  */
 #include "arch/vmx.h"
 
-#include "arch/cpu.h"
-#include "arch/lib/string.h"
-#include "arch/msr.h"
-
 #define CPUID_1_ECX_VMX		 BIT(5)
 #define VMX_BASIC_MEMORY_TYPE	 BITS(53, 50)
 #define VMX_BASIC_TRUE_CONTROLS	 BIT(55)
@@ -100,17 +96,6 @@ static void compute_use(void)
 	vmx_caps.use[VMX_PROC] &= ~(u32)(PROC_INTERRUPT_WINDOW | PROC_MOV_DR | PROC_MONITOR_TRAP);
 }
 
-/* A control word's capability MSR: bits 31:0 must be 1, bits 63:32 may be 1. */
-static void join_controls(enum vmx_control word, u32 msr)
-{
-	u64 value;
-
-	if (msr_read_safe(msr, &value))
-		value = 0;
-	vmx_caps.must[word] |= (u32)value;
-	vmx_caps.may[word] &= (u32)(value >> 32);
-}
-
 static void join_this_cpu(void)
 {
 	static const u32 plain[] = {MSR_VMX_PINBASED_CTLS, MSR_VMX_PROCBASED_CTLS,
@@ -119,7 +104,7 @@ static void join_this_cpu(void)
 	static const u32 exact[] = {MSR_VMX_TRUE_PINBASED_CTLS, MSR_VMX_TRUE_PROCBASED_CTLS,
 				    MSR_VMX_PROCBASED_CTLS2, MSR_VMX_TRUE_EXIT_CTLS,
 				    MSR_VMX_TRUE_ENTRY_CTLS};
-	u64 basic = rdmsr(MSR_VMX_BASIC), ept_vpid;
+	u64 basic = rdmsr(MSR_VMX_BASIC), ept_vpid = 0;
 	const u32 *msrs = basic & VMX_BASIC_TRUE_CONTROLS ? exact : plain;
 
 	if (vmx_caps.cpus++ == 0) {
@@ -129,15 +114,16 @@ static void join_this_cpu(void)
 		vmx_caps.cr0_fixed1 = vmx_caps.cr4_fixed1 = ~0ull;
 	}
 	for (unsigned word = 0; word < VMX_CONTROLS; word++) {
+		u64 value = 0; /* bits 31:0 must be 1, bits 63:32 may be 1 */
+
 		/* The secondary word exists only where the primary one can turn it on. */
-		if (word == VMX_PROC2 && !(vmx_caps.may[VMX_PROC] & PROC_SECONDARY))
-			vmx_caps.may[word] = 0;
-		else
-			join_controls(word, msrs[word]);
+		if (word != VMX_PROC2 || (vmx_caps.may[VMX_PROC] & PROC_SECONDARY))
+			msr_read_safe(msrs[word], &value);
+		vmx_caps.must[word] |= (u32)value;
+		vmx_caps.may[word] &= (u32)(value >> 32);
 	}
-	if (!(vmx_caps.may[VMX_PROC2] & (PROC2_EPT | PROC2_VPID)) ||
-	    msr_read_safe(MSR_VMX_EPT_VPID_CAP, &ept_vpid))
-		ept_vpid = 0;
+	if (vmx_caps.may[VMX_PROC2] & (PROC2_EPT | PROC2_VPID))
+		msr_read_safe(MSR_VMX_EPT_VPID_CAP, &ept_vpid);
 	vmx_caps.ept_vpid &= ept_vpid;
 	vmx_caps.cr0_fixed0 |= rdmsr(MSR_VMX_CR0_FIXED0);
 	vmx_caps.cr0_fixed1 &= rdmsr(MSR_VMX_CR0_FIXED1);
@@ -177,8 +163,7 @@ int vmx_caps_probe(char *why, size_t size)
 			   "with Intel VT-x, or nested virtualization switched on");
 		return -ENODEV;
 	}
-	if (msr_read_safe(MSR_FEATURE_CONTROL, &control))
-		control = 0;
+	msr_read_safe(MSR_FEATURE_CONTROL, &control);
 	if ((control & FEATURE_CONTROL_LOCK) && !(control & FEATURE_CONTROL_VMX)) {
 		str_format(why, size,
 			   "the firmware locked VMX off (IA32_FEATURE_CONTROL is %lxh); switch on "

@@ -7,9 +7,6 @@
  */
 #include "arch/vmx_check.h"
 
-#include "arch/cpu.h"
-#include "arch/msr.h"
-
 /* Guest segments in the order of their fields, and what stands behind them there. */
 enum { ES = BIT(0), CS = BIT(1), SS = BIT(2), DS = BIT(3), FS = BIT(4), GS = BIT(5),
        LDTR = BIT(6), TR = BIT(7), TABLES = BIT(8) | BIT(9),
@@ -91,7 +88,6 @@ enum test { NEVER, EQUAL, NONZERO, AT_MOST, ONE_OF, CONTROLS, FIXED_CR0, FIXED_C
 #define PDPTE_ZERO     (BITS(8, 5) | BITS(2, 1))
 #define EFER_HOST      (EFER_RESERVED | EFER_LONG)
 #define RFLAGS_FIXED   (BITS(63, 22) | BIT(15) | BIT(5) | BIT(3) | RFLAGS_ONE)
-#define SHADOWS	       (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)
 
 const struct vmx_check_rule vmx_check_rules[] = {
 	/* "VM-Execution Control Fields" */
@@ -196,11 +192,12 @@ const struct vmx_check_rule vmx_check_rules[] = {
 	G(GUEST_ACTIVITY, F_HLT, F_SS_DPL_0, NEVER, 0, 0, "is HLT while SS has a DPL"),
 	G(GUEST_ACTIVITY, F_EVENT, F_ACTIVE, WAKES, 0, 0, BLOCKS),
 	G(GUEST_INTERRUPTIBILITY, 0, 0, EQUAL, ~INTERRUPTIBILITY_USED, 0, RESERVED),
-	G(GUEST_INTERRUPTIBILITY, 0, F_ACTIVE, EQUAL, SHADOWS, 0, "blocks, but is not active"),
+	G(GUEST_INTERRUPTIBILITY, 0, F_ACTIVE, EQUAL, INTERRUPTIBILITY_SHADOWS, 0,
+	  "blocks, but is not active"),
 	G(GUEST_INTERRUPTIBILITY, F_STI | F_MOV_SS, 0, NEVER, 0, 0, "has both STI and MOV SS"),
 	G(GUEST_INTERRUPTIBILITY, F_STI, F_IF, NEVER, 0, 0, "has STI without GUEST_RFLAGS.IF"),
-	G(GUEST_INTERRUPTIBILITY, F_EXTERNAL, 0, EQUAL, SHADOWS, 0, BLOCKS),
-	G(GUEST_INTERRUPTIBILITY, F_NMI, 0, EQUAL, SHADOWS, 0, BLOCKS),
+	G(GUEST_INTERRUPTIBILITY, F_EXTERNAL, 0, EQUAL, INTERRUPTIBILITY_SHADOWS, 0, BLOCKS),
+	G(GUEST_INTERRUPTIBILITY, F_NMI, 0, EQUAL, INTERRUPTIBILITY_SHADOWS, 0, BLOCKS),
 	G(GUEST_INTERRUPTIBILITY, F_NMI | F_VIRTUAL_NMI, 0, EQUAL, INTERRUPTIBILITY_NMI, 0, BLOCKS),
 	G(GUEST_PENDING_DEBUG, 0, 0, EQUAL, ~PENDING_DEBUG_USED, 0, RESERVED),
 	G(GUEST_PENDING_DEBUG, 0, 0, PENDING_BS, 0, 0, "has BS unlike TF in a shadow or HLT"),

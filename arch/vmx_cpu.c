@@ -6,10 +6,6 @@
  */
 #include "arch/vmx.h"
 
-#include "arch/cpu.h"
-#include "arch/lib/string.h"
-#include "arch/memory.h"
-#include "arch/msr.h"
 #include "arch/percpu.h"
 
 static bool vmxon(hpa_t region)

@@ -26,6 +26,10 @@ default rel
 %endrep
 %endmacro
 
+%macro ZERO 1
+	xor %1, %1
+%endmacro
+
 ; All but RSP, and RDI, which holds the vCPU.
 %define GENERAL rax, 0, rcx, 1, rdx, 2, rbx, 3, rbp, 5, rsi, 6, r8, 8, r9, 9, r10, 10, \
 	r11, 11, r12, 12, r13, 13, r14, 14, r15, 15
@@ -67,13 +71,7 @@ vmx_entry_exit:
 	STORE GENERAL
 	pop qword GPR(RDI_NUMBER)
 	add rsp, 8
-	xor ecx, ecx			; no guest value is left for speculation
-	xor edx, edx
-	xor esi, esi
-	xor r8d, r8d
-	xor r9d, r9d
-	xor r10d, r10d
-	xor r11d, r11d
+	EACH ZERO, ecx, edx, esi, r8d, r9d, r10d, r11d	; no guest value is left for speculation
 	xor eax, eax
 
 vmx_entry_return:

@@ -7,8 +7,6 @@
 #include "arch/vmx_check.h"
 
 #include "arch/lib/log.h"
-#include "arch/lib/string.h"
-#include "arch/memory.h"
 
 /* VM-instruction errors of VMLAUNCH and VMRESUME, and exit reasons. */
 #define MSR_LOADING 0x80000022

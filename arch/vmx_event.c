@@ -7,8 +7,6 @@
  */
 #include "arch/vmx.h"
 
-#include "arch/cpu.h"
-
 /* Interruption types by event type, and back. */
 static const u8 type_of_event[] = {
 	[EVENT_INTERRUPT] = INTR_TYPE_EXTERNAL, [EVENT_NMI] = INTR_TYPE_NMI,
@@ -51,9 +49,8 @@ bool vmx_event_skip(struct virt_vcpu *vcpu, unsigned insn_len)
 		}
 	}
 	vmx_state_cache(v, CACHED_RIP, rip);
-	if (shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS))
-		vmx_state_cache(v, CACHED_INTERRUPTIBILITY,
-				shadow & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+	if (shadow & INTERRUPTIBILITY_SHADOWS)
+		vmx_state_cache(v, CACHED_INTERRUPTIBILITY, shadow & ~INTERRUPTIBILITY_SHADOWS);
 	if (flags & (RFLAGS_TF | RFLAGS_RF)) {
 		vmx_state_cache(v, CACHED_RFLAGS, flags & ~RFLAGS_RF);
 		if (flags & RFLAGS_TF)

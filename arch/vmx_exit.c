@@ -6,7 +6,6 @@
  */
 #include "arch/vmx.h"
 
-#include "arch/cpu.h"
 #include "arch/trap.h"
 
 /* Exit qualifications, by reason. */
@@ -30,8 +29,7 @@ enum { REASON_EXCEPTION = 0, REASON_EXTERNAL_INTERRUPT = 1, REASON_CR = 28, REAS
 static const u8 plain_reason[REASON_COUNT] = {
 	[2] = EXIT_SHUTDOWN,
 	[3 ... 4] = EXIT_INIT, /* INIT, SIPI */
-	[7] = EXIT_INTR_WINDOW,
-	[8] = EXIT_NMI_WINDOW,
+	[7] = EXIT_INTR_WINDOW, [8] = EXIT_NMI_WINDOW,
 	[9] = EXIT_TASK_SWITCH,
 	[10] = EXIT_CPUID,
 	[11] = EXIT_UNDEFINED, /* GETSEC */
@@ -41,8 +39,7 @@ static const u8 plain_reason[REASON_COUNT] = {
 	[17] = EXIT_UNDEFINED, /* RSM */
 	[18] = EXIT_HYPERCALL,
 	[19 ... 27] = EXIT_UNDEFINED, /* the VMX instructions but for VMCALL */
-	[31] = EXIT_RDMSR,
-	[32] = EXIT_WRMSR,
+	[31] = EXIT_RDMSR, [32] = EXIT_WRMSR,
 	[36] = EXIT_UNDEFINED, /* MWAIT */
 	[37] = EXIT_STEP,      /* monitor trap flag */
 	[39] = EXIT_UNDEFINED, /* MONITOR */
@@ -131,8 +128,7 @@ static void complete_debug(struct vmx_vcpu *v, enum vcpu_event_type type)
 	vmwrite(GUEST_DR7, vmread(GUEST_DR7) & ~DR7_GD);
 	/* "Checks on Guest Non-Register State" ties BS to TF in a shadow, and the exit of
 	 * a #DB or ICEBP there does not save BS. */
-	if ((shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) &&
-	    (vmx_state_cached(v, CACHED_RFLAGS) & RFLAGS_TF) &&
+	if ((shadow & INTERRUPTIBILITY_SHADOWS) && (vmx_state_cached(v, CACHED_RFLAGS) & RFLAGS_TF) &&
 	    !(vmread64(GUEST_DEBUGCTL) & DEBUGCTL_BTF))
 		vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
 }

@@ -6,27 +6,17 @@
  */
 #include "arch/vmx.h"
 
-#include "arch/cpu.h"
-#include "arch/lib/string.h"
-#include "arch/memory.h"
-#include "arch/msr.h"
-
 const u32 vmx_msr_switched[SWITCHED_COUNT] = {
-	[SWITCHED_STAR] = MSR_STAR,
-	[SWITCHED_LSTAR] = MSR_LSTAR,
-	[SWITCHED_CSTAR] = MSR_CSTAR,
-	[SWITCHED_FMASK] = MSR_FMASK,
-	[SWITCHED_KERNEL_GS_BASE] = MSR_KERNEL_GS_BASE,
+	[SWITCHED_STAR] = MSR_STAR, [SWITCHED_LSTAR] = MSR_LSTAR, [SWITCHED_CSTAR] = MSR_CSTAR,
+	[SWITCHED_FMASK] = MSR_FMASK, [SWITCHED_KERNEL_GS_BASE] = MSR_KERNEL_GS_BASE,
 	[SWITCHED_TSC_AUX] = MSR_TSC_AUX,
 };
 
 /* MSRs that are VMCS fields. */
 static const struct {
-	u32 msr;
-	u32 field;
+	u32 msr, field;
 } field_msrs[] = {
-	{MSR_FS_BASE, VMCS_GUEST_FS_BASE},
-	{MSR_GS_BASE, VMCS_GUEST_GS_BASE},
+	{MSR_FS_BASE, VMCS_GUEST_FS_BASE}, {MSR_GS_BASE, VMCS_GUEST_GS_BASE},
 	{MSR_SYSENTER_CS, VMCS_GUEST_SYSENTER_CS},
 	{MSR_SYSENTER_ESP, VMCS_GUEST_SYSENTER_ESP},
 	{MSR_SYSENTER_EIP, VMCS_GUEST_SYSENTER_EIP},

@@ -7,7 +7,6 @@
 #include "arch/vmx.h"
 
 #include "arch/apic.h"
-#include "arch/cpu.h"
 
 #define INVVPID_SINGLE	   1
 #define EXIT_REASON_BASIC  BITS(15, 0)

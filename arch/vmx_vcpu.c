@@ -8,19 +8,13 @@
  */
 #include "arch/vmx.h"
 
-#include "arch/cpu.h"
-#include "arch/lib/string.h"
-#include "arch/memory.h"
-#include "arch/msr.h"
+#include "arch/desc.h"
 #include "arch/percpu.h"
 
-#define CPUID_1_ECX_XSAVE  BIT(26)
-#define MXCSR_RESET	   0x1f80
-#define FXSAVE_SIZE	   512
-#define FXSAVE_MXCSR	   24
-#define FXSAVE_MXCSR_MASK  28
-#define MXCSR_MASK_DEFAULT 0xffbf
-#define FCW_RESET	   0x37f
+#define CPUID_1_ECX_XSAVE BIT(26)
+/* The area of FXSAVE: its size, and where MXCSR and its mask stand; their values. */
+enum { FXSAVE_SIZE = 512, FXSAVE_MXCSR = 24, FXSAVE_MXCSR_MASK = 28 };
+enum { FCW_RESET = 0x37f, MXCSR_RESET = 0x1f80, MXCSR_MASK_DEFAULT = 0xffbf };
 
 _Static_assert(offsetof(struct vmx_vcpu, base) == 0, "vmx_entry.asm knows the offsets");
 _Static_assert(offsetof(struct vmx_vcpu, host_rsp) == 128, "vmx_entry.asm knows the offsets");
@@ -54,13 +48,6 @@ static void vmclear(void *vmcs)
 	__asm__ volatile("vmclear %0" ::"m"(hpa.v) : "cc", "memory");
 }
 
-static void vmptrld(void *vmcs)
-{
-	hpa_t hpa = virt_to_phys(vmcs);
-
-	__asm__ volatile("vmptrld %0" ::"m"(hpa.v) : "cc", "memory");
-}
-
 /* Identifiers are handed out in turn; 0 is the host's own. */
 static u16 next_vpid(void)
 {
@@ -87,10 +74,7 @@ int vmx_vcpu_create(struct virt_vm *vm, struct virt_vcpu **out)
 		v->pml = pages_alloc(1);
 	if (!v->vmcs || !v->fpu || (vmx_uses(VMX_PROC2, PROC2_PML) && !v->pml) ||
 	    (!vm->msr_bitmap && vmx_msr_filter(vm, NULL, NULL))) {
-		pages_free(v->vmcs, 1);
-		pages_free(v->fpu, fpu_pages);
-		pages_free(v->pml, 1);
-		pages_free(v, 1);
+		vmx_vcpu_destroy(&v->base);
 		return -ENOMEM;
 	}
 	*(u32 *)v->vmcs = FIELD_GET(VMX_BASIC_REVISION, vmx_caps.basic);
@@ -107,7 +91,8 @@ void vmx_vcpu_destroy(struct virt_vcpu *vcpu)
 {
 	struct vmx_vcpu *v = to_vmx(vcpu);
 
-	vmclear(v->vmcs);
+	if (v->vmcs)
+		vmclear(v->vmcs);
 	pages_free(v->vmcs, 1);
 	pages_free(v->fpu, fpu_pages);
 	pages_free(v->pml, 1);
@@ -267,10 +252,7 @@ void vmx_vcpu_reset(struct virt_vcpu *vcpu)
 /* SDM: "Host-State Area"; the CPU comes back into exactly this state. */
 static void write_host_state(void)
 {
-	struct {
-		u16 limit;
-		u64 base;
-	} __attribute__((packed)) gdt, idt;
+	struct desc_pointer gdt, idt;
 	u16 cs, ss, tr;
 	u64 descriptor_low, descriptor_high;
 
@@ -300,9 +282,10 @@ static void write_host_state(void)
 void vmx_vcpu_load(struct virt_vcpu *vcpu)
 {
 	struct vmx_vcpu *v = to_vmx(vcpu);
+	hpa_t vmcs = virt_to_phys(v->vmcs);
 	u32 id = this_pcpu()->id;
 
-	vmptrld(v->vmcs);
+	__asm__ volatile("vmptrld %0" ::"m"(vmcs.v) : "cc", "memory");
 	write_host_state();
 	v->host_rsp = 0;
 	if (v->last_pcpu != id) {

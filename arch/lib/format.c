@@ -36,13 +36,13 @@ static void put_text(struct output *out, const struct conversion *conv, const ch
 		put(out, ' ');
 }
 
-static void put_number(struct output *out, const struct conversion *conv, u64 value,
-		       const char *digits, unsigned base, bool negative)
+static void put_number(struct output *out, const struct conversion *conv, u64 value, unsigned base,
+		       bool negative)
 {
 	char text[32], *end = text + sizeof(text), *at = end;
 
 	do {
-		*--at = digits[value % base];
+		*--at = "0123456789abcdef"[value % base];
 		value /= base;
 	} while (value);
 	if (conv->zero && !conv->left)
@@ -55,7 +55,7 @@ static void put_number(struct output *out, const struct conversion *conv, u64 va
 
 static void convert(struct output *out, const struct conversion *conv, char type, va_list *ap)
 {
-	const char *text, *digits = type == 'X' ? "0123456789ABCDEF" : "0123456789abcdef";
+	const char *text;
 	s64 number;
 	u64 value;
 	char one;
@@ -71,22 +71,20 @@ static void convert(struct output *out, const struct conversion *conv, char type
 		put_text(out, conv, text, strnlen(text, (size_t)(s64)conv->precision));
 		return;
 	case 'd':
-	case 'i':
 		number = conv->wide ? va_arg(*ap, s64) : va_arg(*ap, int);
 		value = number < 0 ? 0 - (u64)number : (u64)number;
-		put_number(out, conv, value, digits, 10, number < 0);
+		put_number(out, conv, value, 10, number < 0);
 		return;
 	case 'u':
 	case 'o':
 	case 'x':
-	case 'X':
 		value = conv->wide ? va_arg(*ap, u64) : va_arg(*ap, unsigned);
-		put_number(out, conv, value, digits, type == 'u' ? 10 : type == 'o' ? 8 : 16, false);
+		put_number(out, conv, value, type == 'u' ? 10 : type == 'o' ? 8 : 16, false);
 		return;
 	case 'p':
 		put(out, '0');
 		put(out, 'x');
-		put_number(out, conv, va_arg(*ap, uintptr_t), digits, 16, false);
+		put_number(out, conv, va_arg(*ap, uintptr_t), 16, false);
 		return;
 	}
 	put(out, '%');
@@ -120,9 +118,8 @@ static const char *parse_conversion(const char *fmt, struct conversion *conv, va
 	}
 	if (*fmt == '.')
 		fmt = parse_amount(fmt + 1, &conv->precision, ap);
-	/* What is shorter than an int comes as one. */
-	for (; *fmt == 'h' || *fmt == 'l' || *fmt == 'z'; fmt++)
-		conv->wide |= *fmt != 'h';
+	for (; *fmt == 'l'; fmt++)
+		conv->wide = true;
 	return fmt;
 }
 

@@ -19,9 +19,9 @@ int strncmp(const char *a, const char *b, size_t n);
 char *strchr(const char *s, int c);
 
 /*
- * Formats into buf, always NUL-terminated when size > 0. Understands %c %s %d
- * %i %u %o %x %X %p %% with -, 0, width (also *), precision of %s (also *) and
- * the length marks hh h l ll z. Returns the length the whole text would have.
+ * Formats into buf, always NUL-terminated when size > 0. Understands %c %s %d %u
+ * %o %x %p %% with -, 0, width (also *), precision of %s (also *) and the length
+ * marks l ll. Returns the length the whole text would have.
  */
 int str_vformat(char *buf, size_t size, const char *fmt, va_list ap);
 int str_format(char *buf, size_t size, const char *fmt, ...)

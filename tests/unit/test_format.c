@@ -65,16 +65,13 @@ static void test_numbers(void **state)
 {
 	(void)state;
 	SAME("%d %d %d %d", 0, 1, -1, INT32_MIN);
-	SAME("%i %u", INT32_MAX, UINT32_MAX);
-	SAME("%x %X %08x %8x %-8x| %2x", 0xbeef, 0xbeef, 0xbeef, 0xbeef, 0xbeef, 0xbeef);
+	SAME("%d %u", INT32_MAX, UINT32_MAX);
+	SAME("%x %08x %8x %-8x| %2x", 0xbeef, 0xbeef, 0xbeef, 0xbeef, 0xbeef);
 	SAME("%o %o %lo %06o", 0, 0777, ~0ul, 8);
 	SAME("%5d %-5d %05d %05d %1d", 42, 42, 42, -42, 42);
 	SAME("%*d %0*x", 7, 5, 4, 5);
 	SAME("%lu %ld %lx", UINT64_MAX, INT64_MIN, UINT64_MAX);
-	SAME("%llu %lld %llX", 1ull << 63, -(1ll << 62), 0xabcdefull);
-	SAME("%zu %zd", (size_t)1 << 40, (ssize_t)-5);
-	SAME("%hhu %hhd %hhx", (unsigned char)200, (signed char)-100, (unsigned char)0xfe);
-	SAME("%hu %hd %hx", (unsigned short)60000, (short)-30000, (unsigned short)0xfedc);
+	SAME("%llu %lld %llx", 1ull << 63, -(1ll << 62), 0xabcdefull);
 	SAME("%p", (void *)0x1234);
 }
 
