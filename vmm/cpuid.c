@@ -150,7 +150,6 @@ static void settle(struct cpuid_table *table, u64 tsc_hz)
 {
 	struct cpuid_regs *basic = regs_of(table, 1, 0), *seven = regs_of(table, 7, 0);
 	struct cpuid_regs *xsave = regs_of(table, 0xd, 0), *extended = regs_of(table, 0x80000001, 0);
-
 	struct cpuid_regs *address = regs_of(table, 0x80000008, 0);
 
 	/* Four levels of nested tables translate no more than this. */

@@ -6,7 +6,6 @@
 
 #include "arch/lib/string.h"
 #include "vmm/vm.h"
-#include "vmm/vtimer.h"
 
 SECTION_DECLARE(struct vdev_type, vdev_types);
 
