@@ -19,8 +19,9 @@ enum { FCW_RESET = 0x37f, MXCSR_RESET = 0x1f80, MXCSR_MASK_DEFAULT = 0xffbf };
 _Static_assert(offsetof(struct vmx_vcpu, base) == 0, "vmx_entry.asm knows the offsets");
 _Static_assert(offsetof(struct vmx_vcpu, host_rsp) == 128, "vmx_entry.asm knows the offsets");
 
-/* Kept, since each CPUID of a nested Trivet is an exit. All of XCR0 that the
- * CPUs support, 0 without XSAVE; the size of a vCPU's area. */
+/* Kept, since each CPUID of a nested Trivet is an exit. All of XCR0 that a guest
+ * can have, 0 without XSAVE; no more, since XSAVE may name a component although it
+ * is as at first, and a set would then refuse what a get gave. An area's size. */
 static u64 xcr0_all;
 static unsigned fpu_pages;
 static struct virt_fpu fpu;
@@ -29,10 +30,11 @@ static void fpu_measure(void)
 {
 	u8 area[FXSAVE_SIZE] __attribute__((aligned(16)));
 	bool xsave = cpuid(1, 0).ecx & CPUID_1_ECX_XSAVE;
-	struct cpuid_regs r = cpuid(0xd, 0);
 
-	xcr0_all = xsave ? (u64)r.edx << 32 | r.eax : 0;
-	fpu.size = xsave ? r.ecx : FXSAVE_SIZE;
+	xcr0_all = xsave ? cpuid(0xd, 0).eax & XCR0_GUEST : 0;
+	if (xsave)
+		xsetbv(0, xcr0_all);
+	fpu.size = xsave ? cpuid(0xd, 0).ebx : FXSAVE_SIZE; /* for what XCR0 has */
 	fpu.components = xcr0_all;
 	fpu_pages = ALIGN_UP(fpu.size, PAGE_SIZE) / PAGE_SIZE;
 	__asm__ volatile("fxsave64 (%0)" ::"r"(area) : "memory");

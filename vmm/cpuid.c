@@ -38,8 +38,6 @@ enum { F7C_UMIP = BIT(2), F7C_RDPID = BIT(22) };
 #define F7D_AVX512  BIT(8) /* VP2INTERSECT */
 #define F7D_ALLOWED (BIT(4) /* FSRM */ | F7D_AVX512 | BIT(10) /* MD_CLEAR */)
 
-#define XCR0_ALLOWED (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512)
-
 #define XSAVE_LEGACY_SIZE (512 + 64)
 #define XSAVE_COMPACTS    (BIT(1) | BIT(3)) /* leaf Dh, 1, EAX: XSAVEC, XSAVES */
 #define XSAVE_ALIGNED     BIT(1) /* ECX of a component: at a multiple of 64 when compacted */
@@ -73,7 +71,7 @@ static const struct allowed allowed[] = {
 	{0x4, 3, ALL & ~CACHE_TOPOLOGY, ALL, ALL, ALL},
 	{0x6, CPUID_ANY_SUBLEAF, BIT(2) /* ARAT */, 0, 0, 0},
 	{0x7, 0, 0, F7B_ALLOWED, F7C_ALLOWED, F7D_ALLOWED},
-	{0xd, 0, XCR0_ALLOWED, ALL, ALL, 0},
+	{0xd, 0, XCR0_GUEST, ALL, ALL, 0},
 	{0xd, 1, BITS(3, 0), 0, 0, 0},
 	{0xd, 2, ALL, ALL, ALL, 0},
 	{0xd, 5, ALL, ALL, ALL, 0},

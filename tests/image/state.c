@@ -116,6 +116,8 @@ unsigned state_start(struct guest *g, u64 rounds)
 	CHECK_EQUAL(vcpu_set_registers(g->vcpu, &start.regs, &start.sregs, &why), 0);
 	if (avx)
 		CHECK_EQUAL(vcpu_set_xcr0(g->vcpu, XCR0_X87 | XCR0_SSE | XCR0_AVX, &why), 0);
+	/* what a get could give and a set would refuse */
+	CHECK_EQUAL(virt->fpu()->components & ~g->vm->cpuid.xcr0_valid, 0);
 	log_info("selftest: FPU area of %u bytes, AVX %s %s", virt->fpu()->size,
 		 avx ? "used" : "not there", why ? why : "");
 	return failed;
