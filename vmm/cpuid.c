@@ -49,7 +49,7 @@ enum { F7C_UMIP = BIT(2), F7C_RDPID = BIT(22) };
 
 #define LEAF_KVM       ABI_CPUID_KVM
 #define LEAF_EXTENDED  0x80000000
-#define NESTED_WIDTH   48
+#define WIDTH_MAX      48u
 #define BASIC_MAX      0xd
 #define EXTENDED_MAX   0x80000008
 #define CACHE_TOPOLOGY BITS(31, 14) /* leaf 4 EAX: ids of threads and cores */
@@ -150,9 +150,8 @@ static void settle(struct cpuid_table *table, u64 tsc_hz)
 	struct cpuid_regs *xsave = regs_of(table, 0xd, 0), *extended = regs_of(table, 0x80000001, 0);
 	struct cpuid_regs *address = regs_of(table, 0x80000008, 0);
 
-	/* Four levels of nested tables translate no more than this. */
-	if ((address->eax & 0xff) > NESTED_WIDTH)
-		address->eax = FIELD_SET(address->eax, BITS(7, 0), NESTED_WIDTH);
+	/* Four levels of tables, nested ones and the guest's, translate no more than this. */
+	address->eax = MIN(address->eax & 0xff, WIDTH_MAX) | MIN(address->eax >> 8, WIDTH_MAX) << 8;
 	regs_of(table, 0, 0)->eax = table->max_basic;
 	regs_of(table, LEAF_EXTENDED, 0)->eax = table->max_extended;
 	basic->ebx = FIELD_SET(basic->ebx, BITS(23, 16), 1);
@@ -211,7 +210,8 @@ void cpuid_table_init(struct cpuid_table *table, u64 tsc_hz)
 	derive(table);
 }
 
-/* Whether all registers of a leaf may be so; else *reg tells which one may not. */
+/* Whether all registers of a leaf may be so; else *reg tells which one may not. A number
+ * may differ in its low byte: above the physical address width stands another one. */
 static bool may_cut(const struct cpuid_entry *from, const struct cpuid_entry *to, unsigned *reg)
 {
 	static const struct cpuid_regs none;
@@ -224,7 +224,7 @@ static bool may_cut(const struct cpuid_entry *from, const struct cpuid_entry *to
 		bool fixed = leaf == 0xd && (subleaf >= 2 || (subleaf == 0 && *reg != 0));
 		u32 w = want[*reg], h = have[*reg];
 
-		if (fixed ? w != h : number ? w > h : (w & ~h) != 0)
+		if (fixed ? w != h : number ? w > h || (w ^ h) >> 8 : (w & ~h) != 0)
 			return false;
 	}
 	return true;

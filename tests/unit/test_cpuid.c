@@ -28,6 +28,7 @@ static struct host {
 	u32 max_basic, max_extended, fill;
 	u32 one_ecx, xcr0, xsave;
 } host;
+static u32 widths;
 
 static const struct cpuid_regs components[] = {
 	[2] = {256, 576, 0, 0},	 [3] = {64, 960, 0, 0},	    [4] = {64, 1024, 0, 0},
@@ -55,7 +56,7 @@ static struct cpuid_regs host_cpuid(u32 leaf, u32 subleaf)
 	else if (leaf == 0xd)
 		r = subleaf < ARRAY_SIZE(components) ? components[subleaf] : (struct cpuid_regs){0};
 	else if (leaf == 0x80000008)
-		r.eax = 0x3028;
+		r.eax = widths;
 	return r;
 }
 
@@ -76,6 +77,7 @@ static struct cpuid_regs ask(u32 leaf, u32 subleaf)
 static int setup(void **state)
 {
 	(void)state;
+	widths = 0x3028;
 	fake_host_init(0);
 	fake_virt_init();
 	state_now = (struct cpuid_state){0, 1};
@@ -301,6 +303,37 @@ static void control_bits_follow_the_leaves(void **state)
 	assert_int_equal(table.efer_valid, 0);
 }
 
+/* A guest without LA57 has 48 bits of linear address, whatever the host has. */
+static void address_widths(void **state)
+{
+	static const struct {
+		u32 host, guest;
+	} rows[] = {{0x3028, 0x3028}, {0x3927, 0x3027}, {0x3934, 0x3030}, {0x3034, 0x3030}};
+	static const struct {
+		u32 eax;
+		int result;
+	} cuts[] = {{0x3028, 0}, {0x3024, 0}, {0x3029, -EINVAL}, {0x2f24, -EINVAL}, {0x2f34, -EINVAL}};
+	struct cpuid_entry entries[CPUID_ENTRIES_MAX];
+	char why[100];
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		widths = rows[i].host;
+		build(0x20, 0x80000008, ONES);
+		assert_int_equal(ask(0x80000008, 0).eax, rows[i].guest);
+		assert_int_equal(table.maxphyaddr, rows[i].guest & 0xff);
+	}
+	widths = 0x3028;
+	for (unsigned i = 0; i < ARRAY_SIZE(cuts); i++) {
+		build(0x20, 0x80000008, ONES);
+		memcpy(entries, table.entry, sizeof(entries));
+		entries[table.count - 1].regs.eax = cuts[i].eax;
+		assert_int_equal(cpuid_table_cut(&table, entries, table.count, why, sizeof(why)),
+				 cuts[i].result);
+		assert_int_equal(table.maxphyaddr, cuts[i].result ? 0x28 : cuts[i].eax & 0xff);
+	}
+}
+
 static void hypervisor_leaves(void **state)
 {
 	struct cpuid_regs r = ask(0x40000000, 0);
@@ -334,6 +367,7 @@ int main(void)
 		TEST(half_an_avx512_is_none),
 		TEST(no_xsave_no_xcr0),
 		TEST(control_bits_follow_the_leaves),
+		TEST(address_widths),
 		TEST(hypervisor_leaves),
 	};
 
