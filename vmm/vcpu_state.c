@@ -197,8 +197,9 @@ static const char *check_event(struct vcpu *vcpu, const struct vcpu_event *event
 	case EVENT_NONE:
 		return NULL;
 	case EVENT_EXCEPTION:
-		if (event->vector >= 32 || event->vector == VECTOR_NMI)
-			return "an exception has a vector of 0 to 31, not 2";
+		/* Not every CPU takes #CP's error code at an entry, and no guest has CET. */
+		if (event->vector >= 32 || event->vector == VECTOR_NMI || event->vector == VECTOR_CP)
+			return "an exception has a vector of 0 to 31, not 2 nor 21";
 		if (event->has_error != (inject_has_error(event->vector) && protected) &&
 		    (protected || event->has_error != inject_has_error(event->vector)))
 			return "an error code where the exception has none, or the reverse";
@@ -226,8 +227,8 @@ int vcpu_set_events(struct vcpu *vcpu, const struct vcpu_events *e, const char *
 		return -EINVAL;
 	if (e->interrupt.type && (e->interrupt.type != EVENT_INTERRUPT || e->interrupt.has_error))
 		return refuse(why, "no external interrupt in the place of one");
-	if (e->nmi_pending + e->nmi_masked > VCPU_NMIS_MAX)
-		return refuse(why, "one NMI in service and one pending, or two pending");
+	if (e->nmi_pending + e->nmi_masked > (virt_supports("virtual-nmi") ? VCPU_NMIS_MAX : 0))
+		return refuse(why, "one NMI in service and one pending, two pending, or no such CPU");
 	if (e->shadow & ~(SHADOW_STI | SHADOW_MOV_SS))
 		return refuse(why, "the shadow is of STI or MOV SS");
 	if (e->pending_debug & ~PENDING_DEBUG)

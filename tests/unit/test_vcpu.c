@@ -344,6 +344,7 @@ static void bad_events(void **state)
 		{.type = EVENT_EXCEPTION, .vector = 6, .has_error = true},
 		{.type = EVENT_EXCEPTION, .vector = 13}, /* protected mode has an error code */
 		{.type = EVENT_EXCEPTION, .vector = 13, .has_error = true, .error = BIT(15)},
+		{.type = EVENT_EXCEPTION, .vector = 21, .has_error = true}, /* not all CPUs */
 		{.type = EVENT_SOFT_INTERRUPT, .vector = 3},
 		{.type = EVENT_SOFT_INTERRUPT, .vector = 3, .insn_len = 16},
 		{.type = EVENT_ICEBP, .vector = 1, .insn_len = 1, .has_error = true},
@@ -446,6 +447,10 @@ static void one_nmi_in_service_one_pending(void **state)
 	assert_false(cpu->window[WINDOW_NMI]);
 	fake_virt_use("virtual-nmi", false);
 	assert_int_equal(vcpu_nmi(vcpu), -ENODEV);
+	/* nor by its state: an NMI window without virtual NMIs is no entry */
+	refused(vcpu_set_events(vcpu, &(struct vcpu_events){.nmi_pending = 1}, &why));
+	refused(vcpu_set_events(vcpu, &(struct vcpu_events){.nmi_masked = true}, &why));
+	assert_int_equal(vcpu_set_events(vcpu, &(struct vcpu_events){0}, &why), 0);
 }
 
 static void nmi_waits_for_shadows_and_exceptions(void **state)
