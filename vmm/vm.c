@@ -96,10 +96,10 @@ int vm_scrub(struct vm *vm, const bool *cancel)
 
 		if (r->mem->kind != MEM_ANONYMOUS)
 			continue;
-		region_mark_dirty(r, r->gpa, r->size);
-		for (u64 done = 0; done < r->size; done += SCRUB_STEP) {
-			window_fill((void *)(WINDOW_BASE + r->gpa + done), 0,
-				    MIN(SCRUB_STEP, r->size - done));
+		for (u64 done = 0, step; done < r->size; done += step) {
+			step = MIN(SCRUB_STEP, r->size - done);
+			window_fill((void *)(WINDOW_BASE + r->gpa + done), 0, step);
+			region_mark_dirty(r, r->gpa + done, step);
 			job_yield();
 			if (cancel && __atomic_load_n(cancel, __ATOMIC_ACQUIRE))
 				return -ECANCELED;

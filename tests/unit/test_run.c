@@ -183,6 +183,23 @@ static void data_of_a_cpu_is_made_once(void **state)
 	pages_free(made, 1);
 }
 
+/* Marked when it is written, not before: a reader in between would miss it. */
+static void scrubbing_is_logged_as_it_goes(void **state)
+{
+	static const bool cancel = true;
+	u64 bitmap[MIB(1) / PAGE_SIZE / 64];
+
+	(void)state;
+	assert_int_equal(vm_set_memory_region(vm, 0, REGION_LOG_DIRTY, GPA(0), MIB(1), vm->ram, 0), 0);
+	assert_int_equal(vm_scrub(vm, &cancel), -ECANCELED);
+	assert_int_equal(vm_get_dirty_log(vm, 0, bitmap, sizeof(bitmap)), 0);
+	assert_true(bitmap[0] == ~0ull && !bitmap[1] && !bitmap[2] && !bitmap[3]);
+	assert_int_equal(vm_scrub(vm, NULL), 0);
+	assert_int_equal(vm_get_dirty_log(vm, 0, bitmap, sizeof(bitmap)), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(bitmap); i++)
+		assert_true(bitmap[i] == ~0ull);
+}
+
 static void destruction_scrubs(void **state)
 {
 	(void)state;
@@ -520,6 +537,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(creation_fails_without_a_trace),
 		TEST(data_of_a_cpu_is_made_once),
+		TEST(scrubbing_is_logged_as_it_goes),
 		TEST(destruction_scrubs),
 		TEST(the_first_reason_counts),
 		TEST(a_reason_is_cut_not_overrun),
