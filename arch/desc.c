@@ -27,10 +27,7 @@ extern const u8 trap_stubs[VECTORS * STUB_SIZE];
 static struct gate idt[VECTORS];
 
 static const u8 vector_ist[VECTORS] = {
-	[VECTOR_NMI] = IST_NMI,
-	[VECTOR_DF] = IST_DF,
-	[VECTOR_MC] = IST_MC,
-	[VECTOR_DB] = IST_DB,
+	[VECTOR_NMI] = IST_NMI, [VECTOR_DF] = IST_DF, [VECTOR_MC] = IST_MC, [VECTOR_DB] = IST_DB,
 };
 
 /* Every CPU writes the same values, so repeating it does no harm. */

@@ -29,8 +29,7 @@ static int unlock_vmx(char *why, size_t size)
 	}
 	if (control & FEATURE_CONTROL_VMX)
 		return 0;
-	str_format(why, size, "IA32_FEATURE_CONTROL is %lxh and does not allow VMXON",
-		   control);
+	str_format(why, size, "IA32_FEATURE_CONTROL is %lxh and does not allow VMXON", control);
 	return -ENODEV;
 }
 

@@ -102,12 +102,10 @@ void vmx_error_dump(struct virt_vcpu *vcpu)
 	for (unsigned i = 0; i < ARRAY_SIZE(fields); i += 2) {
 		unsigned second = MIN(i + 1, ARRAY_SIZE(fields) - 1);
 
-		log_info("  %-22s %016lx  %-22s %016lx", fields[i].name,
-			 vmcs_get(fields[i].field), fields[second].name,
-			 vmcs_get(fields[second].field));
+		log_info("  %-22s %016lx  %-22s %016lx", fields[i].name, vmcs_get(fields[i].field),
+			 fields[second].name, vmcs_get(fields[second].field));
 	}
 	for (unsigned i = 0; i < GPR_COUNT; i += 4)
-		log_info("  gpr %2u: %016lx %016lx %016lx %016lx", i,
-			 vcpu->gpr[i], vcpu->gpr[i + 1],
-			 vcpu->gpr[i + 2], vcpu->gpr[i + 3]);
+		log_info("  gpr %2u: %016lx %016lx %016lx %016lx", i, vcpu->gpr[i],
+			 vcpu->gpr[i + 1], vcpu->gpr[i + 2], vcpu->gpr[i + 3]);
 }
