@@ -18,7 +18,7 @@
 #define BITS_PER_BYTE 10 /* on the line: start, 8, stop */
 #define BURST	      16
 #define INPUT_LOOKS   100  /* a second */
-#define SERIAL_LOOKS  1000 /* at a port without interrupts, whose FIFO fills in 1.4 ms */
+#define SERIAL_LOOKS  2000 /* at a port without interrupts, whose FIFO fills in 1.4 ms */
 
 struct uart output_uart;
 
