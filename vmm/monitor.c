@@ -156,9 +156,12 @@ bool monitor_more(void)
 
 bool monitor_pause(u64 until)
 {
+	int key;
+
 	rows = 0;
-	job_wait_until(until);
-	return console_key() >= 0;
+	while ((key = console_key()) < 0 && rdtsc() < until)
+		job_wait_until(until); /* output wakes it, too */
+	return key >= 0;
 }
 
 /* The machine that had the keyboard last, or the only one. */
