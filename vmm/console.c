@@ -20,6 +20,7 @@
 
 #define RING_SIZE    32768u
 #define GUEST_LEVEL  2048u  /* guests' turns end when the ring holds this much */
+#define MONITOR_LEVEL (GUEST_LEVEL + CONSOLE_PRINT_MAX)
 #define BACKLOG	     16384u /* ... but this when a line is to stand behind what led to it */
 #define BURST	     16u    /* what a 16550's FIFO takes at once */
 #define READY_ROOM   64u    /* a guest that waits gets THRE back with so much room */
@@ -398,7 +399,8 @@ void console_print(const char *fmt, ...)
 
 bool console_room(void)
 {
-	return __atomic_load_n(&ring.count, __ATOMIC_RELAXED) < GUEST_LEVEL;
+	/* More than guests may fill, or one that floods its port would keep it silent. */
+	return __atomic_load_n(&ring.count, __ATOMIC_RELAXED) < MONITOR_LEVEL;
 }
 
 /* ---- the poll */

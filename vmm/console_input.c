@@ -5,6 +5,7 @@
  */
 #include "vmm/console_input.h"
 
+#include "arch/cpu.h"
 #include "arch/lib/string.h"
 #include "arch/tsc.h"
 
@@ -53,7 +54,7 @@ int console_key(void)
 static bool room(const struct console_stream *to, u64 now)
 {
 	if (!to)
-		return monitor_wake && keys.count < keys.size;
+		return !monitor_wake || keys.count < keys.size;
 	return !to->port || to->in.count < to->in.size ||
 	       (s64)(now - to->in.touched) >= (s64)PATIENCE;
 }
@@ -63,8 +64,8 @@ static void give(struct console_stream *to, u8 byte)
 	console_lock();
 	if (!to)
 		console_queue_put(&keys, byte);
-	else if (to->port)
-		console_queue_put(&to->in, byte);
+	else if (to->port && console_queue_put(&to->in, byte) && to->in.count == 1)
+		to->in.touched = rdtsc(); /* from now on there is something to read */
 	console_unlock();
 }
 

@@ -11,7 +11,7 @@
 struct console_queue {
 	u8 *data;
 	u32 size, head, count;
-	u64 touched; /* TSC, the owner's: of the last byte in (output) or out (input) */
+	u64 touched; /* TSC, the owner's: of the last byte in (output); out, or in when empty (input) */
 	bool cr;     /* the last byte of the lines so far was a CR that may end one */
 	bool cut;    /* the last line so far was only the beginning of one */
 };

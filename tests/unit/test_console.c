@@ -28,6 +28,7 @@
 #define BURST_TICKS 1000
 #define POLL_TICKS  50000
 #define GUEST_LEVEL 2048
+#define MONITOR_LEVEL (GUEST_LEVEL + CONSOLE_PRINT_MAX)
 #define RING_SIZE   32768
 #define COLUMNS	    152
 
@@ -475,6 +476,31 @@ static void a_guest_that_never_reads_does_not_lock_the_keyboard(void **state)
 	expect_input(&db, "to db");
 	assert_int_equal(web.console->in.count, 256);
 	expect("[console] keyboard to db\r\n");
+}
+
+static void what_is_pasted_after_a_pause_waits_for_the_guest(void **state)
+{
+	(void)state;
+	web.console->in.touched = rdtsc() - 60 * tsc_hz;
+	for (unsigned i = 0; i < 256 / 16; i++)
+		type("0123456789abcdef");
+	type("and more");
+	console_poll(rdtsc());
+	assert_int_equal(input_len, 8);
+	for (unsigned i = 0; i < 256; i++)
+		assert_int_equal(console_get(&web, 0), "0123456789abcdef"[i % 16]);
+	console_poll(rdtsc());
+	expect_input(&web, "and more");
+}
+
+static void ctrl_and_bracket_work_without_a_monitor(void **state)
+{
+	(void)state;
+	console_focus(NULL);
+	for (unsigned i = 0; i < 300 / 10; i++)
+		type("0123456789");
+	type("\x1d" "2");
+	assert_ptr_equal(console_focused(), db.console);
 }
 
 static void other_ports_are_swallowed(void **state)
@@ -1002,7 +1028,7 @@ static void monitor_output_waits_where_it_must(void **state)
 		console_print("%05u\n", sent++);
 		console_poll(0);
 	}
-	assert_int_equal(sent, (GUEST_LEVEL + 6) / 7);
+	assert_int_equal(sent, (MONITOR_LEVEL + 6) / 7);
 	assert_int_equal(waited, 0);
 	while (sent < 20000)
 		console_print("%05u\n", sent++);
@@ -1010,6 +1036,20 @@ static void monitor_output_waits_where_it_must(void **state)
 	assert_int_equal(out_len, 20000 * 7);
 	for (unsigned i = 0; i < 20000; i++)
 		assert_int_equal(atoi(out + 7 * i), i);
+}
+
+static void a_flood_leaves_room_for_the_monitor(void **state)
+{
+	(void)state;
+	console_focus(NULL);
+	for (unsigned i = 0; i < 2000; i++) {
+		while (console_put(&web, 0, i % 20 ? 'z' : '\n') &&
+		       console_put(&db, 0, i % 20 ? '\n' : 'z'))
+			;
+		console_poll(0);
+		assert_true(console_room());
+	}
+	drain();
 }
 
 static void many_streams_have_keys(void **state)
@@ -1084,6 +1124,8 @@ int main(void)
 		TEST(polls_when_there_is_something_to_do),
 		TEST(input_in_order_and_bounded),
 		TEST(a_guest_that_never_reads_does_not_lock_the_keyboard),
+		TEST(what_is_pasted_after_a_pause_waits_for_the_guest),
+		TEST(ctrl_and_bracket_work_without_a_monitor),
 		TEST(other_ports_are_swallowed),
 		TEST(others_come_in_lines_behind_their_names),
 		TEST(nothing_can_be_forged),
@@ -1105,6 +1147,7 @@ int main(void)
 		TEST(monitor_gets_keys_and_news),
 		TEST(monitor_keys_are_bounded),
 		TEST(monitor_output_waits_where_it_must),
+		TEST(a_flood_leaves_room_for_the_monitor),
 		TEST(many_streams_have_keys),
 		TEST(without_any_backend),
 		TEST(broken_console_waits),
