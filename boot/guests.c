@@ -12,7 +12,6 @@
 #include "boot/config.h"
 #include "drivers/acpi.h"
 #include "drivers/cmos.h"
-#include "vmm/console.h"
 #include "vmm/life.h"
 #include "vmm/monitor.h"
 
@@ -48,7 +47,6 @@ unsigned guests_create(const struct boot_info *info, bool smt)
 		machine->config.epoch = epoch;
 		machine->config.epoch_tsc = epoch_tsc;
 		life_add(machine);
-		console_open(vm->machine.vm); /* in this order they get their keys */
 		count++;
 	}
 	return count;

@@ -46,6 +46,7 @@ void life_add(struct machine *machine)
 	while (*end)
 		end = &(*end)->next;
 	machine->held = true;
+	machine->console = console_open(machine->config.vm);
 	*end = machine;
 }
 
@@ -69,11 +70,11 @@ static void give_up_keyboard(const struct machine *m)
 {
 	struct machine *other = life_machines;
 
-	if (console_focused() != m->vm->console)
+	if (console_focused() != m->console)
 		return;
 	while (other && other->state != LIFE_RUNNING)
 		other = other->next;
-	console_focus(other ? other->vm->console : NULL);
+	console_focus(other ? other->console : NULL); /* its VM may be going, too */
 }
 
 static void finish(struct machine *m, const char *reason)
@@ -184,19 +185,36 @@ static void serve(struct machine *m, enum life_request request)
 	}
 }
 
-/* Takes the oldest request; false, with the job's end noted, when there is none. */
+/*
+ * Whether the next request is to be served now. Who waits in life_enter comes before those
+ * made after, or a guest that resets itself at once would keep it waiting. Lock held.
+ */
+static bool go_on(struct machine *m)
+{
+	bool more = m->queued && m->waits != 1;
+
+	m->working = more || m->waits;
+	if (!more)
+		__atomic_store_n(&m->waits, 0, __ATOMIC_RELEASE);
+	return more;
+}
+
+/* Takes the oldest request; false when the job is to end. */
 static bool take(struct machine *m, enum life_request *request)
 {
+	bool more;
+
 	SPIN_HOLD(&m->lock);
-	m->working = m->queued != 0;
-	if (m->queued) {
+	more = go_on(m);
+	if (more) {
 		*request = m->queue[0];
 		memmove(m->queue, m->queue + 1, --m->queued);
+		m->waits -= m->waits > 0;
 	}
 	m->cancel = false;
 	for (unsigned i = 0; i < m->queued; i++)
 		m->cancel |= m->queue[i] == LIFE_KILL || m->queue[i] == LIFE_DESTROY;
-	return m->working;
+	return more;
 }
 
 static void work(void *arg)
@@ -228,7 +246,7 @@ static const char *start_job(struct machine *m)
 		return NULL;
 	spin_lock(&m->lock);
 	m->queued = 0;
-	m->working = false;
+	go_on(m);
 	spin_unlock(&m->lock);
 	return "cannot be served: no memory for a job";
 }
@@ -263,17 +281,12 @@ void life_wait(struct machine *machine)
 
 void life_enter(struct machine *machine)
 {
-	for (;;) {
-		bool mine;
-
-		spin_lock(&machine->lock);
-		mine = !machine->working;
-		machine->working = true;
-		spin_unlock(&machine->lock);
-		if (mine)
-			return;
+	spin_lock(&machine->lock);
+	machine->waits = machine->working ? machine->queued + 1 : 0;
+	machine->working = true;
+	spin_unlock(&machine->lock);
+	while (__atomic_load_n(&machine->waits, __ATOMIC_ACQUIRE))
 		job_yield();
-	}
 }
 
 void life_leave(struct machine *machine)
@@ -281,7 +294,7 @@ void life_leave(struct machine *machine)
 	bool more;
 
 	spin_lock(&machine->lock);
-	machine->working = more = machine->queued != 0;
+	more = go_on(machine);
 	spin_unlock(&machine->lock);
 	if (more)
 		start_job(machine);

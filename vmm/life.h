@@ -35,13 +35,15 @@ struct machine {
 	struct vm *vm;	       /* NULL in LIFE_OFF */
 	bool held;	       /* its vCPUs are stopped by life.c */
 	char reason[96];       /* why it ended last; "" */
+	struct console_stream *console; /* NULL: there was no memory */
 	struct machine *next;
 
 	struct spinlock lock; /* guards all below */
 	u8 queue[LIFE_QUEUE]; /* enum life_request, the oldest first */
 	unsigned queued;
-	bool cancel;  /* a start in progress is to be given up */
-	bool working; /* the job is about */
+	unsigned waits; /* requests that life_enter waits for, and one; 0: nobody waits */
+	bool cancel;	/* a start in progress is to be given up */
+	bool working;	/* the job is about, or who called life_enter */
 	struct job job;
 };
 
@@ -50,7 +52,8 @@ extern struct machine *life_machines;
 /* By the VM's name, or NULL. */
 struct machine *life_find(const char *name);
 
-/* Adds a machine, whose config is set and all else 0; at start-up. It is off. */
+/* Adds a machine, whose config is set and all else 0, and opens its console, in the order of
+ * the keys; at start-up. It is off. */
 void life_add(struct machine *machine);
 
 /*
@@ -58,13 +61,13 @@ void life_add(struct machine *machine);
  * a subject ("is not running"). Does not wait. Any pCPU, no locks.
  */
 const char *life_ask(struct machine *machine, enum life_request request);
-/* Waits until nothing is left to do for a machine; in a job. */
+/* Waits until what was asked of a machine so far is done; in a job. */
 void life_wait(struct machine *machine);
 
 /*
  * Between these two a machine's job does nothing, so that its state and VM stay
- * as they are; requests wait. In a job; for short looks, as the guest may have
- * asked for a reset.
+ * as they are; requests wait, and those made before have been done. In a job, one
+ * at a time; for short looks, as the guest may have asked for a reset.
  */
 void life_enter(struct machine *machine);
 void life_leave(struct machine *machine);

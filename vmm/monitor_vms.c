@@ -3,21 +3,11 @@
  * Commands about machines as a whole: their lives, what they use, and what
  * they consist of.
  */
-#include "arch/lib/string.h"
 #include "arch/tsc.h"
 #include "vmm/mem.h"
 #include "vmm/monitor.h"
 #include "vmm/vcpu.h"
 #include "vmm/vtimer.h"
-
-static struct console_stream *stream_of(const struct machine *machine)
-{
-	struct console_stream *s = console_streams();
-
-	while (s && strcmp(s->name, machine->config.vm))
-		s = s->next;
-	return s;
-}
 
 /* A machine's vCPU to be looked at until life_leave; NULL without life_enter: it has
  * none, or the machine's job is at work on it. */
@@ -47,10 +37,9 @@ static const char *vms(const struct monitor_call *call)
 {
 	monitor_print("key name             state    vCPUs core  memory   CPU time      exits\n");
 	for (struct machine *m = life_machines; m && monitor_more(); m = m->next) {
-		struct console_stream *stream = stream_of(m);
 		struct vcpu *vcpu = enter(m);
 
-		monitor_print("%c   %-16s %-8s ", stream && stream->key ? stream->key : '-',
+		monitor_print("%c   %-16s %-8s ", m->console && m->console->key ? m->console->key : '-',
 			      m->config.vm, life_state_names[m->state]);
 		if (vcpu) {
 			print_use(vcpu);
@@ -64,11 +53,9 @@ DEFINE_MONITOR_COMMAND(vms, "vms", "", "the VMs and how they are", vms);
 
 static const char *keyboard(const struct monitor_call *call)
 {
-	struct console_stream *stream = stream_of(call->machine);
-
-	if (stream)
-		console_focus(stream);
-	return stream ? NULL : "it has no console";
+	if (call->machine->console)
+		console_focus(call->machine->console);
+	return call->machine->console ? NULL : "it has no console";
 }
 DEFINE_MONITOR_COMMAND(vm, "vm", " NAME", "gives it the keyboard", keyboard,
 		       .subject = MONITOR_MACHINE);

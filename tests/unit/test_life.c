@@ -261,6 +261,53 @@ static void a_start_can_be_given_up(void **state)
 	destroyed();
 }
 
+static void reset_at_once(struct fake_vcpu *v);
+static const struct fake_run resets[] = {
+	{.guest = reset_at_once, .exit = {.reason = EXIT_SHUTDOWN}},
+	{.guest = reset_at_once, .exit = {.reason = EXIT_SHUTDOWN}},
+};
+
+static void reset_at_once(struct fake_vcpu *v)
+{
+	v->script = resets;
+	v->script_left = ARRAY_SIZE(resets);
+}
+
+static struct job onlooker;
+static unsigned looks;
+
+/* As the monitor does it: looks in, then asks for something and waits for that. */
+static void look_in(void *arg)
+{
+	for (looks = 0; looks < 10; looks++) {
+		life_enter(&m);
+		assert_true(m.vm && m.working);
+		life_leave(&m);
+	}
+	assert_null(life_ask(&m, LIFE_KILL));
+	life_wait(&m);
+	assert_int_equal(m.state, LIFE_ENDED);
+}
+
+static bool looked(void)
+{
+	assert_true(m.vm->resets < 1000);
+	return __atomic_load_n(&onlooker.task.gone, __ATOMIC_ACQUIRE);
+}
+
+static void a_guest_in_a_reset_loop_can_be_looked_at(void **state)
+{
+	(void)state;
+	ask(LIFE_START);
+	reset_at_once(cpu());
+	assert_int_equal(job_start(&onlooker, "onlooker", BIT(0), look_in, NULL), 0);
+	sched_run(looked);
+	assert_int_equal(looks, 10);
+	/* it waits for the reset that is under way, and is not passed over */
+	assert_in_range(m.vm->resets, 1, 25);
+	destroyed();
+}
+
 static void time_stands_still_in_a_pause(void **state)
 {
 	u64 then;
@@ -403,6 +450,7 @@ int main(void)
 		TEST(every_request_in_every_state),
 		TEST(requests_are_done_in_order),
 		TEST(a_start_can_be_given_up),
+		TEST(a_guest_in_a_reset_loop_can_be_looked_at),
 		TEST(time_stands_still_in_a_pause),
 		TEST(what_a_reset_and_a_crash_do),
 		TEST(a_job_sleeps_until_it_is_time),

@@ -99,7 +99,7 @@ static size_t shown_len;
 static char keys[4096];
 static unsigned key_at, key_count, no_room;
 static bool disturbed;
-static struct console_stream *streams, *focus, *had_focus;
+static struct console_stream *focus, *had_focus;
 static void (*wake)(void);
 
 void console_set_monitor(void (*fn)(void))
@@ -136,11 +136,6 @@ void console_print(const char *fmt, ...)
 	va_end(ap);
 	shown_len += sprintf(shown + shown_len, "%s", text);
 	assert_true(shown_len < sizeof(shown) - CONSOLE_PRINT_MAX);
-}
-
-struct console_stream *console_streams(void)
-{
-	return streams;
 }
 
 struct console_stream *console_focused(void)
@@ -341,9 +336,10 @@ static int setup(void **state)
 	life_machines = &web;
 	make_vm(&web, &web_vm, &web_vcpu, &web_virt);
 	make_vm(&old, &old_vm, &old_vcpu, &old_virt);
-	web_stream = (struct console_stream){.name = "web", .key = '1', .next = &old_stream};
+	web_stream = (struct console_stream){.name = "web", .key = '1'};
 	old_stream = (struct console_stream){.name = "old", .key = '2'};
-	streams = &web_stream;
+	web.console = &web_stream;
+	old.console = &old_stream;
 	focus = NULL;
 	had_focus = &web_stream;
 	refusal = NULL;
