@@ -250,8 +250,11 @@ u64 vm_clock_hz(const struct vm *vm)
 u64 vm_clock_to_tsc(const struct vm *vm, u64 clock)
 {
 	u64 tsc = clock + vm->clock_start;
+	bool ahead = (s64)vm->clock_start < 0; /* the clock was set to more than the TSC shows */
 
-	return tsc < clock || !vm->clock_runs ? VTIMER_NEVER : tsc;
+	if (!vm->clock_runs || (!ahead && tsc < clock))
+		return VTIMER_NEVER;
+	return ahead && tsc > clock ? 0 : tsc;
 }
 
 struct vtimer_queue *vm_timer_queue(struct vm *vm)

@@ -16,6 +16,7 @@
 #include "arch/cpu.h"
 #include "arch/lib/errno.h"
 #include "arch/msr.h"
+#include "arch/tsc.h"
 #include "tests/unit/fake_host.h"
 #include "tests/unit/fake_virt.h"
 #include "vmm/exit.h"
@@ -25,6 +26,7 @@
 #include "vmm/msr.h"
 #include "vmm/vdev_life.h"
 #include "vmm/vm.h"
+#include "vmm/vtimer.h"
 
 static struct vm *vm;
 static struct vcpu *vcpu;
@@ -725,6 +727,7 @@ static void msr_policy(void **state)
 static void clock_and_tsc(void **state)
 {
 	struct vcpu_msr tsc = {MSR_TSC, 0};
+	u64 ahead;
 
 	(void)state;
 	vcpu_put(vcpu);
@@ -740,6 +743,15 @@ static void clock_and_tsc(void **state)
 	vcpu_load(vcpu);
 	assert_int_equal(vcpu_get_msrs(vcpu, &tsc, 1), 1);
 	assert_int_equal(tsc.value, 510);
+	/* ahead of the host's TSC, as after a restore on a machine that has just started */
+	vcpu_put(vcpu);
+	ahead = rdtsc() + 1000 * tsc_hz;
+	vm_set_clock(vm, ahead);
+	vm_run_clock(vm);
+	assert_in_range(vm_clock_to_tsc(vm, vm_now(vm) + 2 * tsc_hz), rdtsc() + tsc_hz,
+			rdtsc() + 10 * tsc_hz);
+	assert_int_equal(vm_clock_to_tsc(vm, 1), 0);
+	vcpu_load(vcpu);
 }
 
 static void devices_by_type_and_number(void **state)
