@@ -5,8 +5,11 @@
  */
 #include "vmm/gmem.h"
 
+#include "vmm/job.h"
 #include "vmm/mem.h"
 #include "vmm/vm.h"
+
+#define STEP KIB(256) /* 32,768 moves of 8 bytes */
 
 static void *window(u64 gpa)
 {
@@ -63,9 +66,23 @@ int guest_write(struct vm *vm, gpa_t gpa, const void *src, size_t len)
 	return copy(vm, gpa.v, (void *)src, len, true);
 }
 
+/* For loaders: others run in between. */
+static int copy_long(struct vm *vm, u64 gpa, const void *buffer, u64 len)
+{
+	int error = 0;
+
+	for (u64 done = 0; done < len && !error; done += STEP) {
+		void *from = buffer ? (u8 *)buffer + done : NULL;
+
+		error = copy(vm, gpa + done, from, MIN(STEP, len - done), true);
+		job_yield();
+	}
+	return error;
+}
+
 int guest_zero(struct vm *vm, gpa_t gpa, u64 len)
 {
-	return copy(vm, gpa.v, NULL, len, true);
+	return copy_long(vm, gpa.v, NULL, len);
 }
 
 int guest_cmpxchg(struct vm *vm, gpa_t gpa, unsigned size, u64 old, u64 value)
@@ -93,7 +110,7 @@ int guest_copy_from(struct vm *vm, gpa_t gpa, struct mem_object *mem, u64 offset
 
 	if (!src)
 		return -EFAULT;
-	return copy(vm, gpa.v, (void *)src, len, true);
+	return copy_long(vm, gpa.v, src, len);
 }
 
 int mem_read(struct vm *vm, struct mem_object *mem, u64 offset, void *dst, size_t len)

@@ -17,7 +17,7 @@ struct mem_object;
 int guest_read(struct vm *vm, gpa_t gpa, void *dst, size_t len);
 /* Copies into guest RAM; -EFAULT also for a read-only region. */
 int guest_write(struct vm *vm, gpa_t gpa, const void *src, size_t len);
-/* Fills guest RAM with zero bytes. */
+/* Fills guest RAM with zero bytes; in a job it yields, as guest_copy_from. No locks held. */
 int guest_zero(struct vm *vm, gpa_t gpa, u64 len);
 /*
  * Puts `value` in the place of `old` in guest RAM by one locked operation; size is

@@ -21,6 +21,12 @@
 
 static struct vm vm;
 static struct mem_object *mem;
+static unsigned yields;
+
+void job_yield(void)
+{
+	yields++;
+}
 
 /* RAM that ends at FFFFFh and RAM from 100000h as two regions, a read-only copy of the first
  * pages at 300000h, and RAM right behind it. */
@@ -236,6 +242,34 @@ static void modules(void **state)
 	mem_put(module);
 }
 
+static void others_run_while_much_is_copied(void **state)
+{
+	static u8 bytes[MIB(1)];
+	struct mem_object *module, *big;
+	hpa_t hpa;
+
+	(void)state;
+	fake_host.frames_piece = 0;
+	for (unsigned i = 0; i < sizeof(bytes); i++)
+		bytes[i] = i * 7 + (i >> 8);
+	hpa = fake_host_module(bytes, sizeof(bytes));
+	assert_int_equal(mem_create(MIB(2), &big), 0);
+	assert_int_equal(vm_set_memory_region(&vm, 4, 0, GPA(MIB(8)), MIB(2), big, 0), 0);
+	assert_int_equal(mem_create_module(hpa, sizeof(bytes), &module), 0);
+	assert_int_equal(space_map(&vm.space, MODULE_WINDOW_BASE + hpa.v, hpa, sizeof(bytes),
+				   SPACE_USER), 0);
+	yields = 0;
+	assert_int_equal(guest_copy_from(&vm, GPA(MIB(8) + 0x123), module, 5, MIB(1) - 5), 0);
+	assert_int_equal(yields, 4);
+	assert_memory_equal(at(MIB(8) + 0x123), bytes + 5, MIB(1) - 5);
+	assert_int_equal(guest_zero(&vm, GPA(MIB(8) + 0x123), MIB(1)), 0);
+	assert_int_equal(yields, 8);
+	for (unsigned i = 0; i < MIB(1); i++)
+		assert_int_equal(*at(MIB(8) + 0x123 + i), 0);
+	mem_put(module);
+	mem_put(big);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -248,6 +282,7 @@ int main(void)
 		TEST(compare_and_exchange),
 		TEST(writes_are_logged),
 		TEST(modules),
+		TEST(others_run_while_much_is_copied),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
