@@ -292,7 +292,7 @@ int guest_read(struct vm *vm, gpa_t gpa, void *dst, size_t len)
 	assert_true(gpa.v % PAGE_SIZE + len <= PAGE_SIZE);
 	if (gpa.v < PAGE_SIZE || gpa.v - PAGE_SIZE > sizeof(memory) - len)
 		return -EFAULT;
-	memcpy(dst, memory + gpa.v - PAGE_SIZE, len);
+	memcpy(dst, memory + (gpa.v - PAGE_SIZE), len);
 	return 0;
 }
 
