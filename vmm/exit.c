@@ -130,10 +130,13 @@ static void exit_shutdown(struct vcpu *vcpu, const struct vcpu_exit *exit)
 
 static void exit_hypercall(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
-	s64 result = vcpu_cpl(vcpu) ? ABI_HYPERCALL_EPERM : ABI_HYPERCALL_ENOSYS;
+	bool allowed = vcpu_cpl(vcpu) == 0;
 
-	vcpu->virt->gpr[GPR_RAX] = (u64)result;
+	vcpu->hypercall = vcpu->virt->gpr[GPR_RAX];
+	vcpu->virt->gpr[GPR_RAX] = allowed ? (u64)ABI_HYPERCALL_ENOSYS : (u64)ABI_HYPERCALL_EPERM;
 	vcpu_skip(vcpu, exit);
+	if (allowed && vcpu->vm->takes_hypercalls)
+		vcpu->leave = VCPU_HYPERCALL;
 }
 
 static void exit_undefined(struct vcpu *vcpu, const struct vcpu_exit *exit)

@@ -59,9 +59,11 @@ enum vcpu_stop vcpu_run(struct vcpu *vcpu, u64 until)
 		exited = rdtsc();
 		inject_take_undelivered(vcpu);
 		exit_handle(vcpu, &exit);
-		if (vcpu->stopped) {
-			vcpu->stopped = false;
-			return VCPU_DEBUG;
+		if (vcpu->leave) {
+			enum vcpu_stop why = vcpu->leave;
+
+			vcpu->leave = VCPU_SLICE;
+			return why;
 		}
 	}
 }

@@ -47,6 +47,15 @@ struct vcpu_seen {
 	u64 ran;
 };
 
+/* How vcpu_run came back. */
+enum vcpu_stop {
+	VCPU_SLICE,	/* its time is over, or something else is to run here */
+	VCPU_WAIT,	/* halted: nothing to do until vcpu_wake */
+	VCPU_REQUEST,	/* vm->requests says why */
+	VCPU_DEBUG,	/* what vcpu_set_debug asked for has happened: vcpu->stop */
+	VCPU_HYPERCALL, /* number vcpu->hypercall, of a VM that takes them: RAX is to be set */
+};
+
 struct vcpu {
 	struct vm *vm;
 	struct virt_vcpu *virt;
@@ -65,19 +74,12 @@ struct vcpu {
 	struct vcpu_debug debug;
 	struct vcpu_debugregs guest_dr; /* the guest's, while a debugger has the CPU's */
 	struct vcpu_debug_stop stop;
-	bool stopped; /* for the debugger: stop says why */
+	u64 hypercall;	      /* the number of the last */
+	enum vcpu_stop leave; /* why the run loop is to be left; VCPU_SLICE: it is not */
 	struct vcpu_msrs msrs;
 	u64 exits[EXIT_REASONS];
 	u64 exit_ticks[EXIT_REASONS]; /* host TSC ticks from the exit to the next entry's start */
 	struct vcpu_seen seen;
-};
-
-/* How vcpu_run came back. */
-enum vcpu_stop {
-	VCPU_SLICE,   /* its time is over, or something else is to run here */
-	VCPU_WAIT,    /* halted: nothing to do until vcpu_wake */
-	VCPU_REQUEST, /* vm->requests says why */
-	VCPU_DEBUG,   /* what vcpu_set_debug asked for has happened: vcpu->stop */
 };
 
 /*

@@ -86,7 +86,7 @@ int vcpu_set_debug(struct vcpu *vcpu, const struct vcpu_debug *debug)
 	vcpu->debug = *debug;
 	if (!(debug->flags & VCPU_DEBUG_HARDWARE))
 		vcpu->debug.dr7 = 0;
-	vcpu->stopped = false;
+	vcpu->leave = VCPU_SLICE;
 	put(vcpu, &guest);
 	return 0;
 }
@@ -101,7 +101,7 @@ void vcpu_debug_reset(struct vcpu *vcpu)
 
 static void stop(struct vcpu *vcpu, u8 vector, u64 dr6)
 {
-	vcpu->stopped = true;
+	vcpu->leave = VCPU_DEBUG;
 	vcpu->stop = (struct vcpu_debug_stop){virt->get(vcpu->virt, VREG_RIP), vector, dr6};
 }
 

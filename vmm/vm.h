@@ -76,6 +76,7 @@ struct vm {
 	char end_reason[192]; /* in words, once VM_REQUEST_END stands; the first one counts */
 	u32 exit_code;
 	u64 resets;
+	bool takes_hypercalls; /* its embedder: vcpu_run returns VCPU_HYPERCALL for those of CPL 0 */
 	bool crashed; /* the guest did what cannot be emulated */
 	bool ran;     /* a vCPU of it, at least once */
 	bool hinted; /* that it writes nothing */

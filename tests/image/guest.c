@@ -59,8 +59,8 @@ enum vcpu_exit_reason guest_run(struct guest *g, u64 ticks)
 		if (exit.reason == EXIT_HYPERCALL || exit.reason == EXIT_DEADLINE)
 			return exit.reason;
 		exit_handle(g->vcpu, &exit);
-		if (g->vcpu->stopped) {
-			g->vcpu->stopped = false;
+		if (g->vcpu->leave) {
+			g->vcpu->leave = false;
 			return EXIT_STEP;
 		}
 		if (g->vm->requests)

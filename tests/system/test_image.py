@@ -12,6 +12,7 @@ ROWS = {
     "state": (STATE_MODELS, 120),
     "state-refusals": (STATE_MODELS, 60),
     "state-nmi": (STATE_MODELS, 60),
+    "hypercall": (STATE_MODELS, 60),
     # Bochs 2.7 offers the monitor trap on tigerlake, but never exits for it
     "state-debug": (["arrandale", "haswell"], 60),
     "state-debug no=monitor-trap": (["tigerlake"], 60),

@@ -430,6 +430,35 @@ static void a_slice_ends_in_time(void **state)
 	assert_int_equal(cpu->deadline, until);
 }
 
+static void load_rax(struct fake_vcpu *v)
+{
+	v->base.gpr[GPR_RAX] = 77;
+}
+
+/* An embedder that takes hypercalls gets each, with its number; nobody else sees one. */
+static void hypercalls_go_to_an_embedder(void **state)
+{
+	static const struct fake_run script[] = {
+		{.guest = load_rax, .exit = {.reason = EXIT_HYPERCALL, .insn_len = 3}},
+		RUN(reset_state),
+	};
+
+	(void)state;
+	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_REQUEST);
+	assert_true((s64)vcpu_gpr(vm->vcpu, GPR_RAX) < 0);
+	vm->requests = 0;
+	vm->takes_hypercalls = true;
+	assert_int_equal(play(script, 1), VCPU_HYPERCALL);
+	assert_int_equal(vm->vcpu->hypercall, 77);
+	vcpu_set_gpr(vm->vcpu, GPR_RAX, 5);
+	assert_int_equal(play(script + 1, 1), VCPU_REQUEST);
+	assert_int_equal(vcpu_gpr(vm->vcpu, GPR_RAX), 5);
+	/* not those of a guest's programs */
+	vm->requests = 0;
+	cpu->seg[SREG_SS].dpl = 3;
+	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_REQUEST);
+}
+
 static void timers_fire_between_runs(void **state)
 {
 	static const struct fake_run script[] = {
@@ -551,6 +580,7 @@ int main(void)
 		TEST(interrupt_is_delivered),
 		TEST(waits_until_an_interrupt),
 		TEST(a_slice_ends_in_time),
+		TEST(hypercalls_go_to_an_embedder),
 		TEST(timers_fire_between_runs),
 		TEST(a_storm_of_timers_is_bounded),
 		TEST(deadline_is_the_next_thing_due),

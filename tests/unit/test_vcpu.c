@@ -503,7 +503,7 @@ static void no_interrupted_delivery_is_lost(void **state)
 static void handle(struct vcpu_exit exit)
 {
 	vcpu->exception.type = EVENT_NONE;
-	vcpu->stopped = false;
+	vcpu->leave = false;
 	exit_handle(vcpu, &exit);
 }
 
@@ -586,38 +586,38 @@ static void stops_for_the_debugger(void **state)
 
 	(void)state;
 	handle(step); /* nobody asked */
-	assert_false(vcpu->stopped);
+	assert_false(vcpu->leave);
 	vcpu_set_debug(vcpu, &debug);
 	assert_int_equal(cpu->traps, TRAP_STEP | TRAP_BREAKPOINT);
 	handle(step);
-	assert_true(vcpu->stopped);
+	assert_true(vcpu->leave);
 	assert_int_equal(vcpu->stop.vector, 1);
 	assert_int_equal(vcpu->stop.dr6, BIT(14));
 	handle(hlt); /* one that Trivet executed */
-	assert_true(vcpu->stopped);
+	assert_true(vcpu->leave);
 	assert_int_equal(vcpu->stop.rip, 0x8001);
 	handle(bp);
-	assert_true(vcpu->stopped);
+	assert_true(vcpu->leave);
 	assert_int_equal(vcpu->stop.vector, 3);
 	assert_int_equal(vcpu->exception.type, EVENT_NONE);
 	assert_int_equal(vcpu->repeat.type, EVENT_NONE);
 	handle(db); /* the guest's own */
-	assert_false(vcpu->stopped);
+	assert_false(vcpu->leave);
 	assert_int_equal(vcpu->exception.vector, 1);
 	debug = (struct vcpu_debug){.flags = VCPU_DEBUG_HARDWARE, .dr7 = 2};
 	vcpu_set_debug(vcpu, &debug);
 	cpu->reg[VREG_DR6] = 0xffff0ff0 | BIT(0);
 	handle(db);
-	assert_true(vcpu->stopped);
+	assert_true(vcpu->leave);
 	assert_int_equal(vcpu->stop.dr6, BIT(0));
 	assert_int_equal(cpu->reg[VREG_DR6], 0xffff0ff0);
 	cpu->reg[VREG_DR6] = 0xffff0ff0 | BIT(14); /* its own single step */
 	handle(db);
-	assert_false(vcpu->stopped);
+	assert_false(vcpu->leave);
 	assert_int_equal(vcpu->exception.vector, 1);
 	assert_int_equal(vcpu->guest_dr.dr6 & BIT(14), BIT(14));
 	handle(bp); /* no longer asked for */
-	assert_false(vcpu->stopped);
+	assert_false(vcpu->leave);
 	assert_int_equal(vcpu->repeat.type, EVENT_SOFT_EXCEPTION);
 }
 
@@ -638,7 +638,7 @@ static void steps_by_the_flag(void **state)
 	cpu->shadow = 0;
 	cpu->reg[VREG_DR6] = 0xffff0ff0 | BIT(14);
 	handle(db);
-	assert_true(vcpu->stopped);
+	assert_true(vcpu->leave);
 	assert_int_equal(vcpu->stop.dr6, BIT(14));
 	assert_false(cpu->reg[VREG_RFLAGS] & RFLAGS_TF);
 	assert_int_equal(cpu->reg[VREG_PENDING_DEBUG], 0);
