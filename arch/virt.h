@@ -232,8 +232,8 @@ struct virt_ops {
 	void (*trap)(struct virt_vcpu *vcpu, unsigned traps);
 	/* Drops the vCPU's cached translations before its next entry. */
 	void (*flush)(struct virt_vcpu *vcpu);
-	/* Logs the vCPU's whole state. */
-	void (*dump)(struct virt_vcpu *vcpu);
+	/* Logs one line, numbered from 0, of the vCPU's whole state; false: there is no such line. */
+	bool (*dump)(struct virt_vcpu *vcpu, unsigned line);
 };
 
 /* The back end in use; set by the composition root. */

@@ -192,7 +192,7 @@ extern const char vmx_entry_exit[]; /* HOST_RIP */
 #define EXIT_REASON_FAILED BIT(31)
 void vmx_error_entry(struct vmx_vcpu *v, u32 code, struct vcpu_exit *exit);
 const char *vmx_error_check(struct virt_vcpu *vcpu);
-void vmx_error_dump(struct virt_vcpu *vcpu);
+bool vmx_error_dump(struct virt_vcpu *vcpu, unsigned line);
 
 /* ept.c: the nested tables. */
 int ept_vm_create(struct virt_vm **vm);

@@ -97,15 +97,18 @@ const char *vmx_error_check(struct virt_vcpu *vcpu)
 	return tell_rule(v, 0) ? v->why : NULL;
 }
 
-void vmx_error_dump(struct virt_vcpu *vcpu)
+bool vmx_error_dump(struct virt_vcpu *vcpu, unsigned line)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(fields); i += 2) {
-		unsigned second = MIN(i + 1, ARRAY_SIZE(fields) - 1);
+	unsigned i = 2 * line, second = MIN(i + 1, ARRAY_SIZE(fields) - 1);
+	unsigned r = 4 * (line - (ARRAY_SIZE(fields) + 1) / 2); /* behind the fields */
 
+	if (i < ARRAY_SIZE(fields))
 		log_info("  %-22s %016lx  %-22s %016lx", fields[i].name, vmcs_get(fields[i].field),
 			 fields[second].name, vmcs_get(fields[second].field));
-	}
-	for (unsigned i = 0; i < GPR_COUNT; i += 4)
-		log_info("  gpr %2u: %016lx %016lx %016lx %016lx", i, vcpu->gpr[i],
-			 vcpu->gpr[i + 1], vcpu->gpr[i + 2], vcpu->gpr[i + 3]);
+	else if (r < GPR_COUNT)
+		log_info("  gpr %2u: %016lx %016lx %016lx %016lx", r, vcpu->gpr[r],
+			 vcpu->gpr[r + 1], vcpu->gpr[r + 2], vcpu->gpr[r + 3]);
+	else
+		return false;
+	return true;
 }

@@ -8,6 +8,7 @@
 
 #include "arch/lib/log.h"
 #include "arch/lib/string.h"
+#include "vmm/vcpu.h"
 
 const char *const life_state_names[LIFE_STATES] = {
 	[LIFE_OFF] = "off",	    [LIFE_STARTING] = "starting", [LIFE_RUNNING] = "running",
@@ -77,10 +78,25 @@ static void give_up_keyboard(const struct machine *m)
 	console_focus(other ? other->console : NULL); /* its VM may be going, too */
 }
 
+/* For who wants to know why it crashed; line by line, since others wait for this pCPU. */
+static void tell_state(struct vm *vm)
+{
+	bool more = true;
+
+	for (unsigned line = 0; more; line++) {
+		vcpu_load(vm->vcpu);
+		more = virt->dump(vm->vcpu->virt, line);
+		vcpu_put(vm->vcpu);
+		job_yield();
+	}
+}
+
 static void finish(struct machine *m, const char *reason)
 {
 	stop(m);
 	vm_pause_clock(m->vm);
+	if (m->vm->crashed)
+		tell_state(m->vm);
 	str_format(m->reason, sizeof(m->reason), "%s", reason);
 	machine_log_costs(m->vm);
 	log_info("[%s] %s", m->config.vm, m->reason);

@@ -218,8 +218,6 @@ void vm_kill(struct vm *vm, const char *fmt, ...)
 	vm->crashed = true;
 	vm_end(vm, "%s", why);
 	log_error("[%s] killed: %s", vm->name, vm->end_reason);
-	if (vm->vcpu)
-		virt->dump(vm->vcpu->virt);
 }
 
 void vm_request_reset(struct vm *vm, const char *how)

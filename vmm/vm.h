@@ -150,5 +150,5 @@ void vm_go(struct vm *vm);
 
 /* Ends the VM with a reason in words; the first reason counts. Any CPU. */
 void vm_end(struct vm *vm, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* The guest did what cannot be emulated: as vm_end, and logs vCPU 0's state. */
+/* The guest did what cannot be emulated: as vm_end, and its life logs vCPU 0's state. */
 void vm_kill(struct vm *vm, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -150,8 +150,8 @@ def test_ends_in_one_line_each(boot):
     assert len(re.findall(r"\[reset\] start ", text)) == 1
     assert len(re.findall(r"\[crash\] crashing", text)) == 1
     assert len(re.findall(r"\[again\] crashing", text)) >= 2
-    # Two crashes tell their whole state in the log, each 20 ms of a core; the timer ticks each 10 ms.
-    assert int(re.search(r"\[beats\] longest gap (\d+)", text).group(1)) < 6000000
+    assert len(re.findall(r"GUEST_RIP +[0-9a-f]{16}", text)) >= 3  # each crash tells the state
+    assert int(re.search(r"\[beats\] longest gap (\d+)", text).group(1)) < 3000000
 
 
 # ---- lives, inside the test image

@@ -390,9 +390,11 @@ static void flush(struct virt_vcpu *vcpu)
 	fake_vcpu_of(vcpu)->flushes++;
 }
 
-static void dump(struct virt_vcpu *vcpu)
+static bool dump(struct virt_vcpu *vcpu, unsigned line)
 {
-	fake_vcpu_of(vcpu)->dumps++;
+	assert_true(fake_vcpu_of(vcpu)->loaded);
+	fake_vcpu_of(vcpu)->dumps += line == 0;
+	return line < 2;
 }
 
 const struct virt_ops fake_virt_ops = {

@@ -146,7 +146,7 @@ static void killed(const char *why)
 	if (!strstr(vm->end_reason, why))
 		fail_msg("'%s' lacks '%s'", vm->end_reason, why);
 	assert_true(fake_host_logged("E [web] killed: "));
-	assert_int_equal(cpu->dumps, 1);
+	assert_true(vm->crashed);
 }
 
 static void every_reason_has_a_handler(void **state)

@@ -344,6 +344,7 @@ static void what_a_reset_and_a_crash_do(void **state)
 	/* one that crashes at once would do so for ever */
 	play(crash, 1);
 	assert_int_equal(m.state, LIFE_ENDED);
+	assert_int_equal(cpu()->dumps, 1);
 	ask(LIFE_START);
 	m.vm->clock_start -= 2 * tsc_hz;
 	play(crash, 1);
