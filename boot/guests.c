@@ -24,8 +24,8 @@ static bool pins_exist(const struct machine_config *vm)
 {
 	if (!vm->allowed_cpus || !(vm->allowed_cpus & ~sched_cpus))
 		return true;
-	log_error("[%s] cpu= names a CPU that does not run VMs: there are %lxh as a mask%s", vm->vm,
-		  sched_cpus, "; second threads of a core only with smt=on");
+	log_error("[%s] cpu= names a CPU that does not run VMs: there are %lxh as a mask; second "
+		  "threads of a core only with smt=on", vm->vm, sched_cpus);
 	return false;
 }
 
