@@ -15,6 +15,11 @@ struct virt_vm;
 /* Head of every back end's vCPU; what vmm reads and writes directly. */
 struct virt_vcpu {
 	u64 gpr[GPR_COUNT]; /* but for RSP, which is a VREG */
+	/* The local APIC's registers, a page, at the offsets of the xAPIC; the CPU works on it
+	 * where it can. IRR and TMR are written by atomic operations of any pCPU. */
+	u32 *apic;
+	/* In the mode of now the CPU takes interrupts from IRR to ISR and ends them by itself. */
+	bool apic_delivers;
 };
 
 /* Reasons of an exit, the names that statistics give them, and which member tells more. */
@@ -31,6 +36,11 @@ struct virt_vcpu {
 	X(CR, "cr")                      /* control register access: cr */                        \
 	X(DR, "dr")                      /* MOV to or from a debug register: cr, as above */      \
 	X(HLT, "hlt")                                                                             \
+	X(PAUSE, "pause")                /* the guest spins on PAUSE */                           \
+	X(APIC_ACCESS, "apic-access")    /* an access to the xAPIC's page: memory */              \
+	X(APIC_WRITE, "apic-write")      /* a register of ->apic was written: apic.offset */      \
+	X(APIC_EOI, "apic-eoi")          /* the CPU has ended apic.vector, as eoi_exits asked */  \
+	X(APIC_TPR, "apic-tpr")          /* TPR is below the threshold */                         \
 	X(SHUTDOWN, "shutdown")          /* triple fault */                                       \
 	X(HYPERCALL, "hypercall")                                                                 \
 	X(XSETBV, "xsetbv")                                                                       \
@@ -98,6 +108,10 @@ struct vcpu_exit {
 		} cr;
 		struct vcpu_event event;
 		struct {
+			u16 offset;
+			u8 vector;
+		} apic;
+		struct {
 			u32 code;	    /* the back end's number */
 			const char *reason; /* in words */
 			u64 detail;
@@ -115,6 +129,7 @@ enum vcpu_reg {
 	VREG_SHADOW,	    /* SHADOW_STI, SHADOW_MOV_SS and SHADOW_NMI */
 	VREG_PENDING_DEBUG, /* traps that are due: DR6's bits, and bit 12: B0 to B3 enabled */
 	VREG_SYSENTER_CS, VREG_SYSENTER_ESP, VREG_SYSENTER_EIP,
+	VREG_HALTED,	    /* 1: the guest waits in HLT, which did not exit */
 	VREG_COUNT
 };
 
@@ -137,6 +152,12 @@ struct virt_fpu {
 	u32 mxcsr_mask; /* MXCSR bits that may be set */
 	u64 components; /* that XSAVE keeps; 0: the CPU has FXSAVE only */
 };
+
+/* How the guest reaches its local APIC. */
+enum virt_apic { VIRT_APIC_OFF, VIRT_APIC_XAPIC, VIRT_APIC_X2APIC };
+
+/* Where the CPU can serve the registers of the xAPIC. */
+#define VIRT_APIC_PAGE 0xfee00000ull
 
 enum { MAP_READ = 1, MAP_WRITE = 2, MAP_EXEC = 4 };
 enum virt_memtype { MEMTYPE_RAM, MEMTYPE_DEVICE };
@@ -191,6 +212,8 @@ struct virt_ops {
 	/* Sets power-up state: SDM volume 3, "Processor State After Reset". Called
 	 * on the loaded vCPU before its first run and for every reset. */
 	void (*vcpu_reset)(struct virt_vcpu *vcpu);
+	/* The state after INIT, as the same section has it; what INIT keeps is kept. */
+	void (*vcpu_init)(struct virt_vcpu *vcpu);
 	/* Brings a vCPU's state into this pCPU, or out of it. */
 	void (*vcpu_load)(struct virt_vcpu *vcpu);
 	void (*vcpu_put)(struct virt_vcpu *vcpu);
@@ -230,6 +253,27 @@ struct virt_ops {
 	void (*window)(struct virt_vcpu *vcpu, enum virt_window window, bool on);
 	/* TRAP_* bits; none after a reset. TRAP_STEP where "monitor-trap" is used. */
 	void (*trap)(struct virt_vcpu *vcpu, unsigned traps);
+	/*
+	 * The local APIC; vmm keeps its state, and the CPU serves what it can of it.
+	 *
+	 * vm_apic_page: lets (a stopped VM), or no longer lets, the page at VIRT_APIC_PAGE exit
+	 * by EXIT_APIC_ACCESS or be served; without, it is as unmapped. Only while the APICs
+	 * of all vCPUs are in xAPIC mode there. Taken away at any time: other pCPUs may reach
+	 * it until they leave the guest, so the caller sees to that (smp_sync). 0 or -ENOMEM.
+	 */
+	int (*vm_apic_page)(struct virt_vm *vm, bool on);
+	/* The mode of the guest's APIC, which sets apic_delivers; after each reset OFF. */
+	void (*apic_mode)(struct virt_vcpu *vcpu, enum virt_apic mode);
+	/* With apic_delivers: the highest vector in IRR, -1 for none; and in ISR, -1 for none. */
+	void (*irr_push)(struct virt_vcpu *vcpu, int vector);
+	void (*isr_sync)(struct virt_vcpu *vcpu, int vector);
+	/* With apic_delivers: the vectors, as bits, of which each end exits by EXIT_APIC_EOI. */
+	void (*eoi_exits)(struct virt_vcpu *vcpu, const u32 vectors[8]);
+	/* Without apic_delivers, where the guest writes TPR without an exit: EXIT_APIC_TPR once
+	 * TPR is below priority `threshold` << 4; 0: never. */
+	void (*tpr_threshold)(struct virt_vcpu *vcpu, unsigned threshold);
+	/* Whether HLT exits, and whether a loop of PAUSE does, where the CPU can tell one. */
+	void (*idle_exits)(struct virt_vcpu *vcpu, bool hlt, bool pause);
 	/* Drops the vCPU's cached translations before its next entry. */
 	void (*flush)(struct virt_vcpu *vcpu);
 	/* Logs one line, numbered from 0, of the vCPU's whole state; false: there is no such line. */

@@ -27,5 +27,9 @@ const struct virt_ops vmx_ops = {
 	.fpu = vmx_vcpu_fpu, .get_fpu = vmx_vcpu_get_fpu, .set_fpu = vmx_vcpu_set_fpu,
 	.skip = vmx_event_skip, .inject = vmx_event_inject, .undelivered = vmx_event_undelivered,
 	.shadow = vmx_event_shadow, .window = vmx_event_window, .trap = vmx_event_trap,
+	.vcpu_init = vmx_vcpu_init, .vm_apic_page = vmx_apic_page, .apic_mode = vmx_apic_mode,
+	.irr_push = vmx_apic_irr_push, .isr_sync = vmx_apic_isr_sync,
+	.eoi_exits = vmx_apic_eoi_exits, .tpr_threshold = vmx_apic_tpr_threshold,
+	.idle_exits = vmx_event_idle_exits,
 	.flush = flush, .check = vmx_error_check, .dump = vmx_error_dump,
 };

@@ -143,6 +143,7 @@ static inline struct vmx_vcpu *to_vmx(struct virt_vcpu *vcpu)
 int vmx_vcpu_create(struct virt_vm *vm, struct virt_vcpu **vcpu);
 void vmx_vcpu_destroy(struct virt_vcpu *vcpu);
 void vmx_vcpu_reset(struct virt_vcpu *vcpu);
+void vmx_vcpu_init(struct virt_vcpu *vcpu);
 void vmx_vcpu_load(struct virt_vcpu *vcpu);
 void vmx_vcpu_put(struct virt_vcpu *vcpu);
 /* The debug registers between the CPU and v->dr, v->dr6. */
@@ -177,7 +178,16 @@ bool vmx_event_undelivered(struct virt_vcpu *vcpu, struct vcpu_event *event);
 unsigned vmx_event_shadow(struct virt_vcpu *vcpu);
 void vmx_event_window(struct virt_vcpu *vcpu, enum virt_window window, bool on);
 void vmx_event_trap(struct virt_vcpu *vcpu, unsigned traps);
+void vmx_event_idle_exits(struct virt_vcpu *vcpu, bool hlt, bool pause);
 void vmx_event_from_info(u32 info, u32 error, u32 insn_len, struct vcpu_event *event);
+
+/* vmx_apic.c: the guest's local APIC, as far as the CPU serves it. */
+int vmx_apic_page(struct virt_vm *vm, bool on);
+void vmx_apic_mode(struct virt_vcpu *vcpu, enum virt_apic mode);
+void vmx_apic_irr_push(struct virt_vcpu *vcpu, int vector);
+void vmx_apic_isr_sync(struct virt_vcpu *vcpu, int vector);
+void vmx_apic_eoi_exits(struct virt_vcpu *vcpu, const u32 vectors[8]);
+void vmx_apic_tpr_threshold(struct virt_vcpu *vcpu, unsigned threshold);
 
 /* vmx_run.c and vmx_exit.c: entry, and decoding of the exit. */
 void vmx_run(struct virt_vcpu *vcpu, u64 deadline, struct vcpu_exit *exit);

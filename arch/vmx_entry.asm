@@ -34,7 +34,7 @@ default rel
 %define GENERAL rax, 0, rcx, 1, rdx, 2, rbx, 3, rbp, 5, rsi, 6, r8, 8, r9, 9, r10, 10, \
 	r11, 11, r12, 12, r13, 13, r14, 14, r15, 15
 %define RDI_NUMBER 7
-VCPU_HOST_RSP equ 128
+VCPU_HOST_RSP equ 144
 FIELD_HOST_RSP equ 0x6c14
 
 section .text

@@ -135,3 +135,14 @@ void vmx_event_trap(struct virt_vcpu *vcpu, unsigned traps)
 	vmwrite32(EXCEPTION_BITMAP, BIT(VECTOR_DB) | BIT(VECTOR_AC) | BIT(VECTOR_MC) |
 					    (traps & TRAP_BREAKPOINT ? BIT(VECTOR_BP) : 0));
 }
+
+void vmx_event_idle_exits(struct virt_vcpu *vcpu, bool hlt, bool pause)
+{
+	struct vmx_vcpu *v = to_vmx(vcpu);
+	u32 controls = hlt ? v->proc_controls | PROC_HLT : v->proc_controls & ~(u32)PROC_HLT;
+
+	if (controls == v->proc_controls)
+		return;
+	v->proc_controls = controls;
+	vmwrite32(PROC_BASED_CONTROLS, controls);
+}

@@ -17,7 +17,7 @@ enum { FXSAVE_SIZE = 512, FXSAVE_MXCSR = 24, FXSAVE_MXCSR_MASK = 28 };
 enum { FCW_RESET = 0x37f, MXCSR_RESET = 0x1f80, MXCSR_MASK_DEFAULT = 0xffbf };
 
 _Static_assert(offsetof(struct vmx_vcpu, base) == 0, "vmx_entry.asm knows the offsets");
-_Static_assert(offsetof(struct vmx_vcpu, host_rsp) == 128, "vmx_entry.asm knows the offsets");
+_Static_assert(offsetof(struct vmx_vcpu, host_rsp) == 144, "vmx_entry.asm knows the offsets");
 
 /* Kept, since each CPUID of a nested Trivet is an exit. All of XCR0 that a guest
  * can have, 0 without XSAVE; no more, since XSAVE may name a component although it
@@ -72,9 +72,10 @@ int vmx_vcpu_create(struct virt_vm *vm, struct virt_vcpu **out)
 		fpu_measure();
 	v->vmcs = pages_alloc(1);
 	v->fpu = pages_alloc(fpu_pages);
+	v->base.apic = pages_alloc(1);
 	if (vmx_uses(VMX_PROC2, PROC2_PML))
 		v->pml = pages_alloc(1);
-	if (!v->vmcs || !v->fpu || (vmx_uses(VMX_PROC2, PROC2_PML) && !v->pml) ||
+	if (!v->vmcs || !v->fpu || !v->base.apic || (vmx_uses(VMX_PROC2, PROC2_PML) && !v->pml) ||
 	    (!vm->msr_bitmap && vmx_msr_filter(vm, NULL, NULL))) {
 		vmx_vcpu_destroy(&v->base);
 		return -ENOMEM;
@@ -98,6 +99,7 @@ void vmx_vcpu_destroy(struct virt_vcpu *vcpu)
 	pages_free(v->vmcs, 1);
 	pages_free(v->fpu, fpu_pages);
 	pages_free(v->pml, 1);
+	pages_free(v->base.apic, 1);
 	pages_free(v, 1);
 }
 
@@ -228,7 +230,8 @@ static void msrs_load(struct vmx_vcpu *v)
 			wrmsr(vmx_msr_switched[i], v->msr[i]);
 }
 
-void vmx_vcpu_reset(struct virt_vcpu *vcpu)
+/* What reset and INIT have in common. */
+static void reset_core(struct virt_vcpu *vcpu)
 {
 	struct vmx_vcpu *v = to_vmx(vcpu);
 
@@ -244,11 +247,33 @@ void vmx_vcpu_reset(struct virt_vcpu *vcpu)
 	vmx_state_set_table(vcpu, VTABLE_IDT, &reset_table);
 	for (unsigned i = 0; i < VREG_COUNT; i++)
 		vmx_state_set(vcpu, i, reset_reg[i]);
-	vmwrite32(GUEST_ACTIVITY, 0);
 	vmwrite64(GUEST_DEBUGCTL, 0);
+}
+
+void vmx_vcpu_reset(struct virt_vcpu *vcpu)
+{
+	struct vmx_vcpu *v = to_vmx(vcpu);
+
+	reset_core(vcpu);
 	memset(v->msr, 0, sizeof(v->msr));
 	msrs_load(v);
 	reset_fpu(v);
+}
+
+/* What INIT leaves as it was; CR0.CD and NW too. */
+static const u8 kept_by_init[] = {VREG_PAT, VREG_XCR0, VREG_TSC_OFFSET, VREG_SYSENTER_CS,
+				  VREG_SYSENTER_ESP, VREG_SYSENTER_EIP};
+
+void vmx_vcpu_init(struct virt_vcpu *vcpu)
+{
+	u64 kept[ARRAY_SIZE(kept_by_init)], cr0 = vmx_state_get(vcpu, VREG_CR0);
+
+	for (unsigned i = 0; i < ARRAY_SIZE(kept); i++)
+		kept[i] = vmx_state_get(vcpu, kept_by_init[i]);
+	reset_core(vcpu);
+	for (unsigned i = 0; i < ARRAY_SIZE(kept); i++)
+		vmx_state_set(vcpu, kept_by_init[i], kept[i]);
+	vmx_state_set(vcpu, VREG_CR0, (cr0 & (CR0_CD | CR0_NW)) | CR0_ET);
 }
 
 /* SDM: "Host-State Area"; the CPU comes back into exactly this state. */

@@ -163,7 +163,7 @@ static bool set_cr8(struct vcpu *vcpu, u64 value)
 {
 	if (value & ~CR8_TPR)
 		return false;
-	vcpu->cr8 = value;
+	lapic_set_cr8(vcpu->virt, value);
 	return true;
 }
 
@@ -184,7 +184,7 @@ static u64 read_cr(struct vcpu *vcpu, unsigned cr)
 	case 0: return get(vcpu, VREG_CR0);
 	case 3: return get(vcpu, VREG_CR3);
 	case 4: return get(vcpu, VREG_CR4);
-	default: return vcpu->cr8;
+	default: return lapic_get_cr8(vcpu->virt);
 	}
 }
 

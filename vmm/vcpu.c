@@ -123,7 +123,7 @@ void vcpu_reset(struct vcpu *vcpu)
 	vcpu->tsc_delta = 0;
 	set_tsc(vcpu);
 	vcpu->halted = false;
-	vcpu->cr8 = vcpu->nmi_pending = 0;
+	vcpu->nmi_pending = 0;
 	vcpu->exception.type = vcpu->repeat.type = vcpu->interrupt.type = EVENT_NONE;
 	vcpu_debug_reset(vcpu);
 	msr_reset(vcpu);

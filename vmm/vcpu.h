@@ -6,6 +6,7 @@
 #pragma once
 
 #include "arch/virt.h"
+#include "vmm/lapic.h"
 #include "vmm/load.h"
 #include "vmm/sched.h"
 
@@ -56,6 +57,13 @@ enum vcpu_stop {
 	VCPU_HYPERCALL, /* number vcpu->hypercall, of a VM that takes them: RAX is to be set */
 };
 
+/* Where a vCPU is, so that who sends it something knows what to do. */
+enum vcpu_where {
+	VCPU_OUT,   /* not in a slice: sched_wake */
+	VCPU_ROOT,  /* in its slice; it looks again before it enters the guest or waits */
+	VCPU_GUEST, /* in the guest or about to enter: it needs a kick */
+};
+
 struct vcpu {
 	struct vm *vm;
 	struct virt_vcpu *virt;
@@ -63,7 +71,9 @@ struct vcpu {
 	bool parked;		    /* taken away; its object waits for its id */
 	struct task task;	    /* on the run queues; held until its VM starts */
 	bool halted;		    /* executed HLT, waits for an event */
-	u64 cr8;		    /* task priority; without a local APIC nothing reads it */
+	bool waits_startup;	    /* INIT came, or power-up of no boot CPU: STARTUP is awaited */
+	u8 where;		    /* enum vcpu_where; atomic */
+	struct lapic lapic;
 	struct vcpu_event exception; /* to deliver next */
 	/* Deliveries that an exit interrupted: an exception or what software raised ... */
 	struct vcpu_event repeat;
@@ -96,7 +106,7 @@ void vcpu_park(struct vcpu *vcpu);
  * the VM stopped, and with no job_yield in between. */
 void vcpu_load(struct vcpu *vcpu);
 void vcpu_put(struct vcpu *vcpu);
-/* Something has come for it that ends a halt. Any pCPU; locks of devices may be held. */
+/* Something has come for it, which it has to look at. Any pCPU; locks of devices may be held. */
 void vcpu_wake(struct vcpu *vcpu);
 /* Power-up state; the vCPU is loaded. */
 void vcpu_reset(struct vcpu *vcpu);
@@ -178,7 +188,7 @@ void vcpu_get_events(struct vcpu *vcpu, struct vcpu_events *events);
 int vcpu_set_events(struct vcpu *vcpu, const struct vcpu_events *events, const char **why);
 
 /* KVM_GET_MP_STATE and KVM_SET_MP_STATE. */
-enum vcpu_mp_state { VCPU_RUNNABLE, VCPU_HALTED, VCPU_MP_STATES };
+enum vcpu_mp_state { VCPU_RUNNABLE, VCPU_HALTED, VCPU_WAITS_STARTUP, VCPU_MP_STATES };
 enum vcpu_mp_state vcpu_get_mp_state(const struct vcpu *vcpu);
 int vcpu_set_mp_state(struct vcpu *vcpu, enum vcpu_mp_state state, const char **why);
 

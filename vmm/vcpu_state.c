@@ -53,7 +53,7 @@ void vcpu_get_sregs(struct vcpu *vcpu, struct vcpu_sregs *s)
 	s->cr2 = virt->get(vcpu->virt, VREG_CR2);
 	s->cr3 = virt->get(vcpu->virt, VREG_CR3);
 	s->cr4 = virt->get(vcpu->virt, VREG_CR4);
-	s->cr8 = vcpu->cr8;
+	s->cr8 = lapic_get_cr8(vcpu->virt);
 	s->efer = virt->get(vcpu->virt, VREG_EFER);
 	for (unsigned i = 0; i < 4; i++)
 		s->pdpte[i] = virt->get(vcpu->virt, VREG_PDPTE0 + i);
@@ -72,7 +72,7 @@ static void put_sregs(struct vcpu *vcpu, const struct vcpu_sregs *s)
 	virt->set(vcpu->virt, VREG_CR3, s->cr3);
 	virt->set(vcpu->virt, VREG_CR4, s->cr4);
 	virt->set(vcpu->virt, VREG_EFER, s->efer);
-	vcpu->cr8 = s->cr8;
+	lapic_set_cr8(vcpu->virt, s->cr8);
 	for (unsigned i = 0; i < 4; i++)
 		virt->set(vcpu->virt, VREG_PDPTE0 + i, s->pdpte[i]);
 	virt->flush(vcpu->virt);

@@ -131,10 +131,42 @@ static inline void vtimer_set(struct vtimer *timer, u64 deadline)
 }
 
 /*
- * Drives an interrupt line 0 to 15 of the PC's ISA bus. Level semantics: an
- * edge-triggered controller sees the change from low to high.
+ * Drives an interrupt line to its electrical level: 0 to 15 of the PC's ISA bus,
+ * high when asserted; 16 to 19 PCI's INTA# to INTD#, low when asserted, which
+ * idle high. An edge-triggered controller sees the change from low to high.
  */
+#define IRQ_LINES   24
+#define IRQ_PCI_INT 16
 void vm_irq_line(struct vm *vm, unsigned line, bool level);
+
+/*
+ * A message to local APICs, as I/O APIC, MSI and ICR make it: SDM volume 3,
+ * "Local APIC ... Interrupt Message Destination", "Message Signalled Interrupts".
+ */
+enum apic_delivery { APIC_FIXED, APIC_LOWEST, APIC_SMI, APIC_RESERVED, APIC_NMI, APIC_INIT,
+		     APIC_STARTUP, APIC_EXTINT };
+#define APIC_BROADCAST 0xffffffffu /* a physical destination: everybody; an 8-bit FFh becomes it */
+struct apic_msg {
+	u32 dest;
+	bool logical;
+	u8 mode; /* enum apic_delivery */
+	u8 vector;
+	bool level; /* its end is told to the I/O APIC */
+};
+/* Delivers it; whether any APIC took it. Any pCPU, with or without the device lock. */
+bool vm_deliver(struct vm *vm, const struct apic_msg *msg);
+/* KVM_SIGNAL_MSI: a write of `data` to `address`. 0, or -EINVAL for one that is no interrupt
+ * message. As vm_deliver. */
+int vm_signal_msi(struct vm *vm, u64 address, u32 data);
+
+/* Who hears, with the device lock held, that a level-triggered vector was ended; one a VM. */
+struct eoi_sink {
+	struct vdev *dev;
+	void (*eoi)(struct vdev *dev, u8 vector);
+};
+void vm_set_eoi_sink(struct vm *vm, const struct eoi_sink *sink);
+/* From now on NMIs may come from a line: a vCPU that halts with interrupts off may wake. */
+void vm_expect_nmi(struct vm *vm);
 
 /* Registers who receives vm_irq_line; called by interrupt controllers' create. */
 struct irq_sink {
@@ -145,8 +177,8 @@ struct irq_sink {
 void vm_add_irq_sink(struct vm *vm, struct irq_sink *sink);
 
 /*
- * The source of external interrupts for vCPU 0's INTR pin (the 8259 pair).
- * vm_extint_changed tells that the pin went up or down; ack is INTA: it
+ * The source of external interrupts for the INTR pin, LINT0 of all local APICs (the
+ * 8259 pair). vm_extint_changed tells that the pin went up or down; ack is INTA: it
  * returns the vector and changes the chip's state, a spurious one where
  * nothing is pending any more.
  */
@@ -159,6 +191,14 @@ void vm_extint_changed(struct vm *vm, bool pending);
 
 /* The guest asked for a machine reset by `how`, e.g. "port CF9h". */
 void vm_request_reset(struct vm *vm, const char *how);
+/* The guest switched its machine off. */
+void vm_request_poweroff(struct vm *vm);
+/* What the machine's power button does; with the device lock held. One a VM. */
+struct power_button {
+	struct vdev *dev;
+	void (*press)(struct vdev *dev);
+};
+void vm_set_power_button(struct vm *vm, const struct power_button *button);
 /* The guest ended its VM by the debug-exit port. */
 void vm_request_exit(struct vm *vm, u32 code);
 

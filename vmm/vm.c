@@ -319,6 +319,35 @@ void vm_extint_changed(struct vm *vm, bool pending)
 		vcpu_wake(vm->vcpu);
 }
 
+void vm_set_eoi_sink(struct vm *vm, const struct eoi_sink *sink)
+{
+	vm->eoi_sink = *sink;
+}
+
+void vm_expect_nmi(struct vm *vm)
+{
+	vm->nmi_expected = true;
+}
+
+void vm_set_power_button(struct vm *vm, const struct power_button *button)
+{
+	vm->power_button = *button;
+}
+
+int vm_press_power(struct vm *vm)
+{
+	if (!vm->power_button.press)
+		return -ENODEV;
+	SPIN_HOLD(&vm->device_lock);
+	vm->power_button.press(vm->power_button.dev);
+	return 0;
+}
+
+void vm_request_poweroff(struct vm *vm)
+{
+	vm_end(vm, "powered off");
+}
+
 void vm_stop(struct vm *vm)
 {
 	for (unsigned i = 0; i < VM_VCPUS_MAX; i++)

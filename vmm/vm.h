@@ -20,7 +20,7 @@ struct vcpu;
 struct vtimer_queue;
 
 #define VM_MODULES_MAX 64
-#define VM_VCPUS_MAX   8
+#define VM_VCPUS_MAX   32
 #define VM_MSR_RANGES  16
 
 /* Why a VM's vCPUs must leave their run loop; bits of vm->requests. */
@@ -54,14 +54,21 @@ struct vm {
 	struct irq_sink *irq_sinks;
 	struct extint_source extint;
 	bool extint_pending;
+	struct eoi_sink eoi_sink;
+	struct power_button power_button;
+	bool nmi_expected; /* vm_expect_nmi */
+	u32 lowest_last;   /* vCPU that took the last lowest-priority interrupt */
+	bool apic_page;	   /* as virt->vm_apic_page was told last; guarded by apic_lock */
+	struct spinlock apic_lock;
 
 	struct console_stream *console; /* stays when the VM goes */
 	u64 allowed_cpus;  /* BIT(pCPU id) of where its vCPUs may run; 0: anywhere */
 	unsigned weight;   /* the share of each; 0: the default */
 	union {
-		struct vcpu *vcpu; /* vCPU 0; there is one until guests have local APICs */
+		struct vcpu *vcpu; /* vCPU 0, with which the machine starts */
 		struct vcpu *vcpus[VM_VCPUS_MAX]; /* by id, parked ones too */
 	};
+	unsigned vcpu_count; /* ids of vCPUs are below it */
 	struct cpuid_table cpuid;
 	struct vm_msr_policy {
 		bool deny; /* what is in no range */
@@ -147,6 +154,9 @@ int vm_restore_device(struct vm *vm, const char *type, unsigned index, const voi
  */
 void vm_stop(struct vm *vm);
 void vm_go(struct vm *vm);
+
+/* Presses the power button; -ENODEV where the machine has none. Any pCPU, no locks. */
+int vm_press_power(struct vm *vm);
 
 /* Ends the VM with a reason in words; the first reason counts. Any CPU. */
 void vm_end(struct vm *vm, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

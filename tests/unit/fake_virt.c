@@ -153,6 +153,7 @@ static int vcpu_create(struct virt_vm *vm, struct virt_vcpu **out)
 		return -ENOMEM;
 	v = calloc(1, sizeof(*v));
 	v->vm = vm;
+	v->base.apic = v->apic;
 	*out = &v->base;
 	fake_virt_vcpus++;
 	return 0;
@@ -199,10 +200,33 @@ static void vcpu_reset(struct virt_vcpu *vcpu)
 	v->reg[VREG_DR6] = 0xffff0ff0;
 	v->reg[VREG_DR7] = 0x400;
 	v->reg[VREG_XCR0] = 1;
-	v->shadow = v->traps = 0;
+	v->shadow = v->traps = v->threshold = 0;
+	v->apic_mode = VIRT_APIC_OFF;
+	v->base.apic_delivers = false;
+	v->irr = v->isr = -1;
+	memset(v->eoi_exits, 0, sizeof(v->eoi_exits));
+	v->hlt_exits = true;
+	v->pause_exits = false;
 	v->window[0] = v->window[1] = false;
 	v->next.type = v->undelivered.type = EVENT_NONE;
 	v->resets++;
+}
+
+/* What INIT keeps is kept: the same section. */
+static void vcpu_init(struct virt_vcpu *vcpu)
+{
+	static const u8 kept[] = {VREG_PAT, VREG_XCR0, VREG_TSC_OFFSET, VREG_SYSENTER_CS,
+				  VREG_SYSENTER_ESP, VREG_SYSENTER_EIP};
+	struct fake_vcpu *v = fake_vcpu_of(vcpu);
+	u64 old[VREG_COUNT];
+
+	memcpy(old, v->reg, sizeof(old));
+	vcpu_reset(vcpu);
+	for (unsigned i = 0; i < ARRAY_SIZE(kept); i++)
+		v->reg[kept[i]] = old[kept[i]];
+	v->reg[VREG_CR0] = (old[VREG_CR0] & (CR0_CD | CR0_NW)) | CR0_ET;
+	v->resets--;
+	v->inits++;
 }
 
 static void run(struct virt_vcpu *vcpu, u64 deadline, struct vcpu_exit *exit)
@@ -385,6 +409,51 @@ static void trap(struct virt_vcpu *vcpu, unsigned traps)
 	fake_vcpu_of(vcpu)->traps = traps;
 }
 
+static int vm_apic_page(struct virt_vm *vm, bool on)
+{
+	if (on && fake_host_refuses())
+		return -ENOMEM;
+	vm->apic_page = on;
+	return 0;
+}
+
+static void apic_mode(struct virt_vcpu *vcpu, enum virt_apic mode)
+{
+	struct fake_vcpu *v = fake_vcpu_of(vcpu);
+
+	v->apic_mode = mode;
+	vcpu->apic_delivers = mode != VIRT_APIC_OFF && v->delivers;
+}
+
+static void irr_push(struct virt_vcpu *vcpu, int vector)
+{
+	assert_true(vcpu->apic_delivers);
+	fake_vcpu_of(vcpu)->irr = vector;
+}
+
+static void isr_sync(struct virt_vcpu *vcpu, int vector)
+{
+	assert_true(vcpu->apic_delivers);
+	fake_vcpu_of(vcpu)->isr = vector;
+}
+
+static void eoi_exits(struct virt_vcpu *vcpu, const u32 vectors[8])
+{
+	memcpy(fake_vcpu_of(vcpu)->eoi_exits, vectors, 32);
+}
+
+static void tpr_threshold(struct virt_vcpu *vcpu, unsigned threshold)
+{
+	assert_true(threshold < 16);
+	fake_vcpu_of(vcpu)->threshold = threshold;
+}
+
+static void idle_exits(struct virt_vcpu *vcpu, bool hlt, bool pause)
+{
+	fake_vcpu_of(vcpu)->hlt_exits = hlt;
+	fake_vcpu_of(vcpu)->pause_exits = pause;
+}
+
 static void flush(struct virt_vcpu *vcpu)
 {
 	fake_vcpu_of(vcpu)->flushes++;
@@ -431,6 +500,14 @@ const struct virt_ops fake_virt_ops = {
 	.check = check,
 	.trap = trap,
 	.flush = flush,
+	.vcpu_init = vcpu_init,
+	.vm_apic_page = vm_apic_page,
+	.apic_mode = apic_mode,
+	.irr_push = irr_push,
+	.isr_sync = isr_sync,
+	.eoi_exits = eoi_exits,
+	.tpr_threshold = tpr_threshold,
+	.idle_exits = idle_exits,
 	.dump = dump,
 };
 

@@ -26,6 +26,7 @@ struct virt_vm {
 		u64 gpa, size, *bitmap;
 		unsigned takes;
 	} log[VIRT_LOGS_MAX];
+	bool apic_page;
 	bool passes_lstar_reads, passes_lstar_writes;
 	unsigned filters;
 };
@@ -57,6 +58,13 @@ struct fake_vcpu {
 	u8 fpu[FAKE_VIRT_FPU];
 	/* What virt->check says; NULL: all is well. */
 	const char *(*check)(struct fake_vcpu *vcpu);
+	u32 apic[1024];
+	enum virt_apic apic_mode;
+	bool delivers;	 /* what apic_mode sets apic_delivers to, but for OFF */
+	int irr, isr;	 /* as pushed and synced last */
+	u32 eoi_exits[8];
+	unsigned threshold, inits;
+	bool hlt_exits, pause_exits;
 	bool step; /* a single step was made due */
 	u64 deadline;
 	const struct fake_run *script;

@@ -217,6 +217,44 @@ void fake_vm_advance(struct vm *vm, u64 ticks)
 
 /* --- interrupts ------------------------------------------------------- */
 
+bool vm_deliver(struct vm *vm, const struct apic_msg *msg)
+{
+	if (vm->msg_count < FAKE_MSGS)
+		vm->msg[vm->msg_count] = *msg;
+	vm->msg_count++;
+	return !vm->msgs_lost;
+}
+
+int vm_signal_msi(struct vm *vm, u64 address, u32 data)
+{
+	if (vm->msi_count < FAKE_MSGS) {
+		vm->msi[vm->msi_count].address = address;
+		vm->msi[vm->msi_count].data = data;
+	}
+	vm->msi_count++;
+	return 0;
+}
+
+void vm_set_eoi_sink(struct vm *vm, const struct eoi_sink *sink)
+{
+	vm->eoi_sink = *sink;
+}
+
+void vm_expect_nmi(struct vm *vm)
+{
+	vm->nmi_expected = true;
+}
+
+void vm_set_power_button(struct vm *vm, const struct power_button *button)
+{
+	vm->power_button = *button;
+}
+
+void vm_request_poweroff(struct vm *vm)
+{
+	vm->poweroffs++;
+}
+
 void vm_irq_line(struct vm *vm, unsigned line, bool level)
 {
 	struct irq_sink *sink;

@@ -15,7 +15,8 @@
 #include "vmm/vdev.h"
 #include "vmm/vdev_life.h"
 
-#define FAKE_LINES    16
+#define FAKE_LINES    IRQ_LINES
+#define FAKE_MSGS     64
 #define FAKE_CONSOLES 4
 #define FAKE_RING     4096
 
@@ -44,6 +45,16 @@ struct vm {
 	const struct extint_source *extint;
 	bool extint_pending;
 	unsigned extint_changes; /* calls of vm_extint_changed */
+
+	struct apic_msg msg[FAKE_MSGS]; /* the first that vm_deliver had; set count to 0 to start anew */
+	unsigned msg_count;
+	bool msgs_lost; /* vm_deliver then says that nobody took it */
+	struct { u64 address; u32 data; } msi[FAKE_MSGS]; /* and vm_signal_msi */
+	unsigned msi_count;
+	struct eoi_sink eoi_sink;
+	struct power_button power_button;
+	bool nmi_expected;
+	unsigned poweroffs; /* calls of vm_request_poweroff */
 
 	unsigned resets;	/* calls of vm_request_reset */
 	const char *reset_how;	/* of the last one */

@@ -546,13 +546,13 @@ static void reset_gives_power_up_state(void **state)
 {
 	(void)state;
 	vm->vcpu->halted = true;
-	vm->vcpu->cr8 = 9;
+	lapic_set_cr8(vm->vcpu->virt, 9);
 	vm->vcpu->exception.type = EVENT_EXCEPTION;
 	vm->vcpu->repeat.type = EVENT_NMI;
 	vm->vcpu->msrs.mtrr_def_type = 0xc00;
 	vcpu_reset(vm->vcpu);
 	assert_false(vm->vcpu->halted);
-	assert_int_equal(vm->vcpu->cr8, 0);
+	assert_int_equal(lapic_get_cr8(vm->vcpu->virt), 0);
 	assert_int_equal(vm->vcpu->exception.type, EVENT_NONE);
 	assert_int_equal(vm->vcpu->repeat.type, EVENT_NONE);
 	assert_int_equal(vm->vcpu->msrs.mtrr_def_type, 0);

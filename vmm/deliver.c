@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The bus between the I/O APIC, the senders of MSIs and the local APICs: which
+ * vCPUs a message is for. Source: Intel SDM volume 3, "Determining IPI
+ * Destination", "Interrupt Distribution Mechanisms" and "Message Signalled
+ * Interrupts".
+ */
+#include "vmm/lapic.h"
+#include "vmm/vcpu.h"
+#include "vmm/vm.h"
+
+/* Address and data of an MSI. */
+#define MSI_ADDRESS	  0xfee00000ull
+enum { MSI_LOGICAL = BIT(2), MSI_REDIRECT = BIT(3), MSI_LEVEL = BIT(15) };
+#define MSI_DEST   BITS(19, 12)
+#define MSI_VECTOR BITS(7, 0)
+#define MSI_MODE   BITS(10, 8)
+#define XAPIC_BROADCAST 0xff
+
+/* Lower than that of any other is taken first; of equals, the next behind the last one. */
+static unsigned rank(const struct vm *vm, const struct vcpu *vcpu)
+{
+	unsigned tpr = vcpu->virt->apic[LAPIC_TPR / 4] >> 4 & 15;
+
+	return tpr * VM_VCPUS_MAX + (vcpu->id - vm->lowest_last - 1) % VM_VCPUS_MAX;
+}
+
+static bool deliver_lowest(struct vm *vm, const struct apic_msg *msg)
+{
+	struct apic_msg fixed = *msg;
+	struct vcpu *best = NULL;
+
+	for (unsigned i = 0; i < vm->vcpu_count; i++) {
+		struct vcpu *vcpu = vm->vcpus[i];
+
+		if (vcpu && lapic_matches(vcpu, msg->dest, msg->logical) &&
+		    lapic_listens(vcpu) && (!best || rank(vm, vcpu) < rank(vm, best)))
+			best = vcpu;
+	}
+	fixed.mode = APIC_FIXED;
+	if (!best)
+		return false;
+	__atomic_store_n(&vm->lowest_last, best->id, __ATOMIC_RELAXED);
+	return lapic_accept(best, &fixed);
+}
+
+bool vm_deliver(struct vm *vm, const struct apic_msg *msg)
+{
+	bool taken = false;
+
+	if (msg->mode == APIC_LOWEST)
+		return deliver_lowest(vm, msg);
+	/* Mostly one: no need to ask all. */
+	if (!msg->logical && msg->dest != APIC_BROADCAST)
+		return msg->dest < vm->vcpu_count && vm->vcpus[msg->dest] &&
+		       lapic_accept(vm->vcpus[msg->dest], msg);
+	for (unsigned i = 0; i < vm->vcpu_count; i++)
+		if (vm->vcpus[i] && lapic_matches(vm->vcpus[i], msg->dest, msg->logical))
+			taken |= lapic_accept(vm->vcpus[i], msg);
+	return taken;
+}
+
+int vm_signal_msi(struct vm *vm, u64 address, u32 data)
+{
+	struct apic_msg msg = {
+		.dest = FIELD_GET(MSI_DEST, address), .logical = address & MSI_LOGICAL,
+		.mode = FIELD_GET(MSI_MODE, data), .vector = FIELD_GET(MSI_VECTOR, data),
+		.level = data & MSI_LEVEL,
+	};
+
+	if ((address & ~BITS(19, 0)) != MSI_ADDRESS)
+		return -EINVAL;
+	if (!msg.logical && msg.dest == XAPIC_BROADCAST)
+		msg.dest = APIC_BROADCAST;
+	/* "Redirection hint": one of those that the destination means. */
+	if ((address & MSI_REDIRECT) && msg.mode == APIC_FIXED)
+		msg.mode = APIC_LOWEST;
+	vm_deliver(vm, &msg);
+	return 0;
+}
