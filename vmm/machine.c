@@ -23,6 +23,7 @@ static const struct {
 	{"i8042", {.irq = 1}},
 	{"port92", {0}},
 	{"cf9", {0}},
+	{"acpi-pm", {.port = GUEST_PM_PORT}},
 	{"16550", {.port = 0x3f8, .irq = 4, .index = 0}},
 	{"16550", {.port = 0x2f8, .irq = 3, .index = 1}},
 	{"debugcon", {0}},
