@@ -57,3 +57,10 @@ static inline u64 guest_pci64_size(u64 ram_above_4g, unsigned address_bits)
 
 	return top > base ? MIN(top - base, GUEST_PCI64_MAX) : 0;
 }
+
+/* Where the interrupt pin of a PCI function arrives, 0 for INTA# to 3: the line of
+ * vm_irq_line, which is the I/O APIC's input, too. The DSDT's _PRT says the same. */
+static inline unsigned guest_pci_line(unsigned slot, unsigned pin)
+{
+	return 16 + (slot + pin) % 4;
+}
