@@ -43,6 +43,8 @@ def parse(arguments):
     add("--iso", default="", help="boot this image instead of packing one")
     add("--video", action="store_true", help="a framebuffer instead of text mode under BIOS")
     add("--lax-msrs", action="store_true", help="Bochs: unknown MSRs read 0 (for native Linux)")
+    add("--bare", action="store_true", help="the image is a guest program, run without Trivet; "
+        "--hv are its words")
     add("--stay", action="store_true", help="do not end the machine with its last VM")
     add("--write-iso", default="", metavar="FILE", help="pack a hybrid image and stop")
     add("modules", nargs="*", metavar="FILE WORDS...")

@@ -34,30 +34,32 @@ def split_words(text):
         raise RigError("cannot split into words: %s: %s" % (error, text))
 
 
-def grub_cfg(options, modules, video=False, image="/boot/trivet.elf"):
+def grub_cfg(options, modules, video=False, image="/boot/trivet.elf", loader="multiboot2"):
     """The text of grub.cfg: options is a list of words, modules one of (path, words)."""
+    module = loader.replace("multiboot", "module")
     lines = ["set timeout=0", "set timeout_style=hidden"]
     lines += ["insmod all_video"] if video else []
     lines += ["", "menuentry 'Trivet' {"]
-    lines.append("\t" + " ".join(["multiboot2", image] + [quote(w) for w in options]))
+    lines.append("\t" + " ".join([loader, image] + [quote(w) for w in options]))
     if not video:
         lines.append("\tset gfxpayload=text")  # after multiboot2, which sets it to "auto"
     for path, words in modules:
-        lines.append("\t" + " ".join(["module2", path] + [quote(w) for w in words]))
+        lines.append("\t" + " ".join([module, path] + [quote(w) for w in words]))
     lines += ["}", ""]
     return "\n".join(lines)
 
 
-def write_image(out, image, options, modules, firmware=None, video=False, workdir=None):
+def write_image(out, image, options, modules, firmware=None, video=False, workdir=None,
+                loader="multiboot2"):
     """Writes the ISO file `out`. modules: texts "FILE WORDS...". firmware None makes a hybrid
     for BIOS and UEFI, CD and USB stick; "bios" or "uefi" a smaller one for that firmware."""
     # A folder of its own, wherever `out` lies: what stands beside it is the caller's.
     with tempfile.TemporaryDirectory(prefix="trivet-", dir=workdir) as tree:
-        fill_tree(tree, image, options, modules, video)
+        fill_tree(tree, image, options, modules, video, loader)
         mkrescue(out, tree, firmware)
 
 
-def fill_tree(tree, image, options, modules, video):
+def fill_tree(tree, image, options, modules, video, loader):
     os.makedirs(os.path.join(tree, "boot/grub"))
     place(image, os.path.join(tree, "boot/trivet.elf"))
     lines = []
@@ -70,7 +72,7 @@ def fill_tree(tree, image, options, modules, video):
         lines.append((name, words[1:]))
     config = os.path.join(tree, "boot/grub/grub.cfg")
     with open(config, "w") as file:
-        file.write(grub_cfg(split_words(options), lines, video))
+        file.write(grub_cfg(split_words(options), lines, video, loader=loader))
     check_syntax(config)
     for folder, _, names in os.walk(tree):
         for name in names:

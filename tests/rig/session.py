@@ -41,6 +41,7 @@ class Config:
     video: bool = False
     lax_msrs: bool = False
     stay: bool = False
+    bare: bool = False  # the image is a guest program, for multiboot1; hv are its words
     refusals: bool = False  # refused VM entries are the test: Bochs does not log them
     program: str = ""
     serial: tuple = ()  # QEMU only: the arguments that connect chardev "serial", if not as COM1
@@ -144,7 +145,8 @@ class Session:
         image = os.path.abspath(config.iso) if config.iso else os.path.join(self.folder, "boot.iso")
         if not config.iso:
             iso.write_image(image, config.image, hypervisor_words(config), config.modules,
-                            config.firmware, config.video or config.firmware == "uefi", self.folder)
+                            config.firmware, config.video or config.firmware == "uefi", self.folder,
+                            "multiboot" if config.bare else "multiboot2")
         kind = {"bochs": bochs.Bochs, "qemu": qemu.Qemu}[choose(config.emulator)]
         self.machine = kind(config, image, self.folder)
         log = config.log or os.path.join(self.folder, "console.txt")
@@ -222,6 +224,8 @@ def choose(emulator):
 
 def hypervisor_words(config):
     """The rig names its emulators' exit port, so that a machine ends with its last VM."""
+    if config.bare:
+        return "bare exit-port=0x8900 " + config.hv
     if config.stay or re.search(r"(^|\s)exit=", config.hv):
         return config.hv
     return (config.hv + " exit=port:8900").strip()

@@ -75,7 +75,8 @@ def test_firmware_state(boot, monkeypatch, name):
     firmware, msr, pcpus, expect = FIRMWARE[name]
     plain = iso.grub_cfg
     monkeypatch.setattr(iso, "grub_cfg",
-                        lambda *args: "insmod wrmsr\nwrmsr %s\n%s" % (msr, plain(*args)))
+                        lambda *args, **more: "insmod wrmsr\nwrmsr %s\n%s" %
+                        (msr, plain(*args, **more)))
     boot(emulator="bochs", firmware=firmware, pcpus=pcpus, timeout=120, expect=[BANNER] + expect,
          hv="exit=poweroff", reject=["panic:"])
 
