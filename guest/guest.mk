@@ -23,8 +23,9 @@ GUEST_LINK := -nostdlib -static -no-pie -z max-page-size=4096 \
 	--no-warn-rwx-segments -T guest/lib/guest.ld
 
 GUEST_LIB   := $(sort $(patsubst guest/lib/%.c,%,$(wildcard guest/lib/*.c)))
-GUEST_LIB32 := $(GUEST_LIB:%=$(G)/32/lib/%.o) $(G)/32/lib/trap32.asm.o $(G)/32/lib/real.asm.o
-GUEST_LIB64 := $(GUEST_LIB:%=$(G)/64/lib/%.o) $(G)/64/lib/trap64.asm.o
+GUEST_LIB32 := $(GUEST_LIB:%=$(G)/32/lib/%.o) $(G)/32/lib/trap32.asm.o $(G)/32/lib/real.asm.o \
+	$(G)/32/lib/smp.asm.o
+GUEST_LIB64 := $(GUEST_LIB:%=$(G)/64/lib/%.o) $(G)/64/lib/trap64.asm.o $(G)/64/lib/smp.asm.o
 
 GUESTS += $(GUEST_OUT)
 guests: $(GUEST_OUT)

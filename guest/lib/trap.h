@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Exceptions and interrupts of a guest program: an IDT of 64 vectors, capture
+ * Exceptions and interrupts of a guest program: an IDT of 256 vectors, capture
  * of faults with the instruction skipped, hooks for everything else.
  */
 #ifndef GUEST_LIB_TRAP_H
@@ -20,7 +20,7 @@
 #define TRAP_GP	  13
 #define TRAP_PF	  14
 #define TRAP_IRQ0 0x20
-#define TRAP_VECTORS 64
+#define TRAP_VECTORS 256
 #define TRAP_NONE 0xffff /* no exception happened */
 
 #define SEL_CODE32 0x08

@@ -1,6 +1,6 @@
 ; SPDX-License-Identifier: BSD-2-Clause
 ;
-; Entry stubs of 64 vectors, 32-bit: an error code for all, the vector, the
+; Entry stubs of 256 vectors, 32-bit: an error code for all, the vector, the
 ; registers, then trap_dispatch(frame). SDM volume 3, "Exception and Interrupt
 ; Reference" says which vectors push an error code.
 

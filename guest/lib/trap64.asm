@@ -1,6 +1,6 @@
 ; SPDX-License-Identifier: BSD-2-Clause
 ;
-; Entry stubs of 64 vectors, 64-bit; see trap32.asm.
+; Entry stubs of 256 vectors, 64-bit; see trap32.asm.
 
 bits 64
 %include "guest/lib/vectors.inc"

@@ -193,8 +193,10 @@ static void nested_faults(void)
 	test_equal("gate-error-code", trap_last.error, 40 * 8 + 2);
 	test_equal("gate-fault-once", trap_count, before + 1);
 	trap_idt[40] = kept;
+	idt_load(trap_idt, 64 * sizeof(trap_idt[0]) - 1);
 	test_equal("int-beyond-limit", TRY("int $200", : : : "memory"), TRAP_GP);
 	test_equal("int-beyond-error", trap_last.error, 200 * 8 + 2);
+	idt_load(trap_idt, sizeof(trap_idt) - 1);
 }
 
 void test_main(void)
