@@ -42,7 +42,8 @@ int ept_vm_create(struct virt_vm **out)
 void ept_vm_destroy(struct virt_vm *vm)
 {
 	pt_destroy(&vm->ept, 0, 511);
-	pages_free(vm->msr_bitmap, 1);
+	pages_free(vm->msr_bitmap, 2);
+	pages_free(vm->apic_frame, 1);
 	pages_free(vm, 1);
 }
 

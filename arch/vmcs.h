@@ -15,16 +15,18 @@
 	VMCS(GUEST_ES_SELECTOR, 0x0800) VMCS(GUEST_CS_SELECTOR, 0x0802)                           \
 	VMCS(GUEST_SS_SELECTOR, 0x0804) VMCS(GUEST_DS_SELECTOR, 0x0806)                           \
 	VMCS(GUEST_FS_SELECTOR, 0x0808) VMCS(GUEST_GS_SELECTOR, 0x080a)                           \
-	VMCS(GUEST_LDTR_SELECTOR, 0x080c) VMCS(GUEST_TR_SELECTOR, 0x080e) VMCS(PML_INDEX, 0x0812) \
+	VMCS(GUEST_LDTR_SELECTOR, 0x080c) VMCS(GUEST_TR_SELECTOR, 0x080e)                         \
+	VMCS(GUEST_INTERRUPT_STATUS, 0x0810) VMCS(PML_INDEX, 0x0812)                              \
 	VMCS(HOST_ES_SELECTOR, 0x0c00) VMCS(HOST_CS_SELECTOR, 0x0c02)                             \
 	VMCS(HOST_SS_SELECTOR, 0x0c04) VMCS(HOST_DS_SELECTOR, 0x0c06)                             \
 	VMCS(HOST_FS_SELECTOR, 0x0c08) VMCS(HOST_GS_SELECTOR, 0x0c0a)                             \
 	VMCS(HOST_TR_SELECTOR, 0x0c0c)                                                            \
 	VMCS(MSR_BITMAP, 0x2004) VMCS(EXIT_MSR_STORE_ADDRESS, 0x2006)                             \
 	VMCS(EXIT_MSR_LOAD_ADDRESS, 0x2008) VMCS(ENTRY_MSR_LOAD_ADDRESS, 0x200a)                  \
-	VMCS(PML_ADDRESS, 0x200e) VMCS(TSC_OFFSET, 0x2010)                                        \
-	VMCS(EPT_POINTER, 0x201a) VMCS(XSS_EXITING_BITMAP, 0x202c)                                \
-	VMCS(ENCLS_EXITING_BITMAP, 0x202e)                                                        \
+	VMCS(PML_ADDRESS, 0x200e) VMCS(TSC_OFFSET, 0x2010) VMCS(VIRTUAL_APIC_ADDRESS, 0x2012)     \
+	VMCS(APIC_ACCESS_ADDRESS, 0x2014) VMCS(EPT_POINTER, 0x201a) VMCS(EOI_EXIT0, 0x201c)       \
+	VMCS(EOI_EXIT1, 0x201e) VMCS(EOI_EXIT2, 0x2020) VMCS(EOI_EXIT3, 0x2022)                   \
+	VMCS(XSS_EXITING_BITMAP, 0x202c) VMCS(ENCLS_EXITING_BITMAP, 0x202e)                       \
 	VMCS(GUEST_PHYSICAL_ADDRESS, 0x2400)                                                      \
 	VMCS(VMCS_LINK_POINTER, 0x2800) VMCS(GUEST_DEBUGCTL, 0x2802) VMCS(GUEST_PAT, 0x2804)      \
 	VMCS(GUEST_EFER, 0x2806) VMCS(GUEST_PDPTE0, 0x280a) VMCS(GUEST_PDPTE1, 0x280c)            \
@@ -37,7 +39,8 @@
 	VMCS(EXIT_MSR_LOAD_COUNT, 0x4010) VMCS(ENTRY_CONTROLS, 0x4012)                            \
 	VMCS(ENTRY_MSR_LOAD_COUNT, 0x4014) VMCS(ENTRY_INTR_INFO, 0x4016)                          \
 	VMCS(ENTRY_EXCEPTION_ERROR, 0x4018) VMCS(ENTRY_INSN_LENGTH, 0x401a)                       \
-	VMCS(PROC_BASED_CONTROLS2, 0x401e)                                                        \
+	VMCS(TPR_THRESHOLD, 0x401c) VMCS(PROC_BASED_CONTROLS2, 0x401e) VMCS(PLE_GAP, 0x4020)      \
+	VMCS(PLE_WINDOW, 0x4022)                                                                  \
 	VMCS(INSTRUCTION_ERROR, 0x4400) VMCS(EXIT_REASON, 0x4402) VMCS(EXIT_INTR_INFO, 0x4404)    \
 	VMCS(EXIT_INTR_ERROR, 0x4406) VMCS(IDT_VECTORING_INFO, 0x4408)                            \
 	VMCS(IDT_VECTORING_ERROR, 0x440a) VMCS(EXIT_INSN_LENGTH, 0x440c)                          \

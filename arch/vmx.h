@@ -24,13 +24,17 @@ enum { PIN_EXTERNAL_INTERRUPT = BIT(0), PIN_NMI = BIT(3), PIN_VIRTUAL_NMI = BIT(
        PIN_PREEMPTION_TIMER = BIT(6) };
 enum { PROC_INTERRUPT_WINDOW = BIT(2), PROC_TSC_OFFSET = BIT(3), PROC_HLT = BIT(7),
        PROC_MWAIT = BIT(10), PROC_RDPMC = BIT(11), PROC_CR8_LOAD = BIT(19),
-       PROC_CR8_STORE = BIT(20), PROC_NMI_WINDOW = BIT(22), PROC_MOV_DR = BIT(23),
-       PROC_UNCONDITIONAL_IO = BIT(24), PROC_MONITOR_TRAP = BIT(27), PROC_MSR_BITMAP = BIT(28),
-       PROC_MONITOR = BIT(29) };
+       PROC_CR8_STORE = BIT(20), PROC_TPR_SHADOW = BIT(21), PROC_NMI_WINDOW = BIT(22),
+       PROC_MOV_DR = BIT(23), PROC_UNCONDITIONAL_IO = BIT(24), PROC_MONITOR_TRAP = BIT(27),
+       PROC_MSR_BITMAP = BIT(28), PROC_MONITOR = BIT(29) };
 #define PROC_SECONDARY BIT(31)
-enum { PROC2_EPT = BIT(1), PROC2_RDTSCP = BIT(3), PROC2_VPID = BIT(5), PROC2_WBINVD = BIT(6),
-       PROC2_UNRESTRICTED = BIT(7), PROC2_INVPCID = BIT(12), PROC2_ENCLS = BIT(15),
-       PROC2_PML = BIT(17), PROC2_XSAVES = BIT(20) };
+enum { PROC2_APIC_ACCESS = BIT(0), PROC2_EPT = BIT(1), PROC2_RDTSCP = BIT(3), PROC2_X2APIC = BIT(4),
+       PROC2_VPID = BIT(5), PROC2_WBINVD = BIT(6), PROC2_UNRESTRICTED = BIT(7),
+       PROC2_APIC_REGISTERS = BIT(8), PROC2_VIRTUAL_INTERRUPTS = BIT(9), PROC2_PAUSE_LOOP = BIT(10),
+       PROC2_INVPCID = BIT(12), PROC2_ENCLS = BIT(15), PROC2_PML = BIT(17), PROC2_XSAVES = BIT(20),
+       /* what the option no=apicv means, and all that depends on the mode of the guest's APIC */
+       PROC2_APICV = PROC2_X2APIC | PROC2_APIC_REGISTERS | PROC2_VIRTUAL_INTERRUPTS,
+       PROC2_APIC = PROC2_APICV | PROC2_APIC_ACCESS };
 enum { EXIT_CTL_SAVE_DEBUG = BIT(2), EXIT_CTL_HOST_LONG = BIT(9), EXIT_CTL_ACKNOWLEDGE = BIT(15),
        EXIT_CTL_SAVE_PAT = BIT(18), EXIT_CTL_LOAD_PAT = BIT(19),
        EXIT_CTL_SAVE_EFER = BIT(20), EXIT_CTL_LOAD_EFER = BIT(21), EXIT_CTL_SAVE_TIMER = BIT(22) };
@@ -45,6 +49,9 @@ enum { EPT_CAP_WALK_4 = BIT(6), EPT_CAP_UC = BIT(8), EPT_CAP_WB = BIT(14),
 /* Memory types, of the EPT pointer and entries, and of VMX's own structures. */
 enum { MEMORY_TYPE_UC = 0, MEMORY_TYPE_WB = 6 };
 
+/* TPR in the page of the guest's APIC, as a word of it; bits 7:4 are the priority class. */
+enum { APIC_TPR = 0x80 / 4, APIC_TPR_CLASS = BITS(7, 4) };
+
 #define DEBUGCTL_BTF BIT(1)
 
 enum vmx_control { VMX_PIN, VMX_PROC, VMX_PROC2, VMX_EXIT, VMX_ENTRY, VMX_CONTROLS };
@@ -54,7 +61,7 @@ struct vmx_caps {
 	u64 basic;
 	u32 must[VMX_CONTROLS]; /* bits that have to be 1 */
 	u32 may[VMX_CONTROLS];	/* bits that can be 1 */
-	u32 use[VMX_CONTROLS];	/* the words that every VMCS starts with */
+	u32 use[VMX_CONTROLS];	/* the words of every VMCS, with what is on at times only */
 	u64 ept_vpid;
 	u64 ept_vpid_use; /* without what no= turned off */
 	u64 cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
@@ -96,7 +103,8 @@ struct vmx_log {
 struct virt_vm {
 	struct pt ept;
 	u64 ept_pointer;
-	u8 *msr_bitmap;
+	u8 *msr_bitmap;	  /* two pages: the other one for vCPUs whose x2APIC the CPU serves */
+	void *apic_frame; /* what the EPT shows at VIRT_APIC_PAGE for vmx_apic_page; no guest sees it */
 	u64 generation; /* raised by every downgrade; each vCPU flushes what it missed */
 	struct vmx_log log[VIRT_LOGS_MAX];
 	unsigned logs;
@@ -125,7 +133,8 @@ struct vmx_vcpu {
 	u32 cache_valid, cache_dirty; /* BIT(enum vmx_cached) */
 	bool launched, flush_vpid;
 	u16 vpid;
-	u32 proc_controls;
+	u8 tpr_threshold;
+	u32 proc_controls, proc2_controls;
 	u32 vectoring_info, vectoring_error, vectoring_length; /* what the last exit interrupted */
 	u64 generation; /* of the EPT, as flushed on last_pcpu */
 	u32 last_pcpu;
@@ -146,6 +155,8 @@ void vmx_vcpu_reset(struct virt_vcpu *vcpu);
 void vmx_vcpu_init(struct virt_vcpu *vcpu);
 void vmx_vcpu_load(struct virt_vcpu *vcpu);
 void vmx_vcpu_put(struct virt_vcpu *vcpu);
+/* Gives the secondary controls in `mask` the values in `bits`. */
+void vmx_vcpu_controls2(struct vmx_vcpu *v, u32 mask, u32 bits);
 /* The debug registers between the CPU and v->dr, v->dr6. */
 void vmx_vcpu_save_debug(struct vmx_vcpu *v);
 void vmx_vcpu_load_debug(const struct vmx_vcpu *v);
@@ -182,6 +193,8 @@ void vmx_event_idle_exits(struct virt_vcpu *vcpu, bool hlt, bool pause);
 void vmx_event_from_info(u32 info, u32 error, u32 insn_len, struct vcpu_event *event);
 
 /* vmx_apic.c: the guest's local APIC, as far as the CPU serves it. */
+int vmx_apic_create(struct virt_vm *vm);
+void vmx_apic_reset(struct vmx_vcpu *v);
 int vmx_apic_page(struct virt_vm *vm, bool on);
 void vmx_apic_mode(struct virt_vcpu *vcpu, enum virt_apic mode);
 void vmx_apic_irr_push(struct virt_vcpu *vcpu, int vector);

@@ -64,10 +64,21 @@ static const struct capability capabilities[] = {
 	{"1g-pages", VMX_PROC2, 0, EPT_CAP_1G, false},
 	{"ept-ad", VMX_PROC2, 0, EPT_CAP_AD, false},
 	{"pml", VMX_PROC2, PROC2_PML, 0, false},
+	{"pause-loop-exit", VMX_PROC2, PROC2_PAUSE_LOOP, 0, false},
+	{"tpr-shadow", VMX_PROC, PROC_TPR_SHADOW, 0, false},
+	{"apic-access", VMX_PROC2, PROC2_APIC_ACCESS, 0, false},
+	{"x2apic-virtualization", VMX_PROC2, PROC2_X2APIC, 0, false},
+	{"apic-registers", VMX_PROC2, PROC2_APIC_REGISTERS, 0, false},
+	{"virtual-interrupts", VMX_PROC2, PROC2_VIRTUAL_INTERRUPTS, 0, false},
 };
 
 static bool refused[ARRAY_SIZE(capabilities)]; /* turned off by no= */
 static struct virt_feature features[ARRAY_SIZE(capabilities)];
+
+static bool one_of(const struct capability *cap, u32 proc2_bits)
+{
+	return cap->word == VMX_PROC2 && (cap->bit & proc2_bits);
+}
 
 static bool capability_present(const struct capability *cap)
 {
@@ -87,6 +98,9 @@ static void compute_use(void)
 		features[i].name = cap->name;
 		features[i].present = capability_present(cap);
 		features[i].used = features[i].present && !refused[i];
+		/* Its row comes before theirs. */
+		if (one_of(cap, PROC2_APIC) && !vmx_uses(VMX_PROC, PROC_TPR_SHADOW))
+			features[i].used = false;
 		if (!features[i].used)
 			continue;
 		vmx_caps.use[cap->word] |= cap->bit;
@@ -94,6 +108,9 @@ static void compute_use(void)
 	}
 	/* Requested at run time only. */
 	vmx_caps.use[VMX_PROC] &= ~(u32)(PROC_INTERRUPT_WINDOW | PROC_MOV_DR | PROC_MONITOR_TRAP);
+	/* CR8 is the shadow's. */
+	if (vmx_uses(VMX_PROC, PROC_TPR_SHADOW))
+		vmx_caps.use[VMX_PROC] &= ~(u32)(PROC_CR8_LOAD | PROC_CR8_STORE);
 }
 
 static void join_this_cpu(void)
@@ -196,14 +213,19 @@ int vmx_caps_probe(char *why, size_t size)
 
 int vmx_caps_disable(const char *name)
 {
+	u32 group = strcmp(name, "apicv") ? 0 : PROC2_APICV;
+	int error = -ENOENT;
+
 	for (unsigned i = 0; i < ARRAY_SIZE(capabilities); i++) {
-		if (strcmp(capabilities[i].name, name) || capabilities[i].required)
+		const struct capability *cap = &capabilities[i];
+
+		if (cap->required || (strcmp(cap->name, name) && !one_of(cap, group)))
 			continue;
 		refused[i] = true;
-		compute_use();
-		return 0;
+		error = 0;
 	}
-	return -ENOENT;
+	compute_use();
+	return error;
 }
 
 const struct virt_feature *vmx_caps_features(unsigned *count)

@@ -17,14 +17,19 @@ enum { ES = BIT(0), CS = BIT(1), SS = BIT(2), DS = BIT(3), FS = BIT(4), GS = BIT
 #define EVENT(type)                                                                               \
 	INTR_INFO_VALID | INTR_INFO_TYPE, INTR_INFO_VALID | FIELD_PREP(INTR_INFO_TYPE, type)
 #define FACTS(ON, IS)                                                                             \
+	ON(INTERRUPT_EXIT, PIN_BASED_CONTROLS, PIN_EXTERNAL_INTERRUPT)                            \
 	ON(NMI_EXIT, PIN_BASED_CONTROLS, PIN_NMI)                                                 \
 	ON(VIRTUAL_NMI, PIN_BASED_CONTROLS, PIN_VIRTUAL_NMI)                                      \
 	ON(TIMER, PIN_BASED_CONTROLS, PIN_PREEMPTION_TIMER)                                       \
 	ON(NMI_WINDOW, PROC_BASED_CONTROLS, PROC_NMI_WINDOW)                                      \
+	ON(TPR_SHADOW, PROC_BASED_CONTROLS, PROC_TPR_SHADOW)                                      \
 	ON(MSR_BITMAP, PROC_BASED_CONTROLS, PROC_MSR_BITMAP)                                      \
 	ON(SECONDARY, PROC_BASED_CONTROLS, PROC_SECONDARY)                                        \
 	ON(EPT, PROC_BASED_CONTROLS2, PROC2_EPT) ON(VPID, PROC_BASED_CONTROLS2, PROC2_VPID)       \
 	ON(PML, PROC_BASED_CONTROLS2, PROC2_PML)                                                  \
+	ON(APIC_ACCESS, PROC_BASED_CONTROLS2, PROC2_APIC_ACCESS)                                  \
+	ON(X2APIC, PROC_BASED_CONTROLS2, PROC2_X2APIC)                                            \
+	ON(DELIVERS, PROC_BASED_CONTROLS2, PROC2_VIRTUAL_INTERRUPTS)                              \
 	ON(UNRESTRICTED, PROC_BASED_CONTROLS2, PROC2_UNRESTRICTED)                                \
 	ON(SAVE_TIMER, EXIT_CONTROLS, EXIT_CTL_SAVE_TIMER)                                        \
 	ON(HOST_PAT, EXIT_CONTROLS, EXIT_CTL_LOAD_PAT)                                            \
@@ -61,7 +66,7 @@ _Static_assert(NR_FACTS <= 64, "facts are bits of one word");
 
 /* What a test does with the rule's mask and value stands in field_good. */
 enum test { NEVER, EQUAL, NONZERO, AT_MOST, ONE_OF, CONTROLS, FIXED_CR0, FIXED_CR4, CANONICAL,
-	    RIP, PHYSICAL, AREA, EPTP, CR3_TARGETS, INSN_LENGTH, HAS_ERROR, PAT_TYPES,
+	    RIP, PHYSICAL, AREA, TPR_CLASS, EPTP, CR3_TARGETS, INSN_LENGTH, HAS_ERROR, PAT_TYPES,
 	    PDPTE, LMA_AS_ENTRY, LME_AS_LMA, ACTIVITY, WAKES, PENDING_BS, RPL_OF_CS,
 	    BASE_SELECTOR, CS_DPL, SS_DPL, DATA_DPL, GRANULARITY };
 
@@ -98,6 +103,15 @@ const struct vmx_check_rule vmx_check_rules[] = {
 	C(MSR_BITMAP, F_MSR_BITMAP, 0, PHYSICAL, BITS(11, 0), 0, NOT_PHYSICAL),
 	C(PIN_BASED_CONTROLS, F_VIRTUAL_NMI, F_NMI_EXIT, NEVER, 0, 0, "has virtual NMIs, no exits"),
 	C(PROC_BASED_CONTROLS, F_NMI_WINDOW, F_VIRTUAL_NMI, NEVER, 0, 0, "has an NMI window alone"),
+	C(VIRTUAL_APIC_ADDRESS, F_TPR_SHADOW, 0, PHYSICAL, BITS(11, 0), 0, NOT_PHYSICAL),
+	C(TPR_THRESHOLD, F_TPR_SHADOW, F_DELIVERS, EQUAL, BITS(31, 4), 0, RESERVED),
+	C(TPR_THRESHOLD, F_TPR_SHADOW, F_DELIVERS | F_APIC_ACCESS, TPR_CLASS, 0, 0, "is above TPR"),
+	C(PROC_BASED_CONTROLS2, F_SECONDARY, F_TPR_SHADOW, EQUAL, PROC2_APICV, 0,
+	  "serves the APIC without a TPR shadow"),
+	C(PROC_BASED_CONTROLS2, F_X2APIC | F_APIC_ACCESS, 0, NEVER, 0, 0, "has two modes of the APIC"),
+	C(PROC_BASED_CONTROLS2, F_DELIVERS, F_INTERRUPT_EXIT, NEVER, 0, 0,
+	  "delivers, but interrupts do not exit"),
+	C(APIC_ACCESS_ADDRESS, F_APIC_ACCESS, 0, PHYSICAL, BITS(11, 0), 0, NOT_PHYSICAL),
 	C(VPID, F_VPID, 0, NONZERO, ~0ull, 0, "is 0, the host's own"),
 	C(EPT_POINTER, F_EPT, 0, PHYSICAL, BITS(11, 7), 0, NOT_PHYSICAL),
 	C(EPT_POINTER, F_EPT, 0, EPTP, 0, 0, "has a type, walk length or flag that this CPU lacks"),
@@ -230,7 +244,8 @@ static void gather_facts(struct check *c)
 		if ((get(c, rows[i].field) & rows[i].mask) == rows[i].value)
 			c->facts |= BIT(i);
 	if (!(c->facts & F_SECONDARY))
-		c->facts &= ~(F_EPT | F_VPID | F_PML | F_UNRESTRICTED);
+		c->facts &= ~(F_EPT | F_VPID | F_PML | F_UNRESTRICTED | F_APIC_ACCESS | F_X2APIC |
+			      F_DELIVERS);
 }
 
 /* CS and TR are looked at even when they are unusable. */
@@ -341,6 +356,8 @@ static bool field_good(const struct check *c, const struct vmx_check_rule *rule,
 	case AREA: /* value: the field with the count */
 		count = get(c, rule->value);
 		return !count || (!(value & 15) && value < limit && 16 * count <= limit - value);
+	case TPR_CLASS: /* its bits 7:4 */
+		return (value & 15) <= FIELD_GET(APIC_TPR_CLASS, c->source->apic[APIC_TPR]);
 	case EPTP: return eptp_good(caps->ept_vpid, value);
 	case CR3_TARGETS: return value <= FIELD_GET(VMX_MISC_CR3_TARGETS, caps->misc);
 	case INSN_LENGTH: return value <= 15 && (value || (caps->misc & VMX_MISC_LENGTH_0));

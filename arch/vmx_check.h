@@ -34,6 +34,7 @@ struct vmx_check_source {
 	u64 (*read)(void *arg, u32 field);
 	void *arg;
 	const struct vmx_caps *caps;
+	const u32 *apic; /* the page of VIRTUAL_APIC_ADDRESS */
 };
 
 struct vmx_check_result {

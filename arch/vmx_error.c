@@ -47,7 +47,7 @@ static u64 read_field(void *arg, u32 field)
 /* Writes the first broken rule behind the words of v->why; false when there is none. */
 static bool tell_rule(struct vmx_vcpu *v, size_t used)
 {
-	const struct vmx_check_source source = {read_field, NULL, &vmx_caps};
+	const struct vmx_check_source source = {read_field, NULL, &vmx_caps, v->base.apic};
 	struct vmx_check_result broken;
 	unsigned i = 0;
 

@@ -77,6 +77,9 @@ void vmx_event_inject(struct virt_vcpu *vcpu, const struct vcpu_event *event)
 	}
 	if (event->type >= EVENT_SOFT_INTERRUPT)
 		vmwrite32(ENTRY_INSN_LENGTH, event->insn_len);
+	/* Few of them may come in HLT: "Checks on Guest Non-Register State". */
+	if (event->type >= EVENT_EXCEPTION)
+		vmwrite32(GUEST_ACTIVITY, 0);
 	vmwrite32(ENTRY_INTR_INFO, info);
 }
 
@@ -141,6 +144,7 @@ void vmx_event_idle_exits(struct virt_vcpu *vcpu, bool hlt, bool pause)
 	struct vmx_vcpu *v = to_vmx(vcpu);
 	u32 controls = hlt ? v->proc_controls | PROC_HLT : v->proc_controls & ~(u32)PROC_HLT;
 
+	vmx_vcpu_controls2(v, PROC2_PAUSE_LOOP, pause ? vmx_caps.use[VMX_PROC2] : 0);
 	if (controls == v->proc_controls)
 		return;
 	v->proc_controls = controls;

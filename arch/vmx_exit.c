@@ -19,11 +19,17 @@ enum { QUALIFICATION_DR = BITS(2, 0), QUALIFICATION_DR_READ = BIT(4) };
 enum { QUALIFICATION_EPT_WRITE = BIT(1), QUALIFICATION_EPT_FETCH = BIT(2) };
 enum { QUALIFICATION_DR6 = BITS(3, 0) | BIT(13) | BIT(14) };
 
+enum { QUALIFICATION_EOI_VECTOR = BITS(7, 0), QUALIFICATION_APIC_OFFSET = BITS(11, 0),
+       QUALIFICATION_APIC_TYPE = BITS(15, 12) };
+/* Types of access to the APIC's page: data, by linear address; others are no business of it. */
+enum { APIC_TYPE_READ = 0, APIC_TYPE_WRITE = 1 };
+
 #define DR7_GD BIT(13)
 
 /* Basic exit reasons. */
 enum { REASON_EXCEPTION = 0, REASON_EXTERNAL_INTERRUPT = 1, REASON_CR = 28, REASON_DR = 29,
-       REASON_IO = 30, REASON_EPT_VIOLATION = 48, REASON_PML_FULL = 62, REASON_COUNT = 70 };
+       REASON_IO = 30, REASON_APIC_ACCESS = 44, REASON_APIC_EOI = 45, REASON_EPT_VIOLATION = 48,
+       REASON_APIC_WRITE = 56, REASON_PML_FULL = 62, REASON_COUNT = 70 };
 
 /* Reasons that need no more than a name; EXIT_HOST, 0, stands for "not here". */
 static const u8 plain_reason[REASON_COUNT] = {
@@ -43,6 +49,8 @@ static const u8 plain_reason[REASON_COUNT] = {
 	[36] = EXIT_UNDEFINED, /* MWAIT */
 	[37] = EXIT_STEP,      /* monitor trap flag */
 	[39] = EXIT_UNDEFINED, /* MONITOR */
+	[40] = EXIT_PAUSE,     /* a loop of it */
+	[43] = EXIT_APIC_TPR,
 	[50] = EXIT_UNDEFINED, /* INVEPT */
 	[52] = EXIT_DEADLINE,  /* the preemption timer */
 	[53] = EXIT_UNDEFINED, /* INVVPID */
@@ -87,6 +95,31 @@ static void decode_memory(struct vmx_vcpu *v, struct vcpu_exit *exit)
 	reblock_nmi(v, q);
 	if (vmx_dirty_fault(v, exit->memory.gpa, q))
 		exit->reason = EXIT_HOST;
+}
+
+/*
+ * Deliveries and walks of the guest's tables through the APIC's page find what is
+ * behind any page without memory; the offset is not defined for walks. Fetches do
+ * not come here: the page cannot be executed.
+ */
+static void decode_apic_access(struct vcpu_exit *exit)
+{
+	u64 q = vmread(EXIT_QUALIFICATION), type = FIELD_GET(QUALIFICATION_APIC_TYPE, q);
+
+	exit->reason = type <= APIC_TYPE_WRITE ? EXIT_APIC_ACCESS : EXIT_MEMORY;
+	exit->memory.gpa = GPA(VIRT_APIC_PAGE + FIELD_GET(QUALIFICATION_APIC_OFFSET, q));
+	exit->memory.write = type == APIC_TYPE_WRITE;
+	exit->memory.fetch = false;
+}
+
+/* Both come behind the instruction: "Trap-Like VM Exits". */
+static void decode_apic_register(u32 reason, struct vcpu_exit *exit)
+{
+	u64 q = vmread(EXIT_QUALIFICATION);
+
+	exit->reason = reason == REASON_APIC_EOI ? EXIT_APIC_EOI : EXIT_APIC_WRITE;
+	exit->apic.offset = FIELD_GET(QUALIFICATION_APIC_OFFSET, q);
+	exit->apic.vector = FIELD_GET(QUALIFICATION_EOI_VECTOR, q);
 }
 
 static void decode_cr(struct vcpu_exit *exit)
@@ -179,7 +212,11 @@ void vmx_exit_decode(struct vmx_vcpu *v, u32 reason, struct vcpu_exit *exit)
 	else if (reason == REASON_PML_FULL) { /* and has been emptied */
 		reblock_nmi(v, vmread(EXIT_QUALIFICATION));
 		exit->reason = EXIT_HOST;
-	} else if (reason == REASON_CR)
+	} else if (reason == REASON_APIC_ACCESS)
+		decode_apic_access(exit);
+	else if (reason == REASON_APIC_EOI || reason == REASON_APIC_WRITE)
+		decode_apic_register(reason, exit);
+	else if (reason == REASON_CR)
 		decode_cr(exit);
 	else if (reason == REASON_DR)
 		decode_dr(exit);

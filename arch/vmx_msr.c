@@ -22,6 +22,27 @@ static const struct {
 	{MSR_SYSENTER_EIP, VMCS_GUEST_SYSENTER_EIP},
 };
 
+/* Where the CPU serves the x2APIC: registers that the page has as they are to be read. ICR's high
+ * half stands elsewhere in it, and the current count is not there. PPR is as of now only where
+ * the CPU delivers. */
+#define X2APIC_SERVED	 PROC2_APIC_REGISTERS
+#define X2APIC_DELIVERED (PROC2_APIC_REGISTERS | PROC2_VIRTUAL_INTERRUPTS)
+static const struct {
+	u16 first, last;
+	bool write;
+	u32 needs;
+} x2apic_msrs[] = {
+	{0x802, 0x803, false, X2APIC_SERVED},	 /* ID, version */
+	{0x808, 0x808, false, 0}, {0x808, 0x808, true, 0}, /* TPR */
+	{0x80a, 0x80a, false, X2APIC_DELIVERED}, /* PPR */
+	{0x80b, 0x80b, true, PROC2_VIRTUAL_INTERRUPTS}, /* EOI */
+	{0x80d, 0x80d, false, X2APIC_SERVED},	 /* LDR */
+	{0x80f, 0x828, false, X2APIC_SERVED},	 /* SVR, ISR, TMR, IRR, ESR */
+	{0x832, 0x838, false, X2APIC_SERVED},	 /* LVT, initial count */
+	{0x83e, 0x83e, false, X2APIC_SERVED},	 /* divider */
+	{0x83f, 0x83f, true, PROC2_VIRTUAL_INTERRUPTS}, /* SELF IPI */
+};
+
 /* Four bitmaps of 1 KiB: reads low, reads high, writes low, writes high. */
 #define BITMAP_WRITES 2048
 
@@ -32,11 +53,25 @@ static void pass(u8 *bitmap, u32 msr)
 	bitmap[bit / 8] &= ~BIT(bit % 8);
 }
 
+static void pass_x2apic(u8 *bitmap, bool (*allowed)(const void *arg, u32 msr, bool write),
+			const void *arg)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(x2apic_msrs); i++) {
+		bool write = x2apic_msrs[i].write;
+
+		if ((vmx_caps.use[VMX_PROC2] & x2apic_msrs[i].needs) != x2apic_msrs[i].needs)
+			continue;
+		for (u32 msr = x2apic_msrs[i].first; msr <= x2apic_msrs[i].last; msr++)
+			if (!allowed || allowed(arg, msr, write))
+				pass(bitmap + (write ? BITMAP_WRITES : 0), msr);
+	}
+}
+
 int vmx_msr_filter(struct virt_vm *vm, bool (*allowed)(const void *arg, u32 msr, bool write),
 		   const void *arg)
 {
 	if (!vm->msr_bitmap)
-		vm->msr_bitmap = pages_alloc(1);
+		vm->msr_bitmap = pages_alloc(2);
 	if (!vm->msr_bitmap)
 		return -ENOMEM;
 	memset(vm->msr_bitmap, 0xff, PAGE_SIZE);
@@ -51,6 +86,8 @@ int vmx_msr_filter(struct virt_vm *vm, bool (*allowed)(const void *arg, u32 msr,
 		if (!allowed || allowed(arg, msr, true))
 			pass(vm->msr_bitmap + BITMAP_WRITES, msr);
 	}
+	memcpy(vm->msr_bitmap + PAGE_SIZE, vm->msr_bitmap, PAGE_SIZE);
+	pass_x2apic(vm->msr_bitmap + PAGE_SIZE, allowed, arg);
 	return 0;
 }
 

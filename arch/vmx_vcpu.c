@@ -76,7 +76,7 @@ int vmx_vcpu_create(struct virt_vm *vm, struct virt_vcpu **out)
 	if (vmx_uses(VMX_PROC2, PROC2_PML))
 		v->pml = pages_alloc(1);
 	if (!v->vmcs || !v->fpu || !v->base.apic || (vmx_uses(VMX_PROC2, PROC2_PML) && !v->pml) ||
-	    (!vm->msr_bitmap && vmx_msr_filter(vm, NULL, NULL))) {
+	    (!vm->msr_bitmap && vmx_msr_filter(vm, NULL, NULL)) || vmx_apic_create(vm)) {
 		vmx_vcpu_destroy(&v->base);
 		return -ENOMEM;
 	}
@@ -112,6 +112,16 @@ static const u16 zero_fields[] = {
 	VMCS_HOST_SYSENTER_ESP, VMCS_HOST_SYSENTER_EIP,
 };
 
+void vmx_vcpu_controls2(struct vmx_vcpu *v, u32 mask, u32 bits)
+{
+	u32 controls = (v->proc2_controls & ~mask) | (bits & mask);
+
+	if (controls == v->proc2_controls)
+		return;
+	v->proc2_controls = controls;
+	vmwrite32(PROC_BASED_CONTROLS2, controls);
+}
+
 /* SDM: "VM-Execution Control Fields"; everything not written stays 0. */
 static void write_controls(struct vmx_vcpu *v)
 {
@@ -119,15 +129,15 @@ static void write_controls(struct vmx_vcpu *v)
 		vmcs_set(zero_fields[i], 0);
 	v->proc_controls = vmx_caps.use[VMX_PROC];
 	vmwrite32(PIN_BASED_CONTROLS, vmx_caps.use[VMX_PIN]);
-	vmwrite32(PROC_BASED_CONTROLS2, vmx_caps.use[VMX_PROC2]);
+	v->proc2_controls = 0;
+	vmx_vcpu_controls2(v, ~0u, vmx_caps.use[VMX_PROC2] & ~(PROC2_APIC | PROC2_PAUSE_LOOP));
 	vmwrite32(EXIT_CONTROLS, vmx_caps.use[VMX_EXIT]);
 	vmwrite32(ENTRY_CONTROLS, vmx_caps.use[VMX_ENTRY]);
 	vmx_event_trap(&v->base, 0);
 	vmwrite32(ENTRY_INTR_INFO, 0);
 	vmwrite64(VMCS_LINK_POINTER, ~0ull);
 	vmwrite64(EPT_POINTER, v->vm->ept_pointer);
-	if (vmx_uses(VMX_PROC, PROC_MSR_BITMAP))
-		vmwrite64(MSR_BITMAP, virt_to_phys(v->vm->msr_bitmap).v);
+	vmx_apic_reset(v);
 	if (vmx_uses(VMX_PROC2, PROC2_VPID))
 		vmwrite16(VPID, v->vpid);
 	/* SGX is hidden: without this a guest's kernel could use the host's. */

@@ -16,7 +16,8 @@ static const u16 com_ports[] = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
 
 const char *const options_features[] = {
 	"vpid", "preemption-timer", "2m-pages", "1g-pages", "ept-ad", "pml", "monitor-trap",
-	"msr-bitmap", "tsc-deadline", "x2apic", NULL
+	"msr-bitmap", "tsc-deadline", "x2apic", "apicv", "tpr-shadow", "apic-access",
+	"x2apic-virtualization", "apic-registers", "virtual-interrupts", "pause-loop-exit", NULL
 };
 
 static int find_feature(const char *name, size_t len)
@@ -130,7 +131,9 @@ static const struct word option_table[] = {
 	 LOG_LEVELS, log_level_names},
 	{"exit", "must be poweroff or port:HEX", .take = take_exit},
 	{"no", "must be a list with commas of vpid, preemption-timer, 2m-pages, 1g-pages, ept-ad, "
-	       "pml, monitor-trap, msr-bitmap, tsc-deadline, x2apic", PLACE(no), take_no},
+	       "pml, monitor-trap, msr-bitmap, tsc-deadline, x2apic, apicv, tpr-shadow, apic-access, "
+	       "x2apic-virtualization, apic-registers, virtual-interrupts, pause-loop-exit",
+	 PLACE(no), take_no},
 	{"cpus", "must be a number of cores, 1 or more", PLACE(cpus), words_number, .max = 0xffff},
 	{"smt", "must be on or off", PLACE(smt), words_choice, ARRAY_SIZE(off_on), off_on},
 	{"selftest", "must be a test of the test image, and its argument behind a colon",

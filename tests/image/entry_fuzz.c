@@ -123,7 +123,9 @@ static void make_bases(void)
 #define ENCODING(name, encoding) encoding,
 	static const u32 all[] = {VMCS_FIELDS(ENCODING)};
 	static const u32 more[] = {VMCS_ENTRY_CONTROLS, VMCS_ENTRY_INTR_INFO, VMCS_ENTRY_INSN_LENGTH,
-				   VMCS_ENTRY_EXCEPTION_ERROR, VMCS_PROC_BASED_CONTROLS2};
+				   VMCS_ENTRY_EXCEPTION_ERROR, VMCS_PROC_BASED_CONTROLS,
+				   VMCS_PROC_BASED_CONTROLS2, VMCS_VIRTUAL_APIC_ADDRESS,
+				   VMCS_APIC_ACCESS_ADDRESS, VMCS_TPR_THRESHOLD};
 
 	fields = 0;
 	for (unsigned i = 0; i < ARRAY_SIZE(all); i++) {
@@ -181,7 +183,13 @@ static const struct {
 	{VMCS_GUEST_DEBUGCTL, {0, 1, 2, 4, 0x40, 0x8000, 0x10000, 2}},
 	{VMCS_ENTRY_INSN_LENGTH, {0, 1, 2, 15, 16, 3, 1, 2}},
 	{VMCS_ENTRY_EXCEPTION_ERROR, {0, 1, 0x7fff, 0x8000, 0xffff, 0x10000, 0, 2}},
+	{VMCS_TPR_THRESHOLD, {0, 1, 2, 4, 5, 6, 15, 16}},
+	{VMCS_GUEST_INTERRUPT_STATUS, {0, 0x30, 0x3000, 0x4550, 0xff, 0xff00, 0xffff, 0x5530}},
 };
+
+static const u32 flipped[] = {PROC2_UNRESTRICTED, PROC2_APIC_ACCESS, PROC2_X2APIC,
+			      PROC2_APIC_REGISTERS, PROC2_VIRTUAL_INTERRUPTS,
+			      PROC2_APIC_ACCESS | PROC2_APIC_REGISTERS | PROC2_VIRTUAL_INTERRUPTS};
 
 static u64 mutated(u32 f, u64 value)
 {
@@ -191,7 +199,12 @@ static u64 mutated(u32 f, u64 value)
 	if (f == VMCS_ENTRY_INTR_INFO)
 		return events[draw(ARRAY_SIZE(events))];
 	if (f == VMCS_PROC_BASED_CONTROLS2)
-		return value ^ PROC2_UNRESTRICTED;
+		return value ^ flipped[draw(ARRAY_SIZE(flipped))];
+	if (f == VMCS_PROC_BASED_CONTROLS)
+		return value ^ PROC_TPR_SHADOW;
+	/* Nothing but Trivet's own page, since the CPU writes there. */
+	if (f == VMCS_VIRTUAL_APIC_ADDRESS)
+		return value ^ (draw(2) ? BIT(draw(12)) : BIT(52 + draw(12)));
 	if (f == VMCS_ENTRY_CONTROLS)
 		return value ^ ENTRY_CTL_IA32E;
 	for (unsigned i = 0; i < ARRAY_SIZE(telling); i++)
@@ -385,7 +398,7 @@ static bool never_ends(void)
 
 static void one(struct vm *vm, unsigned base)
 {
-	static const struct vmx_check_source source = {read_field, NULL, &vmx_caps};
+	const struct vmx_check_source source = {read_field, NULL, &vmx_caps, vm->vcpu->virt->apic};
 	struct state s = {.base = base, .mutations = 1 + draw(MUTATIONS_MAX)};
 	struct vmx_vcpu *v = to_vmx(vm->vcpu->virt);
 	struct vcpu_exit exit;
@@ -442,6 +455,7 @@ static unsigned run(const char *argument)
 		return 1;
 	}
 	vmx_state_write_back(to_vmx(vm->vcpu->virt));
+	vm->vcpu->virt->apic[APIC_TPR] = 0x5a; /* for the threshold */
 	make_bases();
 	for (unsigned base = 0; base < BASES; base++) {
 		enter_base(base);

@@ -104,7 +104,10 @@ static void test_words(void **state)
 	static const char *const features[] = {"no=vpid", "no=preemption-timer", "no=2m-pages",
 					       "no=1g-pages", "no=ept-ad", "no=pml",
 					       "no=monitor-trap", "no=msr-bitmap",
-					       "no=tsc-deadline", "no=x2apic"};
+					       "no=tsc-deadline", "no=x2apic", "no=apicv",
+					       "no=tpr-shadow", "no=apic-access",
+					       "no=x2apic-virtualization", "no=apic-registers",
+					       "no=virtual-interrupts", "no=pause-loop-exit"};
 	struct options o;
 
 	(void)state;
@@ -181,7 +184,9 @@ static void test_messages(void **state)
 	parse("no=none", 1);
 	assert_non_null(strstr(messages, "vpid, preemption-timer, 2m-pages, 1g-pages, ept-ad, pml, "
 					 "monitor-trap, msr-bitmap, tsc-deadline, "
-					 "x2apic"));
+					 "x2apic, apicv, tpr-shadow, apic-access, "
+					 "x2apic-virtualization, apic-registers, "
+					 "virtual-interrupts, pause-loop-exit"));
 	/* good words count beside bad ones */
 	o = parse("x log=warn y=1 cpus=0 cpus=4", 3);
 	assert_int_equal(o.log, LOG_WARN);
