@@ -18,6 +18,7 @@ static const struct {
 	struct vdev_args args;
 } devices[] = {
 	{"8259", {0}},
+	{"ioapic", {0}},
 	{"8254", {0}},
 	{"rtc", {0}},
 	{"i8042", {.irq = 1}},
