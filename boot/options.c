@@ -130,7 +130,7 @@ static const struct word option_table[] = {
 	{"log", "must be error, warn, info or debug", PLACE(log), words_choice,
 	 LOG_LEVELS, log_level_names},
 	{"exit", "must be poweroff or port:HEX", .take = take_exit},
-	{"no", "must be a list with commas of vpid, preemption-timer, 2m-pages, 1g-pages, ept-ad, "
+	{"no", "must be of vpid, preemption-timer, 2m-pages, 1g-pages, ept-ad, "
 	       "pml, monitor-trap, msr-bitmap, tsc-deadline, x2apic, apicv, tpr-shadow, apic-access, "
 	       "x2apic-virtualization, apic-registers, virtual-interrupts, pause-loop-exit",
 	 PLACE(no), take_no},
