@@ -96,6 +96,9 @@ int bus_claim_ports(struct vdev *dev, u16 first, u32 count, const struct bus_ops
 /* The same for guest physical addresses. */
 int bus_claim_mmio(struct vdev *dev, gpa_t first, u64 size, const struct bus_ops *ops);
 
+/* The `index`th device of a type by name, in the order of creation; NULL: there is none. */
+struct vdev *vm_device(struct vm *vm, const char *type, unsigned index);
+
 /* The VM's clock now, in ticks since its start; it never goes back. */
 u64 vm_now(const struct vm *vm);
 /* Ticks in a second of that clock, 1,000,000 or more. */

@@ -172,7 +172,7 @@ int vm_set_msr_policy(struct vm *vm, bool allow, const struct vm_msr_range *rang
 	return error;
 }
 
-static struct vdev *find_device(struct vm *vm, const char *type, unsigned index)
+struct vdev *vm_device(struct vm *vm, const char *type, unsigned index)
 {
 	for (struct vdev *dev = vm->devices; dev; dev = dev->next)
 		if (!strcmp(dev->type->name, type) && index-- == 0)
@@ -182,7 +182,7 @@ static struct vdev *find_device(struct vm *vm, const char *type, unsigned index)
 
 int vm_save_device(struct vm *vm, const char *type, unsigned index, void *blob, size_t size)
 {
-	const struct vdev *dev = find_device(vm, type, index);
+	const struct vdev *dev = vm_device(vm, type, index);
 
 	if (!dev)
 		return -ENOENT;
@@ -194,7 +194,7 @@ int vm_save_device(struct vm *vm, const char *type, unsigned index, void *blob, 
 
 int vm_restore_device(struct vm *vm, const char *type, unsigned index, const void *blob, size_t size)
 {
-	struct vdev *dev = find_device(vm, type, index);
+	struct vdev *dev = vm_device(vm, type, index);
 
 	if (!dev)
 		return -ENOENT;

@@ -94,6 +94,19 @@ struct vdev *fake_vm_create_device(struct vm *vm, const char *name, struct vdev_
 	return dev;
 }
 
+struct vdev *vm_device(struct vm *vm, const char *type, unsigned index)
+{
+	struct vdev *found = NULL;
+	unsigned newer = 0;
+
+	for (struct vdev *dev = vm->devices; dev; dev = dev->next)
+		newer += !strcmp(dev->type->name, type);
+	for (struct vdev *dev = vm->devices; dev; dev = dev->next)
+		if (!strcmp(dev->type->name, type) && --newer == index)
+			found = dev;
+	return found;
+}
+
 /* --- buses ------------------------------------------------------------ */
 
 int bus_claim_ports(struct vdev *dev, u16 first, u32 count, const struct bus_ops *ops)
