@@ -28,6 +28,7 @@ static const struct {
 	{"16550", {.port = 0x3f8, .irq = 4, .index = 0}},
 	{"16550", {.port = 0x2f8, .irq = 3, .index = 1}},
 	{"debugcon", {0}},
+	{"pci-host", {0}},
 };
 
 static int create_devices(struct vm *vm, bool debug_exit)
