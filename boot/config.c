@@ -128,6 +128,7 @@ static const struct word vm_words[] = {
 	{"on-crash", "must be stop or restart", PLACE(on_crash), words_choice,
 	 ARRAY_SIZE(end_names), end_names},
 	{"debug-exit", "takes no value", PLACE(debug_exit)},
+	{"pci-testdev", "takes no value", PLACE(pci_testdev)},
 };
 
 /* "module 2 (4096 bytes, vm=web, name=x): " and what is wrong. */
@@ -163,7 +164,7 @@ static const char *take_word(struct line *line, struct machine_config *vm, char 
 	if (known)
 		return take_value(known, value, (char *)vm + known->offset);
 	return "is unknown; Trivet's words are vm= name= kind= cpus= mem= cpu= weight= on-reboot= "
-	       "on-crash= debug-exit, and the guest's own words stand behind --";
+	       "on-crash= debug-exit pci-testdev, and the guest's own words stand behind --";
 }
 
 /* Reads the words before `--` into the line and its VM; complains about bad ones unless

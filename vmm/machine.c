@@ -31,14 +31,16 @@ static const struct {
 	{"pci-host", {0}},
 };
 
-static int create_devices(struct vm *vm, bool debug_exit)
+static int create_devices(struct vm *vm, const struct machine_config *config)
 {
 	int error = 0;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(devices) && !error; i++)
 		error = vdev_create(vm, devices[i].type, devices[i].args);
-	if (!error && debug_exit)
+	if (!error && config->debug_exit)
 		error = vdev_create(vm, "debug-exit", (struct vdev_args){0});
+	if (!error && config->pci_testdev)
+		error = vdev_create(vm, "pci-testdev", (struct vdev_args){0});
 	if (error)
 		log_error("[%s] cannot make its devices: error %d", vm->name, error);
 	return error;
@@ -144,7 +146,7 @@ static int build(struct vm *vm, const struct machine_config *config)
 			  vm->name, size >> 20, all_memory() >> 20);
 		return error;
 	}
-	error = identify(vm) ?: create_devices(vm, config->debug_exit);
+	error = identify(vm) ?: create_devices(vm, config);
 	if (error)
 		return error;
 	error = vcpu_create(vm, 0, &vm->vcpu);

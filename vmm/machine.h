@@ -18,7 +18,7 @@ struct machine_config {
 	u64 allowed_cpus;	/* BIT(pCPU id) of where its vCPUs may run; 0: anywhere */
 	u64 weight;		/* the share of each vCPU; 0: the default */
 	enum machine_on on_reboot, on_crash;
-	bool debug_exit;
+	bool debug_exit, pci_testdev;
 	struct vm_module *modules; /* in the order of the boot loader; their mem is NULL */
 	unsigned module_count;
 	u64 epoch, epoch_tsc; /* seconds since 1970, and the TSC at that moment */

@@ -70,7 +70,7 @@ static void test_no_words(void **state)
 	assert_string_equal(vm->vm, "guest");
 	assert_string_equal(vm->name, "guest");
 	assert_int_equal(vm->mem, 0);
-	assert_false(vm->debug_exit || config.vms[0].refused);
+	assert_false(vm->debug_exit || vm->pci_testdev || config.vms[0].refused);
 	assert_int_equal(vm->module_count, 2);
 	assert_ptr_equal(vm->modules, config.modules);
 	for (unsigned i = 0; i < 2; i++) {
@@ -87,14 +87,14 @@ static void test_every_word(void **state)
 	const struct machine_config *vm = &config.vms[0].machine;
 
 	(void)state;
-	assert_int_equal(parse("vm=web name=lin cpus=1 mem=512M debug-exit kind=linux "
+	assert_int_equal(parse("vm=web name=lin cpus=1 mem=512M debug-exit pci-testdev kind=linux "
 			       "-- root=/dev/vda1 console=ttyS0",
 			       "vm=web kind=initrd", NULL), 0);
 	assert_int_equal(config.vm_count, 1);
 	assert_string_equal(vm->vm, "web");
 	assert_string_equal(vm->name, "lin");
 	assert_int_equal(vm->mem, 512 << 20);
-	assert_true(vm->debug_exit);
+	assert_true(vm->debug_exit && vm->pci_testdev);
 	assert_false(config.vms[0].refused);
 	assert_int_equal(vm->modules[0].kind, MODULE_LINUX);
 	assert_string_equal(vm->modules[0].cmdline, "root=/dev/vda1 console=ttyS0");
@@ -174,10 +174,10 @@ static void test_bad_words(void **state)
 	} rows[] = {
 		{"root=/dev/vda1",
 		 "module 1 (1000 bytes): 'root=/dev/vda1' is unknown; Trivet's words are vm= name= "
-		 "kind= cpus= mem= cpu= weight= on-reboot= on-crash= debug-exit, and the guest's own words stand behind --\n"},
+		 "kind= cpus= mem= cpu= weight= on-reboot= on-crash= debug-exit pci-testdev, and the guest's own words stand behind --\n"},
 		{"name=x quiet vm=web",
 		 "module 1 (1000 bytes, vm=web, name=x): 'quiet' is unknown; Trivet's words are vm= "
-		 "name= kind= cpus= mem= cpu= weight= on-reboot= on-crash= debug-exit, and the guest's own words stand behind --\n"},
+		 "name= kind= cpus= mem= cpu= weight= on-reboot= on-crash= debug-exit pci-testdev, and the guest's own words stand behind --\n"},
 		{"me=1M", NULL}, {"memo=1M", NULL}, {"MEM=1M", NULL}, {"debug", NULL}, {"=", NULL},
 		{"kind=disk", "module 1 (1000 bytes): 'kind=disk' is not supported yet\n"},
 		{"kind=firmware", "module 1 (1000 bytes): 'kind=firmware' is not supported yet\n"},
