@@ -92,23 +92,11 @@ void job_wait(void)
 
 void job_wait_until(u64 tsc)
 {
-	struct pcpu_vmm *own = this_pcpu()->vmm;
+	struct job *job = job_current();
 
-	own->sleeps_until = tsc;
-	own->sleeper = own->job;
+	if (job)
+		job->task.wake_at = tsc;
 	job_wait();
-	own->sleeper = NULL;
-}
-
-u64 job_serve(u64 now)
-{
-	struct pcpu_vmm *own = this_pcpu()->vmm;
-
-	if (own->sleeper && own->sleeps_until > now)
-		return own->sleeps_until;
-	if (own->sleeper)
-		job_wake(own->sleeper);
-	return VTIMER_NEVER;
 }
 
 void job_wake(struct job *job)

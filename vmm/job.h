@@ -34,10 +34,8 @@ void job_yield(void);
 /* Sleeps until job_wake, which may come early or for nothing: look and wait again. */
 void job_wait(void);
 void job_wake(struct job *job);
-/* The same until about this host TSC at the latest; one job a pCPU at a time. */
+/* The same until about this host TSC at the latest. */
 void job_wait_until(u64 tsc);
-/* Wakes this pCPU's sleeper when it is time; the TSC at which it will be. sched_serve's. */
-u64 job_serve(u64 now);
 
 /* The job that runs on this pCPU now, or NULL. */
 struct job *job_current(void);

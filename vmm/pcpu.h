@@ -13,10 +13,8 @@ struct job;
 struct pcpu_vmm {
 	struct vtimer_queue timers;
 	struct sched_queue queue;
-	struct job *job;     /* running now, or NULL */
-	u64 scheduler_rsp;   /* of the scheduler, while a job runs */
-	struct job *sleeper; /* in job_wait_until, or NULL ... */
-	u64 sleeps_until;
+	struct job *job;   /* running now, or NULL */
+	u64 scheduler_rsp; /* of the scheduler, while a job runs */
 };
 
 /* This pCPU's, made when it is first asked for; NULL when there is no memory for it. */

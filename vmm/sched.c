@@ -2,8 +2,10 @@
 /*
  * Fair sharing of the pCPUs. Each queue is sorted by the time that its tasks
  * had, divided by their weights; who comes back from waiting starts no lower
- * than who runs now, so that nobody saves up time. A task's queue is that of
- * its pCPU; two locks are held only to move a task, that of the lower address first.
+ * than who runs now, so that nobody saves up time. A directed yield passes on the
+ * rest of a slice and changes places within a group, which as a whole has had as
+ * much as before. A task's queue is that of its pCPU; two locks are held only to
+ * move a task, that of the lower address first.
  */
 #include "vmm/sched.h"
 
@@ -72,18 +74,54 @@ static void insert(struct sched_queue *queue, struct task *task)
 	task->next = *link;
 	*link = task;
 	task->queued = true;
-	queue->count++;
+	task->since = rdtsc();
+	/* In order with the look at `lazy`: sched_alone. */
+	__atomic_add_fetch(&queue->count, 1, __ATOMIC_SEQ_CST);
+}
+
+static void unlink(struct task **link, struct task *task)
+{
+	while (*link != task)
+		link = &(*link)->next;
+	*link = task->next;
 }
 
 static void take_out(struct sched_queue *queue, struct task *task)
 {
-	struct task **link = &queue->first;
-
-	while (*link != task)
-		link = &(*link)->next;
-	*link = task->next;
+	unlink(&queue->first, task);
 	task->queued = false;
+	task->waited += rdtsc() - task->since;
 	queue->count--;
+	if (queue->favoured == task)
+		queue->favoured = NULL;
+}
+
+static void set_alarm(struct sched_queue *queue)
+{
+	u64 alarm = queue->sleepers ? queue->sleepers->wake_at : SCHED_NEVER;
+
+	__atomic_store_n(&queue->alarm, alarm, __ATOMIC_RELAXED);
+}
+
+static void lay_down(struct sched_queue *queue, struct task *task)
+{
+	struct task **link = &queue->sleepers;
+
+	while (*link && (*link)->wake_at <= task->wake_at)
+		link = &(*link)->next;
+	task->next = *link;
+	*link = task;
+	task->asleep = true;
+	set_alarm(queue);
+}
+
+static void rouse(struct sched_queue *queue, struct task *task)
+{
+	if (!task->asleep)
+		return;
+	unlink(&queue->sleepers, task);
+	task->asleep = false;
+	set_alarm(queue);
 }
 
 static void set_yield(struct sched_queue *queue, bool yield)
@@ -124,14 +162,51 @@ static void enqueue(struct sched_queue *queue, struct task *task)
 		task->used = MAX(task->used, queue->floor);
 		insert(queue, task);
 		spare = load_of(queue) > 1 && !task->loaded ? task->allowed : 0;
-		if (queue->running && task->used < used_now(queue))
+		if (queue->running && (__atomic_load_n(&queue->running->lazy, __ATOMIC_RELAXED) ||
+				       task->used < used_now(queue))) {
+			queue->favoured = NULL;
 			set_yield(queue, true);
+		}
 		kick = !queue->running || queue->yield;
 	}
 	spin_unlock(&queue->lock);
 	if (kick && cpu != this_pcpu()->id)
 		smp_kick(cpu);
 	wake_idle(spare);
+}
+
+/* Unlocks its queue. */
+static void wake(struct sched_queue *queue, struct task *task)
+{
+	rouse(queue, task);
+	task->ready = task->woken = true;
+	if (task->running) {
+		/* It may be on its way to wait, or in its guest, which has to take the news. */
+		u32 cpu = task->cpu;
+
+		spin_unlock(&queue->lock);
+		if (cpu != this_pcpu()->id)
+			smp_kick(cpu);
+		return;
+	}
+	enqueue(queue, task);
+}
+
+/* Wakes those whose time has come; when that of the next one does. */
+static u64 ring(struct sched_queue *queue, u64 now)
+{
+	u64 alarm;
+
+	while ((alarm = __atomic_load_n(&queue->alarm, __ATOMIC_RELAXED)) <= now) {
+		spin_lock(&queue->lock);
+		if (queue->sleepers && queue->sleepers->wake_at <= now) {
+			wake(queue, queue->sleepers);
+		} else {
+			set_alarm(queue);
+			spin_unlock(&queue->lock);
+		}
+	}
+	return alarm;
 }
 
 /* Takes over a waiting task from a longer queue; its `used` then counts from that of `own`. */
@@ -193,17 +268,24 @@ static void unload_held(struct sched_queue *queue)
 static struct task *pick(struct sched_queue *queue)
 {
 	struct task *task;
+	u64 now = rdtsc();
 
 	spin_lock(&queue->lock);
 	task = queue->first;
 	if (task) {
-		take_out(queue, task);
 		queue->floor = MAX(queue->floor, task->used);
+		if (queue->favoured && now < queue->until)
+			task = queue->favoured;
+		else
+			queue->until = now + muldiv64(SCHED_SLICE_MS, tsc_hz, 1000);
+		take_out(queue, task);
+		queue->favoured = NULL;
 		queue->spare = queue->first ? queue->first->allowed : 0;
 		queue->running = task;
-		queue->since = rdtsc();
+		queue->since = now;
 		task->running = true;
-		task->woken = false;
+		task->woken = task->lazy = false;
+		task->wake_at = SCHED_NEVER;
 	}
 	set_yield(queue, false);
 	spin_unlock(&queue->lock);
@@ -227,7 +309,7 @@ static void run_slice(struct sched_queue *queue, struct task *task)
 
 	load(queue, task);
 	wake_idle(queue->spare); /* what was loaded before can go only now */
-	next = task->slice(task, queue->since + muldiv64(SCHED_SLICE_MS, tsc_hz, 1000));
+	next = task->slice(task, queue->until);
 	spin_lock(&queue->lock);
 	ran = rdtsc() - queue->since;
 	task->ran += ran;
@@ -241,6 +323,8 @@ static void run_slice(struct sched_queue *queue, struct task *task)
 		return;
 	}
 	task->ready = next == TASK_READY || task->woken;
+	if (!task->ready && task->wake_at != SCHED_NEVER)
+		lay_down(queue, task);
 	enqueue(queue, task);
 }
 
@@ -260,20 +344,89 @@ u64 sched_serve(u64 now)
 {
 	struct pcpu_vmm *own = this_pcpu()->vmm;
 	bool boot = this_pcpu()->id == 0;
-	u64 next = job_serve(now);
+	u64 next;
 
 	if (vtimer_next(&own->timers) <= now)
 		vtimer_run(&own->timers, now, TIMERS_AT_ONCE);
 	if (boot && console_next() <= now)
 		console_poll(now);
 	smp_serve();
-	next = MIN(next, vtimer_next(&own->timers));
+	next = MIN(ring(&own->queue, now), vtimer_next(&own->timers));
 	return boot ? MIN(next, console_next()) : next;
 }
 
 bool sched_should_yield(void)
 {
 	return __atomic_load_n(&own_queue()->yield, __ATOMIC_ACQUIRE);
+}
+
+bool sched_alone(void)
+{
+	struct sched_queue *queue = own_queue();
+	bool *lazy = &queue->running->lazy;
+
+	/* Either who queues a task sees `lazy`, or the task is seen here. */
+	if (!*lazy)
+		__atomic_store_n(lazy, true, __ATOMIC_SEQ_CST);
+	if (!__atomic_load_n(&queue->count, __ATOMIC_SEQ_CST))
+		return true;
+	__atomic_store_n(lazy, false, __ATOMIC_RELAXED);
+	return false;
+}
+
+static struct task *sibling(const struct sched_queue *queue, const void *group)
+{
+	struct task *longest = NULL;
+
+	for (struct task *task = queue->first; task; task = task->next)
+		if (task->group == group && (!longest || task->since < longest->since))
+			longest = task;
+	return longest;
+}
+
+/* Has a task go next in its queue, in place of the one that runs there; unlocks the queue. */
+static bool favour(struct sched_queue *queue, struct task *task)
+{
+	struct task *from = queue->running;
+	u64 used;
+
+	if (!task || !task->queued || !from || !task->group || from->group != task->group) {
+		spin_unlock(&queue->lock);
+		return false;
+	}
+	used = used_now(queue);
+	if (task->used > used) {
+		/* They change places; what `from` has had in this slice is still to be added. */
+		take_out(queue, task);
+		from->used += task->used - used;
+		task->used = used;
+		insert(queue, task);
+	}
+	queue->favoured = task;
+	set_yield(queue, true);
+	set_yield(own_queue(), true);
+	if (queue != own_queue())
+		smp_kick(task->cpu);
+	spin_unlock(&queue->lock);
+	return true;
+}
+
+bool sched_yield_to(struct task *task)
+{
+	const void *group = own_queue()->running->group;
+
+	if (task)
+		return favour(lock_queue_of(task), task);
+	for (unsigned i = 0; i < pcpu_count; i++) {
+		struct sched_queue *queue = queue_of((this_pcpu()->id + i) % pcpu_count);
+
+		if (!queue || !__atomic_load_n(&queue->count, __ATOMIC_RELAXED))
+			continue;
+		spin_lock(&queue->lock);
+		if (favour(queue, sibling(queue, group)))
+			return true;
+	}
+	return false;
 }
 
 int sched_init_cpu(void)
@@ -326,26 +479,14 @@ void sched_remove(struct task *task)
 
 	sched_hold(task);
 	queue = lock_queue_of(task);
+	rouse(queue, task);
 	queue->assigned -= task->weight;
 	spin_unlock(&queue->lock);
 }
 
 void sched_wake(struct task *task)
 {
-	struct sched_queue *queue = lock_queue_of(task);
-
-	task->ready = task->woken = true;
-	if (task->running) {
-		/* It may be on its way to wait, or in its guest, which has to take the news. */
-		bool kick = task->cpu != this_pcpu()->id;
-		u32 cpu = task->cpu;
-
-		spin_unlock(&queue->lock);
-		if (kick)
-			smp_kick(cpu);
-		return;
-	}
-	enqueue(queue, task);
+	wake(lock_queue_of(task), task);
 }
 
 void sched_hold(struct task *task)

@@ -71,6 +71,7 @@ int vcpu_create(struct vm *vm, unsigned id, struct vcpu **out)
 		.name = vm->name, .slice = slice, .load = load, .unload = unload,
 		.allowed = vm->allowed_cpus ? vm->allowed_cpus : sched_cpus,
 		.weight = vm->weight ? vm->weight : SCHED_WEIGHT_DEFAULT,
+		.group = vm,
 		.holds = 1,
 	};
 	sched_add(&vcpu->task);

@@ -56,6 +56,18 @@ bool sched_should_yield(void)
 	return false;
 }
 
+bool sched_alone(void)
+{
+	return fake_sched.alone;
+}
+
+bool sched_yield_to(struct task *task)
+{
+	fake_sched.yielded_to = task;
+	fake_sched.directed++;
+	return fake_sched.takes_yields;
+}
+
 void job_yield(void)
 {
 	fake_sched.yields++;

@@ -415,7 +415,7 @@ static bool slept_enough(void)
 
 static bool begun_to_sleep(void)
 {
-	return pcpu_vmm()->sleeper == &sleeper;
+	return pcpu_vmm()->queue.sleepers == &sleeper.task;
 }
 
 static void a_job_sleeps_until_it_is_time(void **state)
@@ -429,7 +429,7 @@ static void a_job_sleeps_until_it_is_time(void **state)
 	sched_run(slept_enough);
 	assert_true(slept >= sleep_ticks);
 	assert_in_range(alarm, start, rdtsc()); /* the console may want to be earlier */
-	assert_null(pcpu_vmm()->sleeper);
+	assert_null(pcpu_vmm()->queue.sleepers);
 	/* or until somebody wakes it */
 	sleep_ticks = tsc_hz * 1000;
 	assert_int_equal(job_start(&sleeper, "sleeper", BIT(0), sleep, NULL), 0);
@@ -437,7 +437,7 @@ static void a_job_sleeps_until_it_is_time(void **state)
 	job_wake(&sleeper);
 	sched_run(slept_enough);
 	assert_true(slept < sleep_ticks);
-	assert_true(job_serve(rdtsc()) == VTIMER_NEVER);
+	assert_null(pcpu_vmm()->queue.sleepers);
 }
 
 #define TEST(name) cmocka_unit_test_setup(name, setup)

@@ -2,8 +2,8 @@
 /* SOURCES: vmm/sched.c tests/unit/fake_host.c */
 /* LIBS: -lpthread */
 /*
- * The run queues with toy tasks: shares, waking, holding in every state, and moving
- * between pCPUs, first with one thread that plays all pCPUs, then with a thread for each.
+ * The run queues with toy tasks: shares, waking, alarms, holding in every state, directed
+ * yields, and moving between pCPUs, first with one thread that plays all pCPUs, then with a thread for each.
  * A toy's slice takes the time that the test says: the queue's `since` is moved back.
  */
 #include "vmm/sched.h"
@@ -30,7 +30,7 @@
 
 struct toy {
 	struct task task; /* first */
-	u64 takes;
+	u64 takes, sleeps; /* sleeps: until so much later, where it waits; 0: for good */
 	enum task_next next;
 	void (*during)(struct toy *toy); /* in its slice */
 	unsigned slices, loads, unloads;
@@ -51,11 +51,6 @@ u64 vtimer_next(struct vtimer_queue *queue)
 unsigned vtimer_run(struct vtimer_queue *queue, u64 now_tsc, unsigned max)
 {
 	return 0;
-}
-
-u64 job_serve(u64 now)
-{
-	return VTIMER_NEVER;
 }
 
 u64 console_next(void)
@@ -94,12 +89,17 @@ static enum task_next slice(struct task *task, u64 until)
 	assert_true(task->allowed & BIT(this_pcpu()->id));
 	assert_int_equal(task->cpu, this_pcpu()->id);
 	assert_true(!task->load || (task->loaded && own->loaded == task));
-	assert_int_equal(until, own->since + SCHED_SLICE_MS * MS);
+	assert_int_equal(until, own->until);
+	assert_in_range(until, own->since + 1, own->since + SCHED_SLICE_MS * MS);
+	assert_true(task->wake_at == SCHED_NEVER && !task->asleep && !task->lazy);
 	toy->slices++;
 	toy->ran_on = this_pcpu()->id;
 	if (toy->during)
 		toy->during(toy);
 	own->since -= toy->takes;
+	own->until -= toy->takes;
+	if (toy->sleeps)
+		task->wake_at = rdtsc() + toy->sleeps;
 	__atomic_store_n(&toy->inside, false, __ATOMIC_SEQ_CST);
 	return toy->next;
 }
@@ -153,10 +153,12 @@ static bool no_more(void)
 static void step(unsigned id, unsigned count)
 {
 	u32 before = this_pcpu()->id;
+	unsigned left = rounds; /* of who plays in a slice of another */
 
 	fake_host_play(id);
 	rounds = count;
 	sched_run(no_more);
+	rounds = left;
 	fake_host_play(before);
 }
 
@@ -304,6 +306,472 @@ static void a_wake_kicks_the_other_pcpu(void **state)
 	sched_wake(&a->task);
 	fake_host_play(0);
 	assert_int_equal(fake_host.kicked, 0);
+}
+
+/* ---- alarms */
+
+static u64 serve(unsigned id, u64 now)
+{
+	u64 next;
+
+	fake_host_play(id);
+	next = sched_serve(now);
+	fake_host_play(0);
+	return next;
+}
+
+static void sleepers_wake_in_their_order(void **state)
+{
+	static const u64 seconds[] = {40, 10, 30, 10, 20}, order[] = {1, 3, 4, 2, 0};
+	u64 next;
+
+	fake_host_cpus(2);
+	fake_host_on_wait(NULL);
+	assert_true(serve(1, rdtsc()) == SCHED_NEVER);
+	for (unsigned i = 0; i < 5; i++) {
+		add_ready(&toys[i], 100, BIT(1));
+		toys[i].next = TASK_WAIT;
+		toys[i].sleeps = seconds[i] * 1000 * MS;
+	}
+	step(1, 6);
+	assert_int_equal(fake_host.waits, 1);
+	/* what it halts until is the first of them */
+	assert_int_equal(fake_host.timer_deadline, toys[1].task.wake_at);
+	for (unsigned i = 0; i < 5; i++) {
+		struct toy *toy = &toys[order[i]];
+
+		assert_true(toy->task.asleep);
+		assert_int_equal(serve(1, rdtsc()), toy->task.wake_at);
+		assert_int_equal(serve(1, toy->task.wake_at - 1), toy->task.wake_at);
+		assert_true(toy->task.asleep);
+		assert_int_equal(toy->slices, 1);
+		fake_host.kicked = 0;
+		next = serve(1, toy->task.wake_at);
+		assert_int_equal(fake_host.kicked, 0);
+		assert_true(next > toy->task.wake_at);
+		assert_true(!toy->task.asleep && toy->task.queued);
+		assert_ptr_equal(queue(1)->first, &toy->task);
+		toy->sleeps = 0;
+		step(1, 2);
+		assert_int_equal(toy->slices, 2);
+		assert_false(toy->task.ready || toy->task.asleep);
+	}
+	assert_true(next == SCHED_NEVER);
+	assert_true(serve(1, rdtsc() + 100000 * MS) == SCHED_NEVER);
+}
+
+static void all_that_are_due_wake_at_once(void **state)
+{
+	fake_host_on_wait(NULL);
+	for (unsigned i = 0; i < TOYS; i++) {
+		add_ready(&toys[i], 100, BIT(0));
+		toys[i].next = TASK_WAIT;
+		toys[i].sleeps = 1 + i * 1000; /* of the real TSC: over before they all slept */
+	}
+	step(0, 100000);
+	for (unsigned i = 0; i < TOYS; i++)
+		assert_true(toys[i].slices > 100);
+	for (unsigned i = 0; i < TOYS; i++)
+		toys[i].sleeps = 0;
+	step(0, 2 * TOYS + 100000);
+	assert_true(queue(0)->count == 0 && !queue(0)->sleepers);
+	assert_true(queue(0)->alarm == SCHED_NEVER);
+}
+
+static void a_wake_ends_an_alarm(void **state)
+{
+	fake_host_cpus(2);
+	fake_host_on_wait(NULL);
+	for (unsigned i = 0; i < 3; i++) {
+		add_ready(&toys[i], 100, BIT(1));
+		toys[i].next = TASK_WAIT;
+		toys[i].sleeps = (i + 1) * 1000 * MS;
+	}
+	step(1, 4);
+	/* from elsewhere, the one in the middle and then the first */
+	sched_wake(&b->task);
+	b->sleeps = 0;
+	assert_int_equal(serve(1, rdtsc()), a->task.wake_at);
+	sched_wake(&a->task);
+	a->sleeps = 0;
+	assert_int_equal(serve(1, rdtsc()), c->task.wake_at);
+	step(1, 3);
+	assert_true(a->slices == 2 && b->slices == 2 && c->slices == 1);
+	assert_int_equal(serve(1, rdtsc()), c->task.wake_at);
+	assert_true(serve(1, c->task.wake_at) == SCHED_NEVER);
+	c->sleeps = 0;
+	step(1, 3);
+	assert_true(a->slices == 2 && b->slices == 2 && c->slices == 2);
+	/* one that is woken in its slice, or does not wait, has none */
+	a->sleeps = 1000 * MS;
+	a->during = wakes_itself;
+	sched_wake(&a->task);
+	step(1, 3);
+	assert_true(a->task.queued && !queue(1)->sleepers);
+	a->during = NULL;
+	a->next = TASK_READY;
+	step(1, 3);
+	assert_true(a->task.queued && !queue(1)->sleepers);
+	a->next = TASK_GONE;
+	step(1, 2);
+	assert_true(serve(1, rdtsc() + 100000 * MS) == SCHED_NEVER);
+}
+
+static void a_held_sleeper_wakes_and_does_not_run(void **state)
+{
+	fake_host_on_wait(NULL);
+	fake_host_cpus(2);
+	add_ready(a, 100, BIT(1));
+	a->next = TASK_WAIT;
+	a->sleeps = 1000 * MS;
+	a->task.load = NULL;
+	step(1, 2);
+	sched_hold(&a->task);
+	assert_true(a->task.asleep);
+	assert_true(serve(1, a->task.wake_at) == SCHED_NEVER);
+	assert_false(a->task.asleep || a->task.queued);
+	step(1, 2);
+	assert_int_equal(a->slices, 1);
+	sched_release(&a->task);
+	step(1, 2);
+	assert_int_equal(a->slices, 2);
+	/* one that is let go before its time sleeps on; who is taken away leaves nothing */
+	sched_hold(&a->task);
+	sched_release(&a->task);
+	assert_true(a->task.asleep);
+	step(1, 2);
+	assert_int_equal(a->slices, 2);
+	sched_remove(&a->task);
+	memset(&a->task, 0xa5, sizeof(a->task));
+	assert_true(serve(1, rdtsc() + 100000 * MS) == SCHED_NEVER);
+}
+
+/* ---- time that others had */
+
+static void waiting_in_the_queue_is_counted(void **state)
+{
+	fake_host_on_wait(NULL);
+	add(a, 100, ~0ull);
+	add_ready(b, 100, ~0ull);
+	sched_wake(&a->task);
+	a->task.used = 1; /* behind b */
+	a->task.since -= 5 * MS;
+	step(0, 1);
+	assert_true(a->slices == 1 || b->slices == 1);
+	sched_hold(&b->task);
+	step(0, 1);
+	assert_in_range(a->task.waited, 5 * MS, 6 * MS);
+	/* not while it waits for a wake, sleeps or is held */
+	a->next = TASK_WAIT;
+	a->sleeps = 100000 * MS;
+	step(0, 1);
+	sched_hold(&a->task);
+	sched_wake(&a->task);
+	assert_false(a->task.queued);
+	a->task.since -= 1000 * MS;
+	sched_release(&a->task);
+	step(0, 1);
+	assert_in_range(a->task.waited, 5 * MS, 7 * MS);
+}
+
+/* ---- directed yields */
+
+static struct toy *target;
+static bool found;
+
+static void yields_to_target(struct toy *toy)
+{
+	struct sched_queue *own = queue(this_pcpu()->id);
+
+	own->since -= toy->takes; /* that much is over */
+	own->until -= toy->takes;
+	found = sched_yield_to(target ? &target->task : NULL);
+	assert_true(!found || sched_should_yield());
+	own->since += toy->takes;
+	own->until += toy->takes;
+}
+
+static u64 group_1, group_2;
+
+static void add_to(const void *group, struct toy *toy, u64 allowed)
+{
+	add(toy, 100, allowed);
+	toy->task.group = group;
+	sched_wake(&toy->task);
+}
+
+static void who_is_yielded_to_goes_next(void **state)
+{
+	u64 used_a, used_c;
+
+	add_to(&group_1, a, ~0ull);
+	add_to(&group_2, b, ~0ull);
+	add_to(&group_1, c, ~0ull);
+	add_to(&group_1, d, ~0ull);
+	queue(0)->first = &a->task;
+	b->task.used = 2 * MS;
+	d->task.used = 3 * MS;
+	c->task.used = 500 * MS; /* has had by far the most */
+	a->task.next = &b->task;
+	b->task.next = &d->task;
+	d->task.next = &c->task;
+	c->task.next = NULL;
+	a->during = yields_to_target;
+	target = c;
+	used_a = a->task.used;
+	step(0, 1);
+	assert_int_equal(a->slices, 1);
+	assert_true(found);
+	/* they have changed places, and no time came or went */
+	used_c = c->task.used;
+	assert_in_range(used_c, used_a + MS, used_a + 2 * MS);
+	assert_in_range(a->task.used, 500 * MS, 500 * MS + MS / 2);
+	assert_ptr_equal(queue(0)->favoured, &c->task);
+	step(0, 1);
+	assert_int_equal(c->slices, 1);
+	assert_null(queue(0)->favoured);
+	assert_in_range(queue(0)->floor, 0, 2 * MS);
+	step(0, 2);
+	assert_true(b->slices + d->slices + c->slices == 3 && a->slices == 1);
+	/* to one that has had less, nothing but the turn is given */
+	target = a;
+	b->during = c->during = d->during = yields_to_target;
+	step(0, 20);
+	assert_true(a->slices > 2);
+	/* not to who does not wait for a pCPU, or is no sibling */
+	sched_hold(&a->task);
+	sched_hold(&c->task);
+	sched_hold(&d->task);
+	step(0, 1);
+	assert_false(found || sched_should_yield());
+	target = NULL;
+	step(0, 1);
+	assert_false(found || sched_should_yield());
+	sched_release(&c->task);
+	target = c;
+	b->task.used = 0;
+	step(0, 1);
+	assert_false(found);
+	target = NULL;
+	step(0, 1);
+	assert_false(found);
+	c->task.group = b->task.group = NULL; /* those of no group are none */
+	step(0, 2);
+	assert_false(found);
+}
+
+/* Yields for ever to and fro get no more than what is not in the group. */
+static void a_group_gets_no_more_by_yielding(void **state)
+{
+	u64 group = 0;
+
+	for (unsigned i = 0; i < 6; i++) {
+		add_to(i < 4 ? &group_1 : &group_2, &toys[i], ~0ull);
+		toys[i].takes = i < 4 ? MS / 20 : 10 * MS;
+		toys[i].during = i < 4 ? yields_to_target : NULL;
+	}
+	toys[2].takes = 4 * MS; /* one works, the others wait for it */
+	toys[2].during = NULL;
+	target = NULL;
+	for (unsigned i = 0; i < 40000; i++) {
+		target = i % 8000 < 4000 ? NULL : &toys[2];
+		step(0, 1);
+	}
+	for (unsigned i = 0; i < 4; i++)
+		group += toys[i].task.ran;
+	assert_in_range(group * 100 / (toys[4].task.ran + toys[5].task.ran), 190, 210);
+	assert_in_range(toys[4].task.ran * 100 / toys[5].task.ran, 99, 101);
+	/* and what it gets goes to who can use it */
+	assert_true(toys[2].task.ran > group / 10 * 9);
+}
+
+static void wakes_c_late(struct toy *toy)
+{
+	yields_to_target(toy);
+	assert_non_null(queue(0)->favoured);
+	sched_release(&c->task);
+	assert_null(queue(0)->favoured);
+	yields = sched_should_yield();
+}
+
+/* A turn that is passed on ends when the first one's would have. */
+static void a_yield_passes_on_the_rest_of_the_slice(void **state)
+{
+	char order[11] = "";
+	unsigned before;
+
+	for (unsigned i = 0; i < 3; i++)
+		add_to(i < 2 ? &group_1 : &group_2, &toys[i], ~0ull);
+	a->during = b->during = yields_to_target;
+	a->takes = b->takes = 3 * MS;
+	target = NULL;
+	for (unsigned i = 0; i < 10; i++) {
+		const unsigned slices[] = {a->slices, b->slices, c->slices};
+
+		step(0, 1);
+		for (unsigned j = 0; j < 3; j++)
+			order[i] = toys[j].slices > slices[j] ? "abc"[j] : order[i];
+	}
+	assert_string_equal(order, "ababcccccc"); /* after 3, 6 and 9 ms of 10 */
+	/* who comes with less time to its account interrupts the chain */
+	sched_hold(&c->task);
+	step(0, 2);
+	assert_non_null(queue(0)->favoured);
+	a->during = b->during = wakes_c_late;
+	before = c->slices;
+	step(0, 2);
+	assert_true(yields);
+	assert_int_equal(c->slices, before + 1);
+}
+
+static void who_waited_longest_is_taken_first(void **state)
+{
+	static const unsigned ago[] = {0, 3, 9, 1, 7, 5};
+
+	for (unsigned i = 0; i < 6; i++) {
+		add_to(i ? &group_1 : &group_2, &toys[i], ~0ull);
+		toys[i].task.since = rdtsc() - ago[i] * MS;
+	}
+	toys[0].task.group = &group_1;
+	toys[0].during = yields_to_target;
+	target = NULL;
+	step(0, 1);
+	assert_int_equal(toys[0].slices, 1);
+	assert_ptr_equal(queue(0)->favoured, &toys[2].task);
+	/* all come in turn */
+	for (unsigned i = 0; i < 6; i++)
+		toys[i].during = yields_to_target;
+	for (unsigned i = 0; i < 6; i++)
+		toys[i].takes = MS / 100;
+	step(0, 120);
+	for (unsigned i = 0; i < 6; i++)
+		assert_in_range(toys[i].slices, 18, 23);
+}
+
+static bool kicked_1;
+
+static void is_yielded_to(struct toy *toy)
+{
+	fake_host.kicked = 0;
+	step(0, 1);
+	kicked_1 = fake_host.kicked & BIT(1);
+	yields = sched_should_yield();
+}
+
+static void a_yield_reaches_another_pcpu(void **state)
+{
+	fake_host_cpus(3);
+	add_to(&group_1, a, BIT(0));
+	add_to(&group_1, b, BIT(1));
+	add_to(&group_1, c, BIT(1));
+	add_to(&group_2, d, BIT(1));
+	for (unsigned i = 0; i < 4; i++)
+		toys[i].task.load = NULL; /* a hold need not wait for pCPU 1 */
+	a->during = yields_to_target;
+	b->during = is_yielded_to;
+	for (unsigned i = 0; i < 2; i++) {
+		unsigned slices = c->slices;
+
+		sched_hold(&b->task);
+		sched_hold(&c->task);
+		sched_hold(&d->task);
+		b->task.used = queue(1)->floor;
+		d->task.used = queue(1)->floor + MS;
+		c->task.used = queue(1)->floor + 2 * MS;
+		sched_release(&b->task);
+		sched_release(&c->task);
+		sched_release(&d->task);
+		target = i ? NULL : c;
+		step(1, 1);
+		assert_true(found && yields && kicked_1);
+		assert_true(queue(0)->yield);
+		assert_int_equal(c->slices, slices);
+		step(1, 1);
+		assert_int_equal(c->slices, slices + 1);
+	}
+	/* not where others run, nor where nobody does */
+	b->task.group = &group_2;
+	for (unsigned i = 0; i < 2; i++) {
+		sched_hold(&b->task);
+		b->task.used = 0;
+		queue(1)->floor = 0;
+		sched_release(&b->task);
+		target = i ? NULL : c;
+		step(1, 1);
+		assert_false(found || yields || kicked_1);
+	}
+	step(0, 1);
+	assert_false(found);
+}
+
+/* ---- a pCPU of one's own */
+
+static bool alone, alone_later, lazy_later;
+
+static void looks_around(struct toy *toy)
+{
+	alone = sched_alone();
+	assert_int_equal(toy->task.lazy, alone);
+	queue(0)->since -= MS;
+	sched_wake(&b->task);
+	queue(0)->since += MS;
+	yields = sched_should_yield();
+	alone_later = sched_alone();
+	lazy_later = toy->task.lazy;
+}
+
+static void who_is_alone_gives_way_to_anybody(void **state)
+{
+	fake_host_on_wait(NULL);
+	add_ready(a, 100, BIT(0));
+	add(b, 100, BIT(0));
+	b->task.used = 1000000 * MS; /* has had far more */
+	b->next = TASK_WAIT;
+	a->during = looks_around;
+	step(0, 1);
+	assert_true(alone && yields && !alone_later && !lazy_later);
+	/* but no longer than to see who is next */
+	step(0, 1);
+	assert_int_equal(a->slices, 2);
+	assert_false(alone || yields);
+	b->task.used = 0;
+	sched_hold(&b->task); /* held ones want nothing */
+	step(0, 1);
+	assert_true(alone && alone_later && lazy_later && !yields);
+	sched_release(&b->task);
+	assert_int_equal(a->slices, 3);
+	/* who does not ask runs on */
+	a->during = NULL;
+	step(0, 10);
+	assert_false(b->task.ready);
+	b->task.used = 1000000 * MS;
+	a->during = wakes_b;
+	yields = true;
+	step(0, 1);
+	assert_false(yields);
+	assert_true(b->task.queued);
+}
+
+static void kicks_the_lazy(struct toy *toy)
+{
+	assert_true(sched_alone());
+	fake_host.kicked = 0;
+	fake_host_play(0);
+	sched_wake(&b->task);
+	fake_host_play(1);
+	yields = sched_should_yield();
+}
+
+static void who_is_alone_is_kicked(void **state)
+{
+	fake_host_cpus(2);
+	add_ready(a, 100, BIT(1));
+	add(b, 100, BIT(1));
+	b->task.used = 1000000 * MS;
+	a->during = kicks_the_lazy;
+	step(1, 1);
+	assert_true(yields);
+	assert_int_equal(fake_host.kicked, BIT(1));
 }
 
 /* ---- holding */
@@ -655,6 +1123,11 @@ static void as_chance_has_it(struct toy *toy)
 	u32 r = next_random(&x);
 
 	toy->next = r & 1 ? TASK_READY : TASK_WAIT;
+	toy->sleeps = r / 16 % 16 ? 0 : r % 100000;
+	if (r % 128 == 0)
+		sched_alone();
+	if (r / 128 % 4 == 0) /* those are never removed */
+		sched_yield_to(r / 512 % 2 ? &toys[r / 1024 % (TOYS / 2)].task : NULL);
 	if (r & 2)
 		sched_wake(&toys[r / 4 % (TOYS / 2)].task); /* those are never removed */
 	for (unsigned i = r / 1024 % 1024; i && !sched_should_yield(); i--)
@@ -671,6 +1144,7 @@ static void everything_at_once(void **state)
 	fake_host_play(PLAYERS);
 	for (unsigned i = 0; i < TOYS; i++) {
 		add_ready(&toys[i], 1 + i * 100, i % 4 ? BITS(PLAYERS - 1, 0) : BIT(i / 4 % PLAYERS));
+		toys[i].task.group = i % 3 ? &group_1 : &group_2;
 		toys[i].during = as_chance_has_it;
 		toys[i].takes = 0;
 	}
@@ -730,6 +1204,18 @@ int main(void)
 		TEST(who_had_less_goes_first),
 		TEST(a_wake_during_the_slice_is_not_lost),
 		TEST(a_wake_kicks_the_other_pcpu),
+		TEST(sleepers_wake_in_their_order),
+		TEST(all_that_are_due_wake_at_once),
+		TEST(a_wake_ends_an_alarm),
+		TEST(a_held_sleeper_wakes_and_does_not_run),
+		TEST(waiting_in_the_queue_is_counted),
+		TEST(who_is_yielded_to_goes_next),
+		TEST(a_group_gets_no_more_by_yielding),
+		TEST(a_yield_passes_on_the_rest_of_the_slice),
+		TEST(who_waited_longest_is_taken_first),
+		TEST(a_yield_reaches_another_pcpu),
+		TEST(who_is_alone_gives_way_to_anybody),
+		TEST(who_is_alone_is_kicked),
 		TEST(held_tasks_do_not_run),
 		TEST(a_hold_waits_until_it_is_unloaded_elsewhere),
 		TEST(a_task_is_loaded_once_and_stays),
