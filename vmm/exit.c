@@ -130,12 +130,16 @@ static void exit_shutdown(struct vcpu *vcpu, const struct vcpu_exit *exit)
 
 static void exit_hypercall(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
-	bool allowed = vcpu_cpl(vcpu) == 0;
+	bool allowed = vcpu_cpl(vcpu) == 0, taken = allowed && vcpu->vm->takes_hypercalls;
+	u64 *rax = &vcpu->virt->gpr[GPR_RAX];
 
-	vcpu->hypercall = vcpu->virt->gpr[GPR_RAX];
-	vcpu->virt->gpr[GPR_RAX] = allowed ? (u64)ABI_HYPERCALL_ENOSYS : (u64)ABI_HYPERCALL_EPERM;
+	vcpu->hypercall = *rax;
+	if (!allowed)
+		*rax = (u64)ABI_HYPERCALL_EPERM;
+	else
+		*rax = taken ? (u64)ABI_HYPERCALL_ENOSYS : pv_hypercall(vcpu);
 	vcpu_skip(vcpu, exit);
-	if (allowed && vcpu->vm->takes_hypercalls)
+	if (taken)
 		vcpu->leave = VCPU_HYPERCALL;
 }
 

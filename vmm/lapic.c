@@ -18,3 +18,18 @@ bool lapic_matches(const struct vcpu *vcpu, u32 dest, bool logical)
 {
 	return false;
 }
+
+bool lapic_enabled(const struct vcpu *vcpu)
+{
+	return false;
+}
+
+bool lapic_read_msr(struct vcpu *vcpu, u32 index, u64 *value)
+{
+	return false;
+}
+
+bool lapic_write_msr(struct vcpu *vcpu, u32 index, u64 value)
+{
+	return false;
+}

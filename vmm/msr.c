@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The MSR allow-list as a table of ranges. Source: Intel SDM volume 4; volume
- * 3, "Memory Type Range Registers (MTRRs)" and "Page Attribute Table (PAT)".
+ * 3, "Memory Type Range Registers (MTRRs)", "Page Attribute Table (PAT)" and
+ * "IA32_TSC_ADJUST Register Support".
  */
 #include "vmm/msr.h"
 
 #include "arch/lib/log.h"
 #include "arch/lib/string.h"
 #include "arch/msr.h"
+#include "vmm/abi.h"
 #include "vmm/cr.h"
 #include "vmm/vm.h"
 
@@ -52,8 +54,20 @@ static bool read_tsc(struct vcpu *vcpu, u32 index, u64 *value)
 
 static bool write_tsc(struct vcpu *vcpu, u32 index, u64 value)
 {
-	vcpu->tsc_delta = value - vm_now(vcpu->vm);
-	virt->set(vcpu->virt, VREG_TSC_OFFSET, value - rdtsc());
+	vcpu_set_tsc_delta(vcpu, value - vm_now(vcpu->vm));
+	return true;
+}
+
+/* Both begin at 0 and whatever moves one moves the other. */
+static bool read_tsc_adjust(struct vcpu *vcpu, u32 index, u64 *value)
+{
+	*value = vcpu->tsc_delta;
+	return true;
+}
+
+static bool write_tsc_adjust(struct vcpu *vcpu, u32 index, u64 value)
+{
+	vcpu_set_tsc_delta(vcpu, value);
 	return true;
 }
 
@@ -130,7 +144,13 @@ static bool write_misc_enable(struct vcpu *vcpu, u32 index, u64 value)
 /* Sorted. */
 static const struct msr_row rows[] = {
 	{MSR_TSC, MSR_TSC, "TSC", .write = write_tsc, .read = read_tsc},
+	{ABI_MSR_WALL_CLOCK_OLD, ABI_MSR_SYSTEM_TIME_OLD, "KVM_CLOCK_OLD", .write = pv_write_msr,
+	 .kept = KEPT(pv_wall_clock)},
 	{0x17, 0x17, "PLATFORM_ID", .write = NULL},
+	{MSR_APIC_BASE, MSR_APIC_BASE, "APIC_BASE", .write = lapic_write_msr,
+	 .read = lapic_read_msr},
+	{MSR_TSC_ADJUST, MSR_TSC_ADJUST, "TSC_ADJUST", .write = write_tsc_adjust,
+	 .read = read_tsc_adjust},
 	{MSR_BIOS_SIGN_ID, MSR_BIOS_SIGN_ID, "BIOS_SIGN_ID", .write = write_ignore},
 	{MSR_MTRRCAP, MSR_MTRRCAP, "MTRRCAP", .fixed = MTRRCAP},
 	{MSR_SYSENTER_CS, MSR_SYSENTER_EIP, "SYSENTER", .write = write_cpu, .read = read_cpu},
@@ -151,7 +171,15 @@ static const struct msr_row rows[] = {
 	{MSR_PAT, MSR_PAT, "PAT", .write = write_pat, .kept = KEPT(pat)},
 	{MSR_MTRR_DEF_TYPE, MSR_MTRR_DEF_TYPE, "MTRR_DEF_TYPE", .write = write_mtrr_def_type,
 	 .kept = KEPT(mtrr_def_type)},
+	{MSR_TSC_DEADLINE, MSR_TSC_DEADLINE, "TSC_DEADLINE", .write = lapic_write_msr,
+	 .read = lapic_read_msr},
+	{MSR_X2APIC_BASE, MSR_X2APIC_BASE + 0xff, "X2APIC", .write = lapic_write_msr,
+	 .read = lapic_read_msr},
 	{MSR_XSS, MSR_XSS, "XSS", .write = write_zero},
+	{ABI_MSR_WALL_CLOCK, ABI_MSR_SYSTEM_TIME, "KVM_CLOCK", .write = pv_write_msr,
+	 .kept = KEPT(pv_wall_clock)},
+	{ABI_MSR_STEAL_TIME, ABI_MSR_PV_EOI, "KVM_STEAL_EOI", .write = pv_write_msr,
+	 .kept = KEPT(pv_steal_time)},
 	{MSR_EFER, MSR_EFER, "EFER", .write = write_efer, .read = read_efer},
 	{MSR_STAR, MSR_FMASK, "SYSCALL", .write = write_cpu, .read = read_cpu},
 	{MSR_FS_BASE, MSR_KERNEL_GS_BASE, "BASE", .write = write_cpu, .read = read_cpu},

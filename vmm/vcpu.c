@@ -27,7 +27,9 @@ static enum task_next slice(struct task *task, u64 until)
 
 	space_enter(&vcpu->vm->space);
 	vm_move_timers(vcpu->vm);
+	pv_load(vcpu);
 	why = vcpu_run(vcpu, until);
+	pv_put(vcpu, why == VCPU_SLICE);
 	if (why == VCPU_REQUEST)
 		vcpu->vm->on_request(vcpu->vm); /* again and again, until it is heard */
 	return why == VCPU_WAIT || why == VCPU_DEBUG ? TASK_WAIT : TASK_READY;
@@ -118,6 +120,13 @@ void vcpu_wake(struct vcpu *vcpu)
 		sched_wake(task);
 }
 
+void vcpu_set_tsc_delta(struct vcpu *vcpu, u64 delta)
+{
+	vcpu->tsc_delta = delta;
+	set_tsc(vcpu);
+	pv_tell_clock(vcpu);
+}
+
 void vcpu_reset(struct vcpu *vcpu)
 {
 	virt->vcpu_reset(vcpu->virt);
@@ -128,6 +137,7 @@ void vcpu_reset(struct vcpu *vcpu)
 	vcpu->exception.type = vcpu->repeat.type = vcpu->interrupt.type = EVENT_NONE;
 	vcpu_debug_reset(vcpu);
 	msr_reset(vcpu);
+	pv_reset(vcpu);
 }
 
 void vcpu_write_regs(struct vcpu *vcpu, const struct vcpu_regs *regs)

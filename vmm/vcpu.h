@@ -8,6 +8,7 @@
 #include "arch/virt.h"
 #include "vmm/lapic.h"
 #include "vmm/load.h"
+#include "vmm/pv.h"
 #include "vmm/sched.h"
 
 struct vm;
@@ -19,6 +20,7 @@ struct vcpu_msrs {
 	u64 pat, misc_enable, mtrr_def_type;
 	u64 mtrr_fixed[11];
 	u64 mtrr_variable[2 * VCPU_MTRR_VARIABLE]; /* base, mask, base, ... */
+	u64 pv_wall_clock, pv_system_time, pv_steal_time, pv_eoi; /* vmm/pv.c */
 };
 
 struct vcpu_debugregs {
@@ -80,7 +82,9 @@ struct vcpu {
 	struct vcpu_event interrupt; /* ... an interrupt; all NMIs not yet delivered: */
 	u8 nmi_pending;
 	struct vcpu_event delivery;  /* the one that the last exit interrupted */
-	u64 tsc_delta;		     /* the guest's TSC less its VM's clock */
+	/* The guest's TSC less its VM's clock; so IA32_TSC_ADJUST, 0 after a reset as well. */
+	u64 tsc_delta;
+	struct vcpu_pv pv;
 	struct vcpu_debug debug;
 	struct vcpu_debugregs guest_dr; /* the guest's, while a debugger has the CPU's */
 	struct vcpu_debug_stop stop;
@@ -108,6 +112,8 @@ void vcpu_load(struct vcpu *vcpu);
 void vcpu_put(struct vcpu *vcpu);
 /* Something has come for it, which it has to look at. Any pCPU; locks of devices may be held. */
 void vcpu_wake(struct vcpu *vcpu);
+/* The guest's TSC jumps; the vCPU is loaded. */
+void vcpu_set_tsc_delta(struct vcpu *vcpu, u64 delta);
 /* Power-up state; the vCPU is loaded. */
 void vcpu_reset(struct vcpu *vcpu);
 /* Sets what a loader asks for; the vCPU is loaded and was reset. */

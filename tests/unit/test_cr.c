@@ -53,6 +53,27 @@ void msr_reset(struct vcpu *of)
 	(void)of;
 }
 
+void pv_reset(struct vcpu *of)
+{
+	(void)of;
+}
+
+void pv_tell_clock(struct vcpu *of)
+{
+	(void)of;
+}
+
+void pv_load(struct vcpu *of)
+{
+	(void)of;
+}
+
+void pv_put(struct vcpu *of, bool preempted)
+{
+	(void)of;
+	(void)preempted;
+}
+
 int guest_read(struct vm *of, gpa_t gpa, void *dst, size_t len)
 {
 	assert_ptr_equal(of, &vm);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* SOURCES: vmm/exit.c vmm/emulator.c vmm/emulate.c vmm/decode.c vmm/gwalk.c vmm/inject.c vmm/cr.c vmm/msr.c vmm/cpuid.c vmm/vcpu.c vmm/vcpu_state.c vmm/vcpu_debug.c vmm/vm.c vmm/bus.c vmm/vdev.c vmm/vdev_life.c vmm/vtimer.c vmm/pcpu.c vmm/region.c vmm/mem.c vmm/gmem.c vmm/console.c vmm/console_input.c vmm/console_queue.c arch/virt.c arch/lib/format.c tests/unit/fake_sched.c tests/unit/fake_virt.c tests/unit/fake_host.c */
+/* SOURCES: vmm/exit.c vmm/emulator.c vmm/emulate.c vmm/decode.c vmm/gwalk.c vmm/inject.c vmm/cr.c vmm/msr.c vmm/pv.c vmm/lapic.c vmm/cpuid.c vmm/vcpu.c vmm/vcpu_state.c vmm/vcpu_debug.c vmm/vm.c vmm/bus.c vmm/vdev.c vmm/vdev_life.c vmm/vtimer.c vmm/pcpu.c vmm/region.c vmm/mem.c vmm/gmem.c vmm/console.c vmm/console_input.c vmm/console_queue.c arch/virt.c arch/lib/format.c tests/unit/fake_sched.c tests/unit/fake_virt.c tests/unit/fake_host.c */
 /*
  * Exits: each reason has its answer, faults leave the registers as they were,
  * what cannot be emulated ends the VM in words, and no guest floods the log.
@@ -301,10 +301,17 @@ static void hypercalls_as_kvm_answers_them(void **state)
 	(void)state;
 	for (unsigned cpl = 0; cpl < 4; cpl++) {
 		cpu->seg[SREG_SS].dpl = cpl;
-		*gpr(GPR_RAX) = 5;
+		*gpr(GPR_RAX) = 4;
 		handle((struct vcpu_exit){.reason = EXIT_HYPERCALL, .insn_len = 3});
 		done(3);
 		assert_int_equal((s64)*gpr(GPR_RAX), cpl ? -1 : -1000);
+		/* KICK_CPU of the vCPU itself */
+		vcpu->lapic.events = 0;
+		*gpr(GPR_RAX) = 5;
+		*gpr(GPR_RCX) = 0;
+		handle((struct vcpu_exit){.reason = EXIT_HYPERCALL, .insn_len = 3});
+		assert_int_equal((s64)*gpr(GPR_RAX), cpl ? -1 : 0);
+		assert_int_equal(vcpu->lapic.events, cpl ? 0 : LAPIC_EVENT_KICK);
 	}
 }
 

@@ -26,6 +26,39 @@ static struct fake_vcpu *cpu;
 static u64 efer_written;
 
 static u64 clock;
+static u64 lapic_value, pv_value;
+static u32 lapic_index, pv_index;
+static bool refuse;
+
+bool lapic_read_msr(struct vcpu *of, u32 index, u64 *value)
+{
+	assert_ptr_equal(of, &vcpu);
+	lapic_index = index;
+	*value = lapic_value;
+	return !refuse;
+}
+
+bool lapic_write_msr(struct vcpu *of, u32 index, u64 value)
+{
+	assert_ptr_equal(of, &vcpu);
+	lapic_index = index;
+	lapic_value = value;
+	return !refuse;
+}
+
+bool pv_write_msr(struct vcpu *of, u32 index, u64 value)
+{
+	assert_ptr_equal(of, &vcpu);
+	pv_index = index;
+	pv_value = value;
+	return !refuse;
+}
+
+void vcpu_set_tsc_delta(struct vcpu *of, u64 delta)
+{
+	assert_ptr_equal(of, &vcpu);
+	of->tsc_delta = delta;
+}
 
 u64 vm_now(const struct vm *of)
 {
@@ -48,6 +81,7 @@ static int setup(void **state)
 	memset(&vm, 0, sizeof(vm));
 	memset(&vcpu, 0, sizeof(vcpu));
 	vm.cpuid.maxphyaddr = 40;
+	refuse = false;
 	vcpu.vm = &vm;
 	virt->vcpu_create(NULL, &vcpu.virt);
 	virt->vcpu_reset(vcpu.virt);
@@ -93,12 +127,14 @@ static bool expected(u32 index)
 	static const u32 one[] = {0x10, 0x17, 0x8b, 0xfe, 0x179, 0x17a, 0x1a0, 0x1d9, 0x250,
 				  0x258, 0x259, 0x277, 0x2ff, 0xda0, 0xc0000080, 0x174, 0x175,
 				  0x176, 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000100,
-				  0xc0000101, 0xc0000102, 0xc0000103};
+				  0xc0000101, 0xc0000102, 0xc0000103, 0x11, 0x12, 0x1b, 0x3b,
+				  0x6e0, 0x4b564d00, 0x4b564d01, 0x4b564d03, 0x4b564d04};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(one); i++)
 		if (index == one[i])
 			return true;
-	return (index >= 0x200 && index < 0x210) || (index >= 0x268 && index < 0x270);
+	return (index >= 0x200 && index < 0x210) || (index >= 0x268 && index < 0x270) ||
+	       (index >= 0x800 && index < 0x900);
 }
 
 static void table_is_sorted_and_named(void **state)
@@ -142,9 +178,8 @@ static void default_is_deny(void **state)
 	try_range(0xc0000000, 0xc0001fff);
 	try_range(0xfffffff0, 0xfffffffe);
 	assert_false(set(0xffffffff, 0));
-	/* no local APIC, no VMX, no microcode update, no speculation control */
-	assert_false(expected(MSR_APIC_BASE) || expected(MSR_FEATURE_CONTROL) ||
-		     expected(MSR_VMX_BASIC) || expected(0x79) || expected(MSR_SPEC_CTRL));
+	/* no VMX, no microcode update, no speculation control */
+	assert_false(expected(MSR_FEATURE_CONTROL) || expected(MSR_VMX_BASIC) || expected(0x79) || expected(MSR_SPEC_CTRL));
 }
 
 static void unknown_ones_are_counted_and_told_once(void **state)
@@ -153,9 +188,9 @@ static void unknown_ones_are_counted_and_told_once(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 1000000; i++)
-		msr_read(&vcpu, 0x1b, &value);
+		msr_read(&vcpu, 0x3a, &value);
 	assert_int_equal(fake_host.log_lines, 1);
-	assert_true(fake_host_logged("1bh"));
+	assert_true(fake_host_logged("3ah"));
 	for (unsigned i = 0; i < 100000; i++)
 		set(0x10000 + i, 0);
 	assert_int_equal(vm.unknown_msrs.count, 1100000);
@@ -270,18 +305,72 @@ static void pat_types(void **state)
 
 static void tsc_and_its_offset(void **state)
 {
-	u64 before, after;
-
 	(void)state;
 	clock = 1000000;
 	vcpu.tsc_delta = 7;
 	assert_int_equal(get(MSR_TSC), 1000007);
-	before = rdtsc();
 	assert_true(set(MSR_TSC, 5));
-	after = rdtsc();
-	/* reads 5 at the moment of the write */
 	assert_int_equal(get(MSR_TSC), 5);
-	assert_in_range(5 - cpu->reg[VREG_TSC_OFFSET], before, after);
+	assert_int_equal(vcpu.tsc_delta, (u64)(5 - 1000000));
+}
+
+/* "IA32_TSC_ADJUST Register Support": 0 after RESET; what a WRMSR adds to the one is added
+ * to the other as well. */
+static void tsc_adjust_and_tsc(void **state)
+{
+	(void)state;
+	clock = 1000000;
+	assert_int_equal(get(MSR_TSC_ADJUST), 0);
+	assert_true(set(MSR_TSC_ADJUST, 500));
+	assert_int_equal(get(MSR_TSC), 1000500);
+	assert_true(set(MSR_TSC, 1000400)); /* 100 less */
+	assert_int_equal(get(MSR_TSC_ADJUST), 400);
+	clock += 50;
+	assert_int_equal(get(MSR_TSC), 1000450);
+	assert_true(set(MSR_TSC_ADJUST, -1000450ull));
+	assert_int_equal(get(MSR_TSC), -400ull);
+	assert_true(set(MSR_TSC_ADJUST, 0));
+	assert_int_equal(get(MSR_TSC), clock);
+}
+
+static void apic_registers_are_the_apics(void **state)
+{
+	static const u32 index[] = {0x1b, 0x6e0, 0x800, 0x83f, 0x8ff};
+	u64 value;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(index); i++) {
+		refuse = false;
+		lapic_value = i + 7;
+		assert_int_equal(get(index[i]), i + 7);
+		assert_int_equal(lapic_index, index[i]);
+		assert_true(set(index[i], i + 9));
+		assert_int_equal(lapic_value, i + 9);
+		refuse = true;
+		assert_false(set(index[i], 0));
+		assert_false(msr_read(&vcpu, index[i], &value));
+	}
+}
+
+/* The old and the new number are one register; a value that is refused is not kept. */
+static void paravirtual_registers(void **state)
+{
+	static const u32 index[] = {0x11, 0x12, 0x4b564d00, 0x4b564d01, 0x4b564d03, 0x4b564d04};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(index); i++) {
+		refuse = false;
+		assert_int_equal(get(index[i]), i == 2 || i == 3 ? 0x1000 + i - 2 : 0);
+		assert_true(set(index[i], 0x1000 + i));
+		assert_int_equal(pv_index, index[i]);
+		assert_int_equal(pv_value, 0x1000 + i);
+		refuse = true;
+		assert_false(set(index[i], 0x5000));
+		assert_int_equal(get(index[i]), 0x1000 + i);
+	}
+	refuse = false;
+	assert_int_equal(get(0x11), 0x1002);
+	assert_int_equal(get(0x12), 0x1003);
 }
 
 static void efer_is_the_control_registers_matter(void **state)
@@ -336,6 +425,9 @@ int main(void)
 		TEST(mtrr_default_type),
 		TEST(pat_types),
 		TEST(tsc_and_its_offset),
+		TEST(tsc_adjust_and_tsc),
+		TEST(apic_registers_are_the_apics),
+		TEST(paravirtual_registers),
 		TEST(efer_is_the_control_registers_matter),
 		TEST(misc_enable),
 		TEST(reset_brings_all_back),
