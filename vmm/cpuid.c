@@ -14,17 +14,22 @@
 
 /* Leaf 1 ECX. */
 enum { F1C_PCID = BIT(17), F1C_XSAVE = BIT(26), F1C_OSXSAVE = BIT(27) };
+#define F1C_EMULATED   (BIT(21) /* x2APIC */ | BIT(24) /* TSC-deadline timer */)
 #define F1C_HYPERVISOR BIT(31)
 #define F1C_ALLOWED                                                                               \
 	(BIT(0) /* SSE3 */ | BIT(1) /* PCLMULQDQ */ | BIT(9) /* SSSE3 */ | BIT(12) /* FMA */ |    \
 	 BIT(13) /* CX16 */ | F1C_PCID | BITS(20, 19) /* SSE4 */ | BIT(22) /* MOVBE */ |          \
 	 BIT(23) /* POPCNT */ | BIT(25) /* AES */ | F1C_XSAVE | BIT(28) /* AVX */ |               \
 	 BIT(29) /* F16C */ | BIT(30) /* RDRAND */)
-/* Leaf 1 EDX: all but APIC, DS, ACPI, HTT, TM, PBE, PSN. */
+/* Leaf 1 EBX, and EDX: all but DS, ACPI, TM, PBE, PSN. */
+#define F1B_CPUS    BITS(23, 16)
+#define F1B_APIC_ID BITS(31, 24)
+enum { F1D_APIC = BIT(9), F1D_HTT = BIT(28) };
 #define F1D_ALLOWED (BITS(8, 0) | BITS(17, 11) | BIT(19) | BITS(27, 23))
 
 /* Leaf 7. HLE, RTM, MPX, PKU, CET, LA57, WAITPKG and speculation controls are hidden. */
-enum { F7B_FSGSBASE = BIT(0), F7B_SMEP = BIT(7), F7B_INVPCID = BIT(10), F7B_SMAP = BIT(20) };
+enum { F7B_FSGSBASE = BIT(0), F7B_TSC_ADJUST = BIT(1), F7B_SMEP = BIT(7), F7B_INVPCID = BIT(10),
+       F7B_SMAP = BIT(20) };
 #define F7B_AVX512   (BITS(17, 16) | BIT(21) | BIT(28) | BITS(31, 30)) /* F, DQ, IFMA, CD, BW, VL */
 #define F7B_ALLOWED                                                                               \
 	(F7B_FSGSBASE | BIT(3) /* BMI1 */ | BIT(5) /* AVX2 */ | BIT(6) /* FDP_EXCPTN */ |         \
@@ -38,6 +43,8 @@ enum { F7C_UMIP = BIT(2), F7C_RDPID = BIT(22) };
 #define F7D_AVX512  BIT(8) /* VP2INTERSECT */
 #define F7D_ALLOWED (BIT(4) /* FSRM */ | F7D_AVX512 | BIT(10) /* MD_CLEAR */)
 
+#define ARAT BIT(2) /* leaf 6 EAX: the APIC's timer never stops */
+
 #define XSAVE_LEGACY_SIZE (512 + 64)
 #define XSAVE_COMPACTS    (BIT(1) | BIT(3)) /* leaf Dh, 1, EAX: XSAVEC, XSAVES */
 #define XSAVE_ALIGNED     BIT(1) /* ECX of a component: at a multiple of 64 when compacted */
@@ -50,11 +57,22 @@ enum { F7C_UMIP = BIT(2), F7C_RDPID = BIT(22) };
 #define LEAF_KVM       ABI_CPUID_KVM
 #define LEAF_EXTENDED  0x80000000
 #define WIDTH_MAX      48u
+#define LEAF_TOPOLOGY  0xb
+#define LEAF_CLOCKS    0x15 /* of GenuineIntel alone */
 #define BASIC_MAX      0xd
 #define EXTENDED_MAX   0x80000008
-#define CACHE_TOPOLOGY BITS(31, 14) /* leaf 4 EAX: ids of threads and cores */
+/* Leaf 4 EAX: the cache's kind and level; the most ids, less 1, that share it, and of cores. */
+enum { CACHE_KIND = BITS(4, 0), CACHE_LEVEL = BITS(7, 5), CACHE_SHARED = BITS(25, 14) };
+#define CACHE_CORES    BITS(31, 26)
+#define CACHE_TOPOLOGY (CACHE_SHARED | CACHE_CORES)
+/* Leaf 0Bh ECX: what a subleaf is of. */
+enum { TOPOLOGY_THREAD = 1 << 8, TOPOLOGY_CORE = 2 << 8 };
 
-/* A leaf that is the host's, cut by masks. */
+#define KVM_FEATURES                                                                              \
+	(ABI_KVM_CLOCKSOURCE | ABI_KVM_CLOCKSOURCE2 | ABI_KVM_STEAL_TIME | ABI_KVM_PV_EOI |       \
+	 ABI_KVM_PV_UNHALT | ABI_KVM_PV_SEND_IPI | ABI_KVM_CLOCKSOURCE_STABLE)
+
+/* A leaf that is the host's, cut by masks; without any it is Trivet's alone. */
 struct allowed {
 	u32 leaf, subleaf;
 	u32 eax, ebx, ecx, edx;
@@ -62,21 +80,24 @@ struct allowed {
 
 static const struct allowed allowed[] = {
 	{0x0, CPUID_ANY_SUBLEAF, 0, ALL, ALL, ALL},
-	/* EBX: brand index and CLFLUSH size, one logical processor, APIC id 0. */
+	/* EBX: brand index and CLFLUSH size. */
 	{0x1, CPUID_ANY_SUBLEAF, ALL, BITS(15, 0), F1C_ALLOWED, F1D_ALLOWED},
 	{0x2, CPUID_ANY_SUBLEAF, ALL, ALL, ALL, ALL},
 	{0x4, 0, ALL & ~CACHE_TOPOLOGY, ALL, ALL, ALL},
 	{0x4, 1, ALL & ~CACHE_TOPOLOGY, ALL, ALL, ALL},
 	{0x4, 2, ALL & ~CACHE_TOPOLOGY, ALL, ALL, ALL},
 	{0x4, 3, ALL & ~CACHE_TOPOLOGY, ALL, ALL, ALL},
-	{0x6, CPUID_ANY_SUBLEAF, BIT(2) /* ARAT */, 0, 0, 0},
+	{0x6, CPUID_ANY_SUBLEAF, 0, 0, 0, 0},
 	{0x7, 0, 0, F7B_ALLOWED, F7C_ALLOWED, F7D_ALLOWED},
+	{LEAF_TOPOLOGY, 0, 0, 0, 0, 0},
+	{LEAF_TOPOLOGY, 1, 0, 0, 0, 0},
 	{0xd, 0, XCR0_GUEST, ALL, ALL, 0},
 	{0xd, 1, BITS(3, 0), 0, 0, 0},
 	{0xd, 2, ALL, ALL, ALL, 0},
 	{0xd, 5, ALL, ALL, ALL, 0},
 	{0xd, 6, ALL, ALL, ALL, 0},
 	{0xd, 7, ALL, ALL, ALL, 0},
+	{LEAF_CLOCKS, CPUID_ANY_SUBLEAF, 0, 0, 0, 0},
 	{LEAF_KVM, CPUID_ANY_SUBLEAF, 0, 0, 0, 0},
 	{LEAF_KVM + 0x01, CPUID_ANY_SUBLEAF, 0, 0, 0, 0},
 	{LEAF_KVM + 0x10, CPUID_ANY_SUBLEAF, 0, 0, 0, 0},
@@ -107,6 +128,7 @@ static struct cpuid_regs *regs_of(struct cpuid_table *table, u32 leaf, u32 suble
 	static struct cpuid_regs nowhere;
 	struct cpuid_entry *e = find(table, leaf, subleaf);
 
+	nowhere = (struct cpuid_regs){0};
 	return e ? &e->regs : &nowhere;
 }
 
@@ -114,7 +136,7 @@ static void take_host_leaves(struct cpuid_table *table)
 {
 	u32 max_basic = cpuid(0, 0).eax, max_extended = cpuid(LEAF_EXTENDED, 0).eax;
 
-	table->max_basic = MIN(max_basic, (u32)BASIC_MAX);
+	table->max_basic = MAX(MIN(max_basic, (u32)BASIC_MAX), (u32)LEAF_TOPOLOGY);
 	table->max_extended = MIN(max_extended, (u32)EXTENDED_MAX);
 	for (unsigned i = 0; i < ARRAY_SIZE(allowed); i++) {
 		const struct allowed *a = &allowed[i];
@@ -122,7 +144,7 @@ static void take_host_leaves(struct cpuid_table *table)
 		struct cpuid_entry *e = &table->entry[table->count];
 		struct cpuid_regs host = {0};
 
-		if (a->leaf < LEAF_KVM || a->leaf >= LEAF_EXTENDED) {
+		if (a->eax | a->ebx | a->ecx | a->edx) {
 			if (a->leaf > max)
 				continue;
 			host = cpuid(a->leaf, a->subleaf == CPUID_ANY_SUBLEAF ? 0 : a->subleaf);
@@ -143,6 +165,32 @@ static void set_signature(struct cpuid_regs *regs, u32 eax, const char text[12])
 	memcpy(&regs->edx, text + 8, 4);
 }
 
+unsigned cpuid_crystal_shift(u64 tsc_hz)
+{
+	unsigned shift = 0;
+
+	while (tsc_hz >> shift > ALL)
+		shift++;
+	return shift;
+}
+
+/* "Time Stamp Counter and Nominal Core Crystal Clock Information Leaf". */
+static void settle_clocks(struct cpuid_table *table, u64 tsc_hz)
+{
+	static const char vendor[] = "GenuineIntel"; /* in EBX, EDX, ECX */
+	const struct cpuid_regs *zero = regs_of(table, 0, 0);
+	unsigned shift = cpuid_crystal_shift(tsc_hz);
+	u64 apic_hz = tsc_hz >> shift;
+
+	regs_of(table, LEAF_KVM + 0x10, 0)->eax = tsc_hz / 1000;
+	regs_of(table, LEAF_KVM + 0x10, 0)->ebx = apic_hz / 1000;
+	if (memcmp(&zero->ebx, vendor, 4) || memcmp(&zero->edx, vendor + 4, 4) ||
+	    memcmp(&zero->ecx, vendor + 8, 4))
+		return;
+	table->max_basic = LEAF_CLOCKS;
+	*regs_of(table, LEAF_CLOCKS, 0) = (struct cpuid_regs){1, BIT(shift), apic_hz, 0};
+}
+
 /* What does not come from the host, and what hangs together. */
 static void settle(struct cpuid_table *table, u64 tsc_hz)
 {
@@ -152,10 +200,13 @@ static void settle(struct cpuid_table *table, u64 tsc_hz)
 
 	/* Four levels of tables, nested ones and the guest's, translate no more than this. */
 	address->eax = MIN(address->eax & 0xff, WIDTH_MAX) | MIN(address->eax >> 8, WIDTH_MAX) << 8;
+	settle_clocks(table, tsc_hz);
 	regs_of(table, 0, 0)->eax = table->max_basic;
 	regs_of(table, LEAF_EXTENDED, 0)->eax = table->max_extended;
-	basic->ebx = FIELD_SET(basic->ebx, BITS(23, 16), 1);
-	basic->ecx |= F1C_HYPERVISOR;
+	basic->ecx |= F1C_HYPERVISOR | F1C_EMULATED;
+	basic->edx |= F1D_APIC;
+	seven->ebx |= F7B_TSC_ADJUST;
+	regs_of(table, 6, 0)->eax = ARAT;
 	/* AVX-512 needs all three components, and AVX needs SSE. */
 	if ((xsave->eax & XCR0_AVX512) != XCR0_AVX512) {
 		xsave->eax &= ~(u32)XCR0_AVX512;
@@ -175,7 +226,7 @@ static void settle(struct cpuid_table *table, u64 tsc_hz)
 	if (!virt_supports("xsaves"))
 		regs_of(table, 0xd, 1)->eax &= ~(u32)BIT(3);
 	set_signature(regs_of(table, LEAF_KVM, 0), LEAF_KVM + 0x10, ABI_CPUID_KVM_NAME);
-	regs_of(table, LEAF_KVM + 0x10, 0)->eax = tsc_hz / 1000;
+	regs_of(table, LEAF_KVM + 1, 0)->eax = KVM_FEATURES;
 	set_signature(regs_of(table, ABI_CPUID_TRIVET, 0), ABI_CPUID_TRIVET, ABI_CPUID_TRIVET_NAME);
 }
 
@@ -207,7 +258,35 @@ void cpuid_table_init(struct cpuid_table *table, u64 tsc_hz)
 	memset(table, 0, sizeof(*table));
 	take_host_leaves(table);
 	settle(table, tsc_hz);
+	cpuid_set_cpus(table, 1);
 	derive(table);
+}
+
+/* Bits of an id that tell so many apart. */
+static unsigned id_bits(unsigned count)
+{
+	return count > 1 ? 32 - __builtin_clz(count - 1) : 0;
+}
+
+void cpuid_set_cpus(struct cpuid_table *table, unsigned count)
+{
+	u32 most = (1u << id_bits(count)) - 1;
+	struct cpuid_regs *basic = regs_of(table, 1, 0);
+
+	basic->ebx = FIELD_SET(basic->ebx, F1B_CPUS, count);
+	basic->edx = count > 1 ? basic->edx | F1D_HTT : basic->edx & ~(u32)F1D_HTT;
+	for (struct cpuid_entry *e = table->entry; e < table->entry + table->count; e++) {
+		u32 shared = FIELD_GET(CACHE_LEVEL, e->regs.eax) >= 3 ? most : 0;
+
+		if (e->leaf == 4 && (e->regs.eax & CACHE_KIND))
+			e->regs.eax = (e->regs.eax & ~CACHE_TOPOLOGY) |
+				      FIELD_PREP(CACHE_SHARED, shared) |
+				      FIELD_PREP(CACHE_CORES, most);
+	}
+	/* One thread a core, all cores of one package: "Extended Topology Enumeration Leaf". */
+	*regs_of(table, LEAF_TOPOLOGY, 0) = (struct cpuid_regs){0, 1, TOPOLOGY_THREAD, 0};
+	*regs_of(table, LEAF_TOPOLOGY, 1) =
+		(struct cpuid_regs){id_bits(count), count, TOPOLOGY_CORE | 1, 0};
 }
 
 /* Whether all registers of a leaf may be so; else *reg tells which one may not. A number
@@ -221,7 +300,8 @@ static bool may_cut(const struct cpuid_entry *from, const struct cpuid_entry *to
 	for (*reg = 0; *reg < 4; ++*reg) {
 		bool number = *reg == 0 &&
 			      (leaf == 0 || leaf == LEAF_EXTENDED || leaf == 0x80000008);
-		bool fixed = leaf == 0xd && (subleaf >= 2 || (subleaf == 0 && *reg != 0));
+		bool fixed = (leaf == 0xd && (subleaf >= 2 || (subleaf == 0 && *reg != 0))) ||
+			     leaf == LEAF_TOPOLOGY || leaf == LEAF_CLOCKS || leaf == LEAF_KVM + 0x10;
 		u32 w = want[*reg], h = have[*reg];
 
 		if (fixed ? w != h : number ? w > h || (w ^ h) >> 8 : (w & ~h) != 0)
@@ -285,13 +365,20 @@ struct cpuid_regs cpuid_query(const struct cpuid_table *table, u32 leaf, u32 sub
 	/* Beyond the highest leaf of a range the CPU answers with the highest basic one. */
 	if (leaf > table->max_extended || (leaf > table->max_basic && leaf < LEAF_KVM))
 		leaf = table->max_basic;
-	e = find((struct cpuid_table *)table, leaf, subleaf);
+	/* Beyond the levels of the topology their number and the id go on. */
+	e = find((struct cpuid_table *)table, leaf, leaf == LEAF_TOPOLOGY ? MIN(subleaf, 1u) : subleaf);
 	if (!e)
 		return (struct cpuid_regs){0};
 	regs = e->regs;
-	if (leaf == 1 && (state->cr4 & CR4_OSXSAVE))
-		regs.ecx |= F1C_OSXSAVE;
-	else if (leaf == 0xd && subleaf == 0) {
+	if (leaf == 1) {
+		regs.ebx |= FIELD_PREP(F1B_APIC_ID, state->apic_id);
+		regs.ecx |= state->cr4 & CR4_OSXSAVE ? F1C_OSXSAVE : 0;
+		regs.edx &= ~(state->apic_on ? 0 : (u32)F1D_APIC);
+	} else if (leaf == LEAF_TOPOLOGY) {
+		if (subleaf > 1)
+			regs = (struct cpuid_regs){.ecx = subleaf & 0xff};
+		regs.edx = state->apic_id;
+	} else if (leaf == 0xd && subleaf == 0) {
 		regs.ebx = xsave_size(table, state->xcr0, false);
 		regs.ecx = xsave_size(table, table->xcr0_valid, false);
 	} else if (leaf == 0xd && subleaf == 1 && (regs.eax & XSAVE_COMPACTS))

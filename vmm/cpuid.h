@@ -30,10 +30,17 @@ struct cpuid_table {
 /* State of a vCPU that shows in CPUID. */
 struct cpuid_state {
 	u64 cr4, xcr0;
+	u32 apic_id;
+	bool apic_on; /* IA32_APIC_BASE.EN */
 };
 
-/* Fills the table for VMs on this host. tsc_hz goes into leaf 40000010h. */
+/* Fills the table for VMs of one vCPU on this host, whose TSC has this frequency. */
 void cpuid_table_init(struct cpuid_table *table, u64 tsc_hz);
+/* The VM has so many vCPUs, 1 to 32: cores of one package. Before cpuid_table_cut. */
+void cpuid_set_cpus(struct cpuid_table *table, unsigned count);
+/* The clock of the local APIC's timer, which leaf 15h calls the core crystal clock, is the TSC's
+ * divided by 1 << this: 0 where the frequency fits the leaf. */
+unsigned cpuid_crystal_shift(u64 tsc_hz);
 /* Cuts the table down to these entries: vm_set_cpuid of vmm/vm.h. */
 int cpuid_table_cut(struct cpuid_table *table, const struct cpuid_entry *entries, unsigned count,
 		    char *why, size_t size);

@@ -74,7 +74,8 @@ static void exit_memory(struct vcpu *vcpu, const struct vcpu_exit *exit)
 static void exit_cpuid(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
 	u64 *gpr = vcpu->virt->gpr;
-	struct cpuid_state state = {virt->get(vcpu->virt, VREG_CR4), virt->get(vcpu->virt, VREG_XCR0)};
+	struct cpuid_state state = {virt->get(vcpu->virt, VREG_CR4), virt->get(vcpu->virt, VREG_XCR0),
+				    vcpu->id, lapic_enabled(vcpu)};
 	struct cpuid_regs regs = cpuid_query(&vcpu->vm->cpuid, gpr[GPR_RAX], gpr[GPR_RCX], &state);
 
 	gpr[GPR_RAX] = regs.eax;

@@ -28,7 +28,7 @@ static struct host {
 	u32 max_basic, max_extended, fill;
 	u32 one_ecx, xcr0, xsave;
 } host;
-static u32 widths;
+static u32 widths, vendor_ecx;
 
 static const struct cpuid_regs components[] = {
 	[2] = {256, 576, 0, 0},	 [3] = {64, 960, 0, 0},	    [4] = {64, 1024, 0, 0},
@@ -41,7 +41,7 @@ static struct cpuid_regs host_cpuid(u32 leaf, u32 subleaf)
 	struct cpuid_regs r = {host.fill, host.fill, host.fill, host.fill};
 
 	if (leaf == 0)
-		return (struct cpuid_regs){host.max_basic, 0x756e6547, 0x6c65746e, 0x49656e69};
+		return (struct cpuid_regs){host.max_basic, 0x756e6547, vendor_ecx, 0x49656e69};
 	if (leaf == 0x80000000)
 		return (struct cpuid_regs){host.max_extended, 0, 0, 0};
 	/* Trivet asks for nothing that the host says it lacks. */
@@ -78,9 +78,10 @@ static int setup(void **state)
 {
 	(void)state;
 	widths = 0x3028;
+	vendor_ecx = 0x6c65746e;
 	fake_host_init(0);
 	fake_virt_init();
-	state_now = (struct cpuid_state){0, 1};
+	state_now = (struct cpuid_state){0, 1, 0, false};
 	build(0x20, 0x80000008, ONES);
 	return 0;
 }
@@ -111,10 +112,10 @@ static void forbidden_bits_are_zero(void **state)
 		{1, 'c', 2, "DTES64"},	  {1, 'c', 3, "MONITOR"},   {1, 'c', 4, "DS-CPL"},
 		{1, 'c', 5, "VMX"},	  {1, 'c', 6, "SMX"},	    {1, 'c', 7, "EIST"},
 		{1, 'c', 8, "TM2"},	  {1, 'c', 11, "SDBG"},	    {1, 'c', 14, "xTPR"},
-		{1, 'c', 15, "PDCM"},	  {1, 'c', 18, "DCA"},	    {1, 'c', 21, "x2APIC"},
-		{1, 'c', 24, "DEADLINE"}, {1, 'd', 9, "APIC"},	    {1, 'd', 18, "PSN"},
+		{1, 'c', 15, "PDCM"},	  {1, 'c', 18, "DCA"},
+	    {1, 'd', 18, "PSN"},
 		{1, 'd', 21, "DS"},	  {1, 'd', 22, "ACPI"},	    {1, 'd', 28, "HTT"},
-		{1, 'd', 29, "TM"},	  {1, 'd', 31, "PBE"},	    {7, 'b', 1, "TSC_ADJUST"},
+		{1, 'd', 29, "TM"},	  {1, 'd', 31, "PBE"},
 		{7, 'b', 2, "SGX"},	  {7, 'b', 4, "HLE"},	    {7, 'b', 11, "RTM"},
 		{7, 'b', 12, "RDT-M"},	  {7, 'b', 14, "MPX"},	    {7, 'b', 15, "RDT-A"},
 		{7, 'b', 25, "PT"},	  {7, 'c', 3, "PKU"},	    {7, 'c', 4, "OSPKE"},
@@ -134,17 +135,17 @@ static void forbidden_bits_are_zero(void **state)
 		if (value & BIT(rows[i].bit))
 			fail_msg("%s is shown", rows[i].name);
 	}
-	/* whole leaves: MONITOR, DCA, performance counters, topology, RDT, SGX, PT, frequency */
+	/* whole leaves: MONITOR, DCA, performance counters, RDT, SGX, PT */
 	for (u32 leaf = 0; leaf < 0x40; leaf++) {
-		static const u8 gone[] = {3, 5, 9, 0xa, 0xb};
+		static const u8 gone[] = {3, 5, 8, 9, 0xa, 0xc, 0xe, 0xf, 0x10, 0x12, 0x14};
 		struct cpuid_regs r = ask(leaf, 0);
 
 		if (memchr(gone, leaf, sizeof(gone)))
 			assert_false(r.eax || r.ebx || r.ecx || r.edx);
 	}
-	/* power management: ARAT alone */
-	assert_int_equal(ask(6, 0).eax & ~4u, 0);
-	assert_int_equal(ask(6, 0).ecx, 0);
+	/* power management: ARAT alone, since Trivet's timers never stop */
+	assert_int_equal(ask(6, 0).eax, 4);
+	assert_int_equal(ask(6, 0).ebx | ask(6, 0).ecx | ask(6, 0).edx, 0);
 }
 
 static void allowed_bits_follow_the_host(void **state)
@@ -161,9 +162,11 @@ static void allowed_bits_follow_the_host(void **state)
 	assert_true(ask(0x80000007, 0).edx == BIT(8));
 	build(0x20, 0x80000008, 0);
 	r = ask(1, 0);
-	assert_int_equal(r.ecx, BIT(31));
+	/* x2APIC, the TSC-deadline timer and IA32_TSC_ADJUST are Trivet's, on any host */
+	assert_int_equal(r.ecx, BIT(31) | BIT(21) | BIT(24));
 	assert_int_equal(r.edx, 0);
-	assert_int_equal(ask(7, 0).ebx, 0);
+	assert_int_equal(ask(7, 0).ebx, BIT(1));
+	assert_int_equal(ask(6, 0).eax, 4);
 	assert_int_equal(ask(0x80000001, 0).edx, 0);
 }
 
@@ -178,6 +181,93 @@ static void one_processor_with_id_0(void **state)
 		assert_int_equal(ask(4, i).eax >> 14, 0); /* one thread, one core */
 	r = ask(4, 4);
 	assert_int_equal(r.eax, 0); /* no more caches */
+}
+
+static void apic_bit_follows_its_base(void **state)
+{
+	(void)state;
+	assert_false(ask(1, 0).edx & BIT(9));
+	state_now.apic_on = true;
+	assert_true(ask(1, 0).edx & BIT(9));
+	build(0x20, 0x80000008, 0);
+	assert_int_equal(ask(1, 0).edx, BIT(9));
+}
+
+/* Several cores of one package: "Extended Topology Enumeration Leaf", "Deterministic Cache
+ * Parameters", "Basic CPUID Information". */
+static void cores_of_one_package(void **state)
+{
+	static const struct {
+		u32 count, shift;
+	} rows[] = {{1, 0}, {2, 1}, {3, 2}, {4, 2}, {5, 3}, {8, 3}, {9, 4}, {32, 5}};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		u32 count = rows[i].count, most = (1u << rows[i].shift) - 1;
+		struct cpuid_regs r;
+
+		build(0x20, 0x80000008, ONES);
+		cpuid_set_cpus(&table, count);
+		for (u32 id = 0; id < count; id++) {
+			state_now.apic_id = id;
+			r = ask(1, 0);
+			assert_int_equal(r.ebx >> 24, id);
+			assert_int_equal(r.ebx >> 16 & 0xff, count);
+			assert_int_equal(r.ebx & 0xffff, 0xffff);
+			assert_int_equal(!!(r.edx & BIT(28)), count > 1);
+			for (u32 subleaf = 0; subleaf < 5; subleaf++) {
+				r = ask(0xb, subleaf);
+				assert_int_equal(r.edx, id);
+				assert_int_equal(r.ecx & 0xff, subleaf);
+				assert_int_equal(r.ecx >> 8, subleaf < 2 ? subleaf + 1 : 0);
+				assert_int_equal(r.ebx, subleaf ? subleaf == 1 ? count : 0 : 1);
+				assert_int_equal(r.eax, subleaf == 1 ? rows[i].shift : 0);
+			}
+		}
+		/* all ones: a cache of level 7, which all share */
+		r = ask(4, 0);
+		assert_int_equal(r.eax >> 26, most);
+		assert_int_equal(r.eax >> 14 & 0xfff, most);
+		assert_int_equal(r.eax & 0x3fff, 0x3fff);
+	}
+	/* level 2 is each core's own */
+	build(0x20, 0x80000008, 0x43);
+	cpuid_set_cpus(&table, 4);
+	assert_int_equal(ask(4, 0).eax, 3u << 26 | 0x43);
+	/* and where there is no cache, there is no line about it */
+	build(0x20, 0x80000008, 0);
+	cpuid_set_cpus(&table, 4);
+	assert_int_equal(ask(4, 0).eax, 0);
+}
+
+/* The frequency that Trivet uses: TSC = crystal * EBX / EAX. */
+static void clocks_are_told(void **state)
+{
+	static const u64 hz[] = {100000000, 2500000000, 4294967295, 4294967296, 9000000001};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(hz); i++) {
+		struct cpuid_regs r;
+
+		host = (struct host){0xd, 0x80000008, ONES, ONES, 0x2ff, 15};
+		cpuid_table_init(&table, hz[i]);
+		r = ask(0x15, 0);
+		assert_int_equal(ask(0, 0).eax, 0x15);
+		assert_int_equal(r.eax, 1);
+		assert_int_equal(r.edx, 0);
+		assert_int_equal((u64)r.ecx, hz[i] >> cpuid_crystal_shift(hz[i]));
+		assert_int_equal(r.ebx, 1u << cpuid_crystal_shift(hz[i]));
+		assert_in_range((u64)r.ecx * r.ebx, hz[i] - r.ebx + 1, hz[i]);
+		assert_int_equal(cpuid_crystal_shift(hz[i]), i < 3 ? 0 : i == 3 ? 1 : 2);
+		r = ask(0x40000010, 0);
+		assert_int_equal(r.eax, hz[i] / 1000);
+		assert_int_equal(r.ebx, (hz[i] >> cpuid_crystal_shift(hz[i])) / 1000);
+		assert_int_equal(r.ecx | r.edx, 0);
+	}
+	/* another vendor's processors have no such leaf */
+	vendor_ecx = 0x444d4163;
+	build(0x20, 0x80000008, ONES);
+	assert_int_equal(ask(0, 0).eax, 0xd);
 }
 
 static void features_behind_a_missing_control_go(void **state)
@@ -202,24 +292,28 @@ static void features_behind_a_missing_control_go(void **state)
 
 static void beyond_the_highest_leaf_as_the_highest_basic_one(void **state)
 {
-	static const u32 beyond[] = {0xe, 0x15, 0x1000, 0x3fffffff, 0x80000009, 0x8fffffff, ONES};
+	static const u32 beyond[] = {0x16, 0x1f, 0x1000, 0x3fffffff, 0x80000009, 0x8fffffff, ONES};
 
 	(void)state;
-	assert_int_equal(ask(0, 0).eax, 0xd);
+	assert_int_equal(ask(0, 0).eax, 0x15);
 	assert_int_equal(ask(0x80000000, 0).eax, 0x80000008);
 	for (unsigned i = 0; i < ARRAY_SIZE(beyond); i++)
 		for (unsigned subleaf = 0; subleaf < 3; subleaf++) {
-			struct cpuid_regs a = ask(beyond[i], subleaf), b = ask(0xd, subleaf);
+			struct cpuid_regs a = ask(beyond[i], subleaf), b = ask(0x15, subleaf);
 
 			assert_memory_equal(&a, &b, sizeof(a));
 		}
-	assert_true(ask(0xe, 2).eax == 256);
-	/* an older host: the tops are its own */
+	assert_true(ask(0x16, 0).ecx == 2500000000);
+	vendor_ecx = 0;
+	build(0x20, 0x80000008, ONES);
+	assert_int_equal(ask(0, 0).eax, 0xd);
+	assert_int_equal(ask(0xe, 2).eax, 256);
+	/* an older host: what it lacks is not made up, but for the topology */
 	build(7, 0x80000004, ONES);
-	assert_int_equal(ask(0, 0).eax, 7);
+	assert_int_equal(ask(0, 0).eax, 0xb);
 	assert_int_equal(ask(0x80000000, 0).eax, 0x80000004);
-	assert_int_equal(ask(0xd, 0).ebx, ask(7, 0).ebx);
-	assert_int_equal(ask(0x80000008, 0).ebx, ask(7, 0).ebx);
+	assert_int_equal(ask(0xd, 1).ebx, 1);
+	assert_int_equal(ask(0x80000008, 1).ecx, 0x201);
 	assert_int_equal(table.maxphyaddr, 36);
 	assert_int_equal(table.xcr0_valid, 0);
 }
@@ -342,7 +436,9 @@ static void hypervisor_leaves(void **state)
 	assert_int_equal(r.eax, 0x40000010);
 	assert_memory_equal(&r.ebx, "KVMKVMKVM\0\0\0", 12);
 	r = ask(0x40000001, 0);
-	assert_int_equal(r.eax | r.ebx | r.ecx | r.edx, 0);
+	/* old and new clock, steal time, EOI, kick, IPIs, stable clock; no hints */
+	assert_int_equal(r.eax, BIT(0) | BIT(3) | BIT(5) | BIT(6) | BIT(7) | BIT(11) | BIT(24));
+	assert_int_equal(r.ebx | r.ecx | r.edx, 0);
 	assert_int_equal(ask(0x40000010, 0).eax, 2500000); /* kHz */
 	r = ask(0x40000100, 0);
 	assert_int_equal(r.eax, 0x40000100);
@@ -360,6 +456,9 @@ int main(void)
 		TEST(forbidden_bits_are_zero),
 		TEST(allowed_bits_follow_the_host),
 		TEST(one_processor_with_id_0),
+		TEST(apic_bit_follows_its_base),
+		TEST(cores_of_one_package),
+		TEST(clocks_are_told),
 		TEST(features_behind_a_missing_control_go),
 		TEST(beyond_the_highest_leaf_as_the_highest_basic_one),
 		TEST(osxsave_follows_cr4),
