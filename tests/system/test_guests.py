@@ -24,6 +24,8 @@ SPECIAL = {
     "halt": r"^\[guest\] halted",
     "inject-mmio": PASSED + r"|^\[guest\] event \d+ cannot be delivered",
 }
+# What a program's VM needs beside debug-exit.
+WORDS = {"pci": "pci-testdev"}
 # Rows of their own below.
 APART = {"crash", "spin", "exitcode", "words"}
 
@@ -39,7 +41,7 @@ def program(name, words="", append=""):
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_program(boot, name, model):
     boot(emulator="bochs", model=model, pmem=256, timeout=60, reject=REJECT,
-         modules=[program(name, "debug-exit")], expect=[SPECIAL.get(name, PASSED), ENDED])
+         modules=[program(name, "debug-exit " + WORDS.get(name, ""))], expect=[SPECIAL.get(name, PASSED), ENDED])
 
 
 ROWS = {
