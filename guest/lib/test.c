@@ -54,6 +54,14 @@ void test_skip(const char *name, const char *why)
 	print("skip %s: %s\n", name, why);
 }
 
+bool test_spared(const char *name)
+{
+	if (!boot_word("bare"))
+		return false;
+	test_skip(name, "bare");
+	return true;
+}
+
 _Noreturn void test_exit(u32 code)
 {
 	u16 port = (u16)boot_number("exit-port", 0);

@@ -18,6 +18,9 @@ void test_check(const char *name, bool ok, const char *what);
 /* Equality of numbers, printed in hexadecimal where they differ. */
 void test_equal(const char *name, u64 got, u64 want);
 void test_skip(const char *name, const char *why);
+/* Whether the word `bare` says that this runs on the bare emulator, which a test's header names
+ * as at fault in this; then prints `skip NAME: bare`. */
+bool test_spared(const char *name);
 
 #define CHECK(name, condition) test_check(name, condition, #condition)
 
