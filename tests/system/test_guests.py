@@ -41,7 +41,8 @@ def program(name, words="", append=""):
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_program(boot, name, model):
     boot(emulator="bochs", model=model, pmem=256, timeout=60, reject=REJECT,
-         modules=[program(name, "debug-exit " + WORDS.get(name, ""))], expect=[SPECIAL.get(name, PASSED), ENDED])
+         modules=[program(name, "debug-exit " + WORDS.get(name, ""))],
+         expect=[SPECIAL.get(name, PASSED), ENDED])
 
 
 ROWS = {
