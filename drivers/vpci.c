@@ -128,6 +128,20 @@ void vpci_set_intx(struct vpci_function *f, bool asserted)
 
 /* --- accesses ----------------------------------------------------------- */
 
+/* Has BARs and line follow what config space says now. */
+void vpci_restored(struct vpci_function *f)
+{
+	for (unsigned bar = 0; bar < VPCI_BARS; bar++) {
+		u8 flags = f->type->bars[bar].flags;
+		bool on = command(f) & (flags & VPCI_IO ? COMMAND_IO : COMMAND_MEMORY);
+
+		f->decoded[bar].base = get(f->state->config, REG_BAR0 + 4 * bar,
+					   flags & VPCI_64BIT ? 8 : 4) & ~15ull;
+		f->decoded[bar].size = on ? f->type->bars[bar].size : 0;
+	}
+	vpci_host_drive(f);
+}
+
 u64 vpci_config(struct vpci_function *f, unsigned offset, unsigned size, const u64 *write)
 {
 	u8 *config = f->state->config;
@@ -142,7 +156,7 @@ u64 vpci_config(struct vpci_function *f, unsigned offset, unsigned size, const u
 		config[offset + i] = (config[offset + i] & ~mask) | (byte & mask);
 	}
 	flush(f);
-	vpci_host_drive(f);
+	vpci_restored(f);
 	return 0;
 }
 
@@ -169,23 +183,14 @@ static u64 msix_access(struct vpci_function *f, u64 offset, unsigned size, const
 	return value;
 }
 
-static u64 bar_base(const struct vpci_function *f, unsigned bar)
-{
-	u8 flags = f->type->bars[bar].flags;
-
-	return get(f->state->config, REG_BAR0 + 4 * bar, flags & VPCI_64BIT ? 8 : 4) & ~15ull;
-}
-
 bool vpci_access(struct vpci_function *f, bool io, u64 addr, unsigned size, const u64 *write,
 		 u64 *value)
 {
 	const struct vpci_type *type = f->type;
 
-	if (!(command(f) & (io ? COMMAND_IO : COMMAND_MEMORY)))
-		return false;
 	for (unsigned bar = 0; bar < VPCI_BARS; bar++) {
 		/* No sum that could wrap: a BAR may lie at the very top. */
-		u64 length = type->bars[bar].size, offset = addr - bar_base(f, bar);
+		u64 length = f->decoded[bar].size, offset = addr - f->decoded[bar].base;
 
 		if (length < size || offset > length - size ||
 		    io != (bool)(type->bars[bar].flags & VPCI_IO))
@@ -289,7 +294,7 @@ void vpci_reset(struct vpci_function *f)
 	memcpy(s->config, f->initial, sizeof(s->config));
 	for (unsigned v = 0; v < f->type->vectors; v++)
 		s->table[v][ENTRY_CONTROL] = ENTRY_MASKED;
-	vpci_host_drive(f);
+	vpci_restored(f);
 }
 
 /* Bits that change without a write by the guest. */
@@ -310,9 +315,4 @@ bool vpci_valid(const struct vpci_function *f, const struct vpci_state *saved)
 			if (saved->table[v][field] & ~(v < f->type->vectors ? entry_mask[field] : 0))
 				return false;
 	return !(saved->pending >> f->type->vectors);
-}
-
-void vpci_restored(struct vpci_function *f)
-{
-	vpci_host_drive(f);
 }

@@ -55,6 +55,9 @@ struct vpci_function {
 	u8 slot;
 	u8 msi, msix;	    /* where the capabilities are; 0: not there */
 	u8 last, free;	    /* the last capability, and where the next one goes */
+	struct {
+		u64 base, size; /* size 0: not decoded */
+	} decoded[VPCI_BARS];
 	u8 initial[VPCI_CONFIG_SIZE], mask[VPCI_CONFIG_SIZE]; /* mask: bits that can be written */
 };
 

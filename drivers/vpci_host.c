@@ -33,6 +33,7 @@ struct vpci_host {
 	struct vpci_state pci;
 	u64 address;
 	struct vpci_function function, *functions[SLOTS];
+	unsigned count;
 	u64 next_memory, next_port; /* where the next BAR goes */
 };
 
@@ -51,12 +52,11 @@ int vpci_host_add(struct vpci_function *f)
 	if (!dev)
 		return -ENODEV;
 	host = dev->state;
-	while (f->slot < SLOTS && host->functions[f->slot])
-		f->slot++;
-	if (f->slot == SLOTS)
+	if (host->count == SLOTS)
 		return -ENOSPC;
-	host->functions[f->slot] = f;
 	f->host = host;
+	f->slot = (u8)host->count;
+	host->functions[host->count++] = f;
 	return 0;
 }
 
@@ -79,8 +79,8 @@ void vpci_host_drive(const struct vpci_function *f)
 	unsigned line = guest_pci_line(f->slot, 0);
 	bool asserted = false;
 
-	for (unsigned slot = 0; slot < SLOTS; slot++)
-		asserted |= host->functions[slot] && guest_pci_line(slot, 0) == line &&
+	for (unsigned slot = 0; slot < host->count; slot++)
+		asserted |= guest_pci_line(slot, 0) == line &&
 			    vpci_asserts_intx(host->functions[slot]);
 	vm_irq_line(f->dev->vm, line, !asserted);
 }
@@ -90,20 +90,19 @@ void vpci_host_drive(const struct vpci_function *f)
 /* `where` as in ECAM. */
 static u64 config(struct vpci_host *host, u64 where, unsigned size, const u64 *write)
 {
-	struct vpci_function *f = host->functions[FIELD_GET(ECAM_SLOT, where)];
+	unsigned slot = FIELD_GET(ECAM_SLOT, where);
 
-	if (!f || (where & (ECAM_BUS | ECAM_FUNCTION)))
+	if (slot >= host->count || (where & (ECAM_BUS | ECAM_FUNCTION)))
 		return ~0ull;
-	return vpci_config(f, where & ECAM_REGISTER, size, write);
+	return vpci_config(host->functions[slot], where & ECAM_REGISTER, size, write);
 }
 
 static u64 window(struct vpci_host *host, bool io, u64 addr, unsigned size, const u64 *write)
 {
 	u64 value = 0;
 
-	for (unsigned slot = 0; slot < SLOTS; slot++)
-		if (host->functions[slot] &&
-		    vpci_access(host->functions[slot], io, addr, size, write, &value))
+	for (unsigned slot = 0; slot < host->count; slot++)
+		if (vpci_access(host->functions[slot], io, addr, size, write, &value))
 			return value;
 	return ~0ull;
 }

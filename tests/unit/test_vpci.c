@@ -707,6 +707,7 @@ static void saves(void **state)
 	(void)state;
 	address(1, 0x3c);
 	fake_vm_check_save(vm, host);
+	ecam_put(1, BAR(2), 4, 0xdeaf0000);
 	msix_on();
 	mem_put(bar(1, 0) + 12, 1);
 	raise(0);
@@ -723,6 +724,7 @@ static void saves(void **state)
 	fake_vm_destroy(vm);
 	vm = other;
 	dev = copy;
+	assert_int_equal(mem(0xdeaf0000), 1);
 	assert_int_equal(mem(bar(1, 0) + 0x800), 1);
 	ecam_put(1, capability(1, 0x11) + 2, 2, 0x8000);
 	mem_put(bar(1, 0) + 12, 0);
