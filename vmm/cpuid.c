@@ -70,7 +70,8 @@ enum { TOPOLOGY_THREAD = 1 << 8, TOPOLOGY_CORE = 2 << 8 };
 
 #define KVM_FEATURES                                                                              \
 	(ABI_KVM_CLOCKSOURCE | ABI_KVM_CLOCKSOURCE2 | ABI_KVM_STEAL_TIME | ABI_KVM_PV_EOI |       \
-	 ABI_KVM_PV_UNHALT | ABI_KVM_PV_SEND_IPI | ABI_KVM_CLOCKSOURCE_STABLE)
+	 ABI_KVM_PV_UNHALT | ABI_KVM_PV_SEND_IPI | ABI_KVM_PV_SCHED_YIELD |                       \
+	 ABI_KVM_CLOCKSOURCE_STABLE)
 
 /* A leaf that is the host's, cut by masks; without any it is Trivet's alone. */
 struct allowed {

@@ -223,41 +223,39 @@ static struct vcpu *by_apic_id(struct vcpu *vcpu, u64 id)
 	return id < VM_VCPUS_MAX ? vcpu->vm->vcpus[id] : NULL;
 }
 
-static u64 kick_cpu(struct vcpu *vcpu, u64 apic_id)
+/* The caller waits for what that vCPU is to do; with `kick` its HLT ends first. */
+static u64 yield_to(struct vcpu *vcpu, u64 apic_id, bool kick)
 {
 	struct vcpu *target = by_apic_id(vcpu, apic_id);
 
 	if (!target)
 		return 0;
-	__atomic_or_fetch(&target->lapic.events, LAPIC_EVENT_KICK, __ATOMIC_RELEASE);
-	vcpu_wake(target);
+	if (kick) {
+		__atomic_or_fetch(&target->lapic.events, LAPIC_EVENT_KICK, __ATOMIC_RELEASE);
+		vcpu_wake(target);
+	}
+	sched_yield_to(&target->task);
 	return 0;
 }
 
-/* How many of the APICs from `first` on, by the bits of a map, took it. */
-static unsigned send_to(struct vcpu *vcpu, u64 map, u32 first, struct apic_msg *msg)
+/* The second word of the map begins beyond the id of any vCPU. */
+_Static_assert(VM_VCPUS_MAX <= 32, "ids of 32 and more are in the first word alone");
+static u64 send_ipi(struct vcpu *vcpu, u64 map, u32 first, u64 icr)
 {
-	unsigned taken = 0;
+	struct apic_msg msg = {.mode = FIELD_GET(IPI_MODE, icr), .vector = icr & IPI_VECTOR};
+	u64 taken = 0;
 
-	for (; map; map &= map - 1) {
-		struct vcpu *target;
-
-		msg->dest = first + __builtin_ctzll(map);
-		target = by_apic_id(vcpu, msg->dest);
-		taken += target && lapic_accept(target, msg);
-	}
-	return taken;
-}
-
-static u64 send_ipi(struct vcpu *vcpu, const u64 arg[4], unsigned width)
-{
-	struct apic_msg msg = {.mode = FIELD_GET(IPI_MODE, arg[3]), .vector = arg[3] & IPI_VECTOR};
-	u32 first = arg[2];
-
-	if ((arg[3] & ~(IPI_VECTOR | IPI_MODE | IPI_ASSERT)) ||
+	if ((icr & ~(IPI_VECTOR | IPI_MODE | IPI_ASSERT)) ||
 	    (msg.mode != APIC_FIXED && msg.mode != APIC_NMI))
 		return (u64)ABI_HYPERCALL_EINVAL;
-	return send_to(vcpu, arg[0], first, &msg) + send_to(vcpu, arg[1], first + width, &msg);
+	for (; map; map &= map - 1) {
+		u64 id = (u64)first + __builtin_ctzll(map);
+		struct vcpu *target = by_apic_id(vcpu, id);
+
+		msg.dest = id;
+		taken += target && lapic_accept(target, &msg);
+	}
+	return taken;
 }
 
 u64 pv_hypercall(struct vcpu *vcpu)
@@ -273,9 +271,11 @@ u64 pv_hypercall(struct vcpu *vcpu)
 		arg[i] = gpr[args[i]] & mask;
 	switch (gpr[GPR_RAX] & mask) {
 	case ABI_HYPERCALL_KICK_CPU:
-		return kick_cpu(vcpu, arg[1]);
+		return yield_to(vcpu, arg[1], true);
 	case ABI_HYPERCALL_SEND_IPI:
-		return send_ipi(vcpu, arg, mask == BITS(31, 0) ? 32 : 64);
+		return send_ipi(vcpu, arg[0], arg[2], arg[3]);
+	case ABI_HYPERCALL_SCHED_YIELD:
+		return yield_to(vcpu, arg[0], false);
 	default:
 		return (u64)ABI_HYPERCALL_ENOSYS;
 	}
