@@ -415,6 +415,14 @@ static void hostile_places_take_nothing(void **state)
 	assert_int_equal(bus_read(&vm->ports, 0xc01e, 4, NULL), 0xffffffff);
 	assert_int_equal(bus_read(&vm->mmio, 0xd000fffc, 8, NULL), ~0ull);
 	assert_int_equal(bus_read(&vm->mmio, 0xcffffffc, 8, NULL), ~0ull);
+	ecam_put(1, BAR(0), 4, 0xd1000000);
+	assert_int_equal(bus_read(&vm->mmio, 0xd1000ff8, 8, NULL), 0);
+	assert_int_equal(bus_read(&vm->mmio, 0xd1000ffc, 8, NULL), ~0ull);
+	/* Ports are not memory. */
+	ecam_put(1, BAR(0), 4, 0xd000);
+	assert_int_equal(fake_vm_inl(vm, 0xd00c), 0xffffffff);
+	ecam_put(1, BAR(4), 4, 0xd2000000);
+	assert_int_equal(mem(0xd2000008), 0xffffffff);
 }
 
 static void of_overlapping_bars_the_lower_wins(void **state)
@@ -437,11 +445,35 @@ static void of_overlapping_bars_the_lower_wins(void **state)
 	assert_int_equal(mem(at + 12), 1);
 }
 
+/* Devices with a BAR of a whole window, by the port of their arguments. */
+static int hog_create(struct vdev *d)
+{
+	static const struct vpci_type memory = {.bars = {{0x20000000}}}, ports = {.bars = {{0x4000, 1}}};
+
+	return vpci_create((struct vpci_function *)((u8 *)d->state + sizeof(struct vpci_state)), d,
+			   d->args.port ? &ports : &memory);
+}
+DEFINE_VDEV(hog, .name = "hog", .create = hog_create,
+	    .state_size = sizeof(struct vpci_state) + sizeof(struct vpci_function));
+
 static void full_slots_and_windows(void **state)
 {
 	struct vdev *other;
 
 	(void)state;
+	for (u16 port = 0; port < 2; port++) {
+		struct vm *empty = fake_vm_create();
+
+		assert_int_equal(fake_vm_try_device(vm, "hog", (struct vdev_args){.port = port}, &other),
+				 -ENOSPC);
+		fake_vm_create_device(empty, "pci-host", (struct vdev_args){0});
+		fake_vm_create_device(empty, "hog", (struct vdev_args){.port = port});
+		assert_int_equal(fake_vm_try_device(empty, "hog", (struct vdev_args){.port = port},
+						    &other), -ENOSPC);
+		fake_vm_destroy(empty);
+	}
+	fake_vm_destroy(vm);
+	setup(state);
 	for (unsigned slot = 2; slot < 32; slot++)
 		fake_vm_create_device(vm, "pci-testdev", (struct vdev_args){0});
 	assert_int_equal(ecam(31, 0), IDS);
@@ -521,6 +553,7 @@ static void capabilities_as_room_allows(void **state)
 	ecam_put(2, 0x58, 4, 0);
 	assert_int_equal(capability(2, 0x0a), 0x60);
 	assert_int_equal(ecam(2, 0x60), 0x0a);
+	assert_int_equal(ecam(2, 0), 0x00020001);
 }
 
 static void msix_table_takes_dwords(void **state)
@@ -683,6 +716,12 @@ static void neighbours_share_lines(void **state)
 			assert_int_equal(vm->level[IRQ_PCI_INT + i], i != slot % 4);
 		mem_put(bar(slot, 2) + 4, 0);
 	}
+	/* One's line is not the other's. */
+	mem_put(bar(2, 2), 0);
+	mem_put(bar(1, 2), 0);
+	mem_put(bar(1, 2) + 4, 0);
+	assert_true(vm->level[IRQ_PCI_INT + 1]);
+	assert_false(vm->level[IRQ_PCI_INT + 2]);
 	/* Slots 1 and 5: low while either asserts. */
 	mem_put(bar(1, 2), 0);
 	mem_put(bar(5, 2), 0);
