@@ -30,6 +30,15 @@ ROWS = {
     "dirty:flags no=pml": (["tigerlake"], 60),
     "dirty:flags no=2m-pages": (["haswell"], 60),
     "dirty:protect no=ept-ad": (["haswell", "tigerlake"], 60),
+    # the local APIC, as far as the CPU serves it
+    "apic": (["arrandale", "haswell", "tigerlake"], 60),
+    "apic no=tpr-shadow": (["arrandale", "haswell"], 60),
+    "apic no=apicv": (["haswell"], 60),
+    "apic no=apic-access": (["haswell"], 60),
+    "apic no=apic-registers": (["haswell"], 60),
+    "apic no=virtual-interrupts": (["haswell"], 60),
+    "apic no=x2apic-virtualization": (["haswell"], 60),
+    "apic no=msr-bitmap,vpid,pause-loop-exit": (["haswell"], 60),
     # regions as a guest sees them
     "memory": (["arrandale", "haswell", "tigerlake"], 60),
 }
