@@ -6,9 +6,17 @@
 #include "guest/lib/apic.h"
 #include "guest/lib/boot.h"
 #include "guest/lib/test.h"
+#include "guest/lib/trap.h"
 
 unsigned long apic_page = APIC_PAGE;
 bool apic_x2;
+volatile unsigned apic_spurious;
+
+static void on_spurious(struct trap_frame *frame)
+{
+	(void)frame;
+	apic_spurious++;
+}
 
 bool apic_present(void)
 {
@@ -57,6 +65,7 @@ void apic_enable(void)
 		wrmsr(MSR_APIC_BASE, base |= APIC_BASE_EN);
 	if (apic_x2 && !(base & APIC_BASE_EXTD))
 		wrmsr(MSR_APIC_BASE, base | APIC_BASE_EXTD);
+	trap_hook[APIC_SPURIOUS] = on_spurious;
 	apic_write(APIC_TPR, 0);
 	apic_write(APIC_SVR, APIC_SVR_ENABLE | APIC_SPURIOUS);
 }

@@ -55,6 +55,7 @@ enum {
 /* Where the page is, and whether this program works in x2APIC mode. */
 extern unsigned long apic_page;
 extern bool apic_x2;
+extern volatile unsigned apic_spurious;
 
 bool apic_present(void);      /* CPUID.1:EDX.APIC */
 bool apic_has_x2(void);	      /* CPUID.1:ECX.x2APIC */
@@ -69,7 +70,7 @@ void apic_write(unsigned offset, u32 value);
  */
 bool apic_mode_of_words(void);
 /* Switches this CPU's APIC on in the mode that apic_x2 names: by IA32_APIC_BASE and by software,
- * TPR 0, spurious vector APIC_SPURIOUS. */
+ * TPR 0, spurious vector APIC_SPURIOUS, which is counted and needs no EOI. */
 void apic_enable(void);
 /* The id as a destination names it, in both modes. */
 u32 apic_id(void);
