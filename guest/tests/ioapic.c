@@ -8,12 +8,13 @@
  * The source is COM1's THRE interrupt at pin 4: with the transmitter empty its line is up
  * while IER's bit 1 is set.
  *
- * What Bochs 2.7's own I/O APIC does otherwise, so that it is skipped bare:
+ * Not checked where the word `bare` says that it is Bochs, whose I/O APIC is at fault here:
  * Arbitration id: a write of the APIC id also loads it; Bochs has none.
  * Polarity: "0=High active, 1=Low active"; Bochs takes all as high active.
  * Remote IRR: "set to 1 when local APIC(s) accept the level interrupt ... set to 0 when an
  * EOI message with a matching interrupt vector is received"; Bochs' is always 0, and it
  * sends a level again when lines or entries change, but not at the EOI.
+ * Narrow writes, which "using 32-bit loads and stores" leaves open, do nothing here; Bochs ends.
  * ExtINT: "the INTA cycle ... is routed to the external controller"; Bochs runs it before
  * the 8259 has seen the line, and gets a spurious interrupt.
  */
@@ -38,13 +39,10 @@ static volatile unsigned drop_at; /* the interrupt in which the line goes down, 
 static volatile bool withhold_eoi, tmr;
 static volatile u32 entry_inside;
 
-/* For what Bochs does not do. */
-static void equal_on_trivet(const char *name, u64 got, u64 want)
+static void equal_unless_spared(const char *name, u64 got, u64 want)
 {
-	if (cpu_on_trivet())
+	if (!test_spared(name))
 		test_equal(name, got, want);
-	else
-		test_skip(name, "not on every bare machine");
 }
 
 static u8 self(void)
@@ -122,6 +120,7 @@ static u32 entry(void)
 static void registers(void)
 {
 	u32 id = ioapic_read(IOAPIC_ID), wrong = 0, got, arbitration;
+	volatile u8 *window;
 
 	test_equal("version", ioapic_read(IOAPIC_VERSION) & 0xff00ff, (PINS - 1) << 16 | 0x11);
 	ioapic_write(IOAPIC_ID, 0x0a000000);
@@ -129,7 +128,7 @@ static void registers(void)
 	arbitration = ioapic_read(IOAPIC_ARBITRATION) & 0x0f000000;
 	ioapic_write(IOAPIC_ID, id);
 	test_equal("id", got, 0x0a000000);
-	equal_on_trivet("arbitration-id", arbitration, 0x0a000000);
+	equal_unless_spared("arbitration-id", arbitration, 0x0a000000);
 	for (unsigned pin = 0; pin < PINS; pin++) {
 		ioapic_write(IOAPIC_ENTRY(pin), ENTRY_BITS);
 		ioapic_write(IOAPIC_ENTRY(pin) + 1, 0xa5000000);
@@ -141,6 +140,17 @@ static void registers(void)
 		wrong += (ioapic_read(IOAPIC_ENTRY(pin)) & ENTRY_BITS) != (APIC_MASKED | pin) ||
 			 ioapic_read(IOAPIC_ENTRY(pin) + 1) >> 24 != pin;
 	test_equal("entries", wrong, 0);
+	ioapic_write(IOAPIC_ENTRY(7), APIC_MASKED | IOAPIC_LEVEL | 0x7a);
+	window = phys(IOAPIC_PAGE + 0x10);
+	test_equal("bytes", window[0] | window[1] << 8 | window[2] << 16, 0x1807a);
+	*(volatile u32 *)window ^= 0x05; /* read and written in one instruction */
+	test_equal("read-modify-write", ioapic_read(IOAPIC_ENTRY(7)) & 0xff, 0x7f);
+	if (!test_spared("narrow-writes")) {
+		window[0] = 0x11;
+		*(volatile u16 *)(window + 2) = 0;
+		test_equal("narrow-writes", ioapic_read(IOAPIC_ENTRY(7)) & ENTRY_BITS,
+			   APIC_MASKED | IOAPIC_LEVEL | 0x7f);
+	}
 	ioapic_write(IOAPIC_VERSION, 0);
 	test_equal("version-is-read-only", ioapic_read(IOAPIC_VERSION) & 0xff, 0x11);
 }
@@ -195,8 +205,8 @@ static void edges_of_other_kinds(void)
 	end();
 	test_equal("masked-edge", masked, 0);
 	test_equal("masked-edge-is-gone", unmasked, 0);
-	equal_on_trivet("low-active-edge", fall, 1);
-	equal_on_trivet("low-active-ignores-rise", rise, 1);
+	equal_unless_spared("low-active-edge", fall, 1);
+	equal_unless_spared("low-active-ignores-rise", rise, 1);
 }
 
 static void levels(void)
@@ -238,8 +248,9 @@ static void end_and_again(void)
 	inside = entry_inside;
 	after = entry();
 	end();
-	equal_on_trivet("eoi-sends-again", repeated, 5);
-	equal_on_trivet("remote-irr-in-service", inside, IOAPIC_LEVEL | IOAPIC_REMOTE_IRR | VECTOR);
+	equal_unless_spared("eoi-sends-again", repeated, 5);
+	equal_unless_spared("remote-irr-in-service", inside,
+			    IOAPIC_LEVEL | IOAPIC_REMOTE_IRR | VECTOR);
 	test_equal("remote-irr-after-eoi", after, IOAPIC_LEVEL | VECTOR);
 }
 
@@ -266,7 +277,8 @@ static void withheld(void)
 	released = taken[0];
 	end();
 	test_equal("blocked-until-eoi", blocked, 1);
-	equal_on_trivet("remote-irr-kept", kept, IOAPIC_LEVEL | IOAPIC_REMOTE_IRR | VECTOR);
+	equal_unless_spared("remote-irr-kept", kept,
+			    IOAPIC_LEVEL | IOAPIC_REMOTE_IRR | VECTOR);
 	test_equal("sent-after-eoi", released, 2);
 }
 
@@ -337,8 +349,8 @@ static void low_active_level(void)
 	settle();
 	count = taken[0];
 	end();
-	equal_on_trivet("high-is-idle", up, 0);
-	equal_on_trivet("low-active-level", count, 1);
+	equal_unless_spared("high-is-idle", up, 0);
+	equal_unless_spared("low-active-level", count, 1);
 }
 
 /* --- destinations ----------------------------------------------------- */
@@ -451,7 +463,7 @@ static void extint(void)
 	got = irq_count[PIN] - before;
 	end();
 	test_equal("extint", got, 1);
-	equal_on_trivet("extint-not-spurious", irq_spurious, spurious);
+	equal_unless_spared("extint-not-spurious", irq_spurious, spurious);
 }
 
 static void reset_by_pin(void)
