@@ -18,7 +18,6 @@
 struct line {
 	char vm[VM_NAME_MAX], name[VM_NAME_MAX]; /* "": not given */
 	struct vm_module module;
-	u64 cpus;
 };
 
 static const char *const kind_names[MODULE_KINDS] = {
@@ -34,6 +33,8 @@ static const char *const kind_names[MODULE_KINDS] = {
 };
 
 static const char *const end_names[] = {"", [ON_RESTART] = "restart", [ON_STOP] = "stop"};
+
+static const char *const halt_names[] = {"", [HALT_EXITS] = "exit", [HALT_PASSES] = "pass"};
 
 static const char default_name[VM_NAME_MAX] = "guest";
 
@@ -54,13 +55,6 @@ static const char *take_kind(const struct word *word, const char *value, void *t
 
 	return !wrong && (kind == MODULE_FIRMWARE || kind == MODULE_DISK) ? "is not supported yet" :
 									    wrong;
-}
-
-static const char *take_cpus(const struct word *word, const char *value, void *to)
-{
-	const char *wrong = words_number(word, value, to);
-
-	return !wrong && *(u64 *)to > 1 ? "is not supported yet: a VM has one CPU" : wrong;
 }
 
 static const char *take_mem(const struct word *word, const char *value, void *to)
@@ -114,12 +108,14 @@ static const struct word line_words[] = {
 	{"name", NAME, PLACE(name), take_name},
 	{"kind", "must be linux, initrd, multiboot, pvh, flat or data", PLACE(module.kind),
 	 take_kind, MODULE_KINDS, kind_names},
-	{"cpus", "must be a number, 1 or more", PLACE(cpus), take_cpus, .max = ~0ull},
 };
 #undef PLACE
 #define PLACE(member) WORD_PLACE(struct machine_config, member)
 static const struct word vm_words[] = {
 	{"mem", "must be a number with K, M or G behind it, at least 1M", PLACE(mem), take_mem},
+	{"cpus", "must be a number of vCPUs from 1 to 32", PLACE(cpus), words_number,
+	 .max = VM_VCPUS_MAX},
+	{"halt", "must be exit or pass", PLACE(halt), words_choice, ARRAY_SIZE(halt_names), halt_names},
 	{"cpu", "must be physical CPUs below 64 like 0,2-3", PLACE(allowed_cpus), take_cpu_list},
 	{"weight", "must be a number from 1 to 10000; 100 is usual", PLACE(weight), words_number,
 	 .max = WEIGHT_MAX},
@@ -163,7 +159,7 @@ static const char *take_word(struct line *line, struct machine_config *vm, char 
 	known = words_find(vm_words, ARRAY_SIZE(vm_words), word);
 	if (known)
 		return take_value(known, value, (char *)vm + known->offset);
-	return "is unknown; Trivet's words are vm= name= kind= cpus= mem= cpu= weight= on-reboot= "
+	return "is unknown; Trivet's words are vm= name= kind= cpus= mem= cpu= weight= halt= on-reboot= "
 	       "on-crash= debug-exit pci-testdev, and the guest's own words stand behind --";
 }
 

@@ -3,7 +3,8 @@
  * From the words of GRUB's module2 lines to the configuration of VMs:
  *
  *   vm=NAME name=NAME kind=KIND cpus=N mem=SIZE cpu=LIST weight=N
- *   on-reboot=restart|stop on-crash=stop|restart debug-exit pci-testdev -- guest's words
+ *   halt=exit|pass on-reboot=restart|stop on-crash=stop|restart debug-exit
+ *   pci-testdev -- guest's words
  *
  * Modules with one vm= make one VM; no vm= at all makes one VM of everything.
  */

@@ -29,6 +29,19 @@ static bool pins_exist(const struct machine_config *vm)
 	return false;
 }
 
+/* The only VM, with neither mem= nor cpus=, gets a vCPU for each of the pCPUs. */
+static u64 count_cpus(const struct machine_config *vm, bool only)
+{
+	u64 there = vm->allowed_cpus ? vm->allowed_cpus : sched_cpus;
+	unsigned all = 0;
+
+	if (vm->cpus || vm->mem || !only)
+		return MAX(vm->cpus, 1);
+	for (; there; there &= there - 1)
+		all++;
+	return MIN(all, VM_VCPUS_MAX);
+}
+
 unsigned guests_create(const struct boot_info *info, bool smt)
 {
 	u64 epoch = cmos_read_epoch(acpi.century), epoch_tsc = rdtsc();
@@ -44,6 +57,7 @@ unsigned guests_create(const struct boot_info *info, bool smt)
 			continue;
 		}
 		machine->config = vm->machine;
+		machine->config.cpus = count_cpus(&vm->machine, config.vm_count == 1);
 		machine->config.epoch = epoch;
 		machine->config.epoch_tsc = epoch_tsc;
 		life_add(machine);

@@ -5,7 +5,7 @@
  * Destination", "Interrupt Distribution Mechanisms" and "Message Signalled
  * Interrupts".
  */
-#include "vmm/lapic.h"
+#include "vmm/lapic_vector.h"
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
 
@@ -16,6 +16,14 @@ enum { MSI_LOGICAL = BIT(2), MSI_REDIRECT = BIT(3), MSI_LEVEL = BIT(15) };
 #define MSI_VECTOR BITS(7, 0)
 #define MSI_MODE   BITS(10, 8)
 #define XAPIC_BROADCAST 0xff
+
+/* One that takes part in the machine, or NULL. */
+static struct vcpu *vcpu_at(const struct vm *vm, u32 id)
+{
+	struct vcpu *vcpu = id < vm->vcpu_count ? vm->vcpus[id] : NULL;
+
+	return vcpu && !vcpu->parked ? vcpu : NULL;
+}
 
 /* Lower than that of any other is taken first; of equals, the next behind the last one. */
 static unsigned rank(const struct vm *vm, const struct vcpu *vcpu)
@@ -31,7 +39,7 @@ static bool deliver_lowest(struct vm *vm, const struct apic_msg *msg)
 	struct vcpu *best = NULL;
 
 	for (unsigned i = 0; i < vm->vcpu_count; i++) {
-		struct vcpu *vcpu = vm->vcpus[i];
+		struct vcpu *vcpu = vcpu_at(vm, i);
 
 		if (vcpu && lapic_matches(vcpu, msg->dest, msg->logical) &&
 		    lapic_listens(vcpu) && (!best || rank(vm, vcpu) < rank(vm, best)))
@@ -46,18 +54,39 @@ static bool deliver_lowest(struct vm *vm, const struct apic_msg *msg)
 
 bool vm_deliver(struct vm *vm, const struct apic_msg *msg)
 {
+	struct vcpu *vcpu = vcpu_at(vm, msg->dest);
 	bool taken = false;
 
 	if (msg->mode == APIC_LOWEST)
 		return deliver_lowest(vm, msg);
 	/* Mostly one: no need to ask all. */
 	if (!msg->logical && msg->dest != APIC_BROADCAST)
-		return msg->dest < vm->vcpu_count && vm->vcpus[msg->dest] &&
-		       lapic_accept(vm->vcpus[msg->dest], msg);
-	for (unsigned i = 0; i < vm->vcpu_count; i++)
-		if (vm->vcpus[i] && lapic_matches(vm->vcpus[i], msg->dest, msg->logical))
-			taken |= lapic_accept(vm->vcpus[i], msg);
+		return vcpu && lapic_accept(vcpu, msg);
+	for (unsigned i = 0; i < vm->vcpu_count; i++) {
+		vcpu = vcpu_at(vm, i);
+		if (vcpu && lapic_matches(vcpu, msg->dest, msg->logical))
+			taken |= lapic_accept(vcpu, msg);
+	}
 	return taken;
+}
+
+void vm_deliver_ipi(struct vcpu *from, const struct apic_msg *msg, unsigned shorthand)
+{
+	struct vm *vm = from->vm;
+
+	if (shorthand == IPI_DEST) {
+		vm_deliver(vm, msg);
+		return;
+	}
+	/* "Valid Combinations": to itself a CPU can send vectors only. */
+	if (shorthand != IPI_OTHERS && msg->mode != APIC_FIXED)
+		return;
+	for (unsigned i = 0; i < vm->vcpu_count; i++) {
+		struct vcpu *vcpu = vcpu_at(vm, i);
+
+		if (vcpu && (vcpu == from ? shorthand != IPI_OTHERS : shorthand != IPI_SELF))
+			lapic_accept(vcpu, msg);
+	}
 }
 
 int vm_signal_msi(struct vm *vm, u64 address, u32 data)

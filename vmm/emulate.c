@@ -147,9 +147,9 @@ static void transfer_piece(struct emulator *em, u64 gpa, u8 *bytes, unsigned siz
 		n = 1u << (31 - __builtin_clz(size));
 		memcpy(&value, bytes, n);
 		if (write)
-			emulator_write(em->vm, EMULATOR_MEMORY, gpa, n, value);
+			emulator_write(em->vcpu, EMULATOR_MEMORY, gpa, n, value);
 		else
-			value = emulator_read(em->vm, EMULATOR_MEMORY, gpa, n);
+			value = emulator_read(em->vcpu, EMULATOR_MEMORY, gpa, n);
 		memcpy(bytes, &value, n);
 	}
 }
@@ -403,11 +403,11 @@ static bool iterate(struct emulator *em, const struct insn *insn, u16 port)
 	if (uses_source(insn))
 		value = load(em, &src);
 	else if (insn->op == INSN_INS)
-		value = emulator_read(em->vm, EMULATOR_PORTS, port, size);
+		value = emulator_read(em->vcpu, EMULATOR_PORTS, port, size);
 	if (uses_destination(insn))
 		store(em, &dst, value);
 	else if (insn->op == INSN_OUTS)
-		emulator_write(em->vm, EMULATOR_PORTS, port, size, value & size_mask(size));
+		emulator_write(em->vcpu, EMULATOR_PORTS, port, size, value & size_mask(size));
 	else
 		set_part(&em->regs.gpr[GPR_RAX], size, value);
 	if (uses_source(insn))

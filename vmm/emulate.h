@@ -12,6 +12,7 @@
 #include "arch/vcpu_state.h"
 
 struct vm;
+struct vcpu;
 
 /* What to inject. In real mode there is no error code. */
 struct emulate_fault {
@@ -23,6 +24,7 @@ struct emulate_fault {
 
 struct emulator {
 	struct vm *vm;
+	struct vcpu *vcpu; /* for emulator_read and emulator_write */
 	struct vcpu_regs regs;
 	struct vcpu_sregs sregs; /* the guest's view; the CPL is SS.DPL */
 	unsigned maxphyaddr;

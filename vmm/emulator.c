@@ -6,6 +6,7 @@
 #include "vmm/emulator.h"
 
 #include "arch/lib/log.h"
+#include "arch/memory.h"
 #include "vmm/emulate.h"
 #include "vmm/inject.h"
 #include "vmm/vm.h"
@@ -21,11 +22,14 @@ static void log_unknown(struct vm *vm, enum emulator_bus bus, u64 addr, const ch
 			  bus == EMULATOR_PORTS ? "port" : "address", addr, how);
 }
 
-u64 emulator_read(struct vm *vm, enum emulator_bus bus, u64 addr, unsigned size)
+u64 emulator_read(struct vcpu *vcpu, enum emulator_bus bus, u64 addr, unsigned size)
 {
+	struct vm *vm = vcpu->vm;
 	bool claimed;
 	u64 value;
 
+	if (bus == EMULATOR_MEMORY && lapic_claims(vcpu, addr))
+		return lapic_read(vcpu, addr & (PAGE_SIZE - 1), size) & size_mask(size);
 	vm_device_lock(vm);
 	value = bus_read(bus == EMULATOR_PORTS ? &vm->ports : &vm->mmio, addr, size, &claimed);
 	vm_device_unlock(vm);
@@ -34,10 +38,15 @@ u64 emulator_read(struct vm *vm, enum emulator_bus bus, u64 addr, unsigned size)
 	return value;
 }
 
-void emulator_write(struct vm *vm, enum emulator_bus bus, u64 addr, unsigned size, u64 value)
+void emulator_write(struct vcpu *vcpu, enum emulator_bus bus, u64 addr, unsigned size, u64 value)
 {
+	struct vm *vm = vcpu->vm;
 	bool claimed;
 
+	if (bus == EMULATOR_MEMORY && lapic_claims(vcpu, addr)) {
+		lapic_write(vcpu, addr & (PAGE_SIZE - 1), size, value);
+		return;
+	}
 	vm_device_lock(vm);
 	claimed = bus_write(bus == EMULATOR_PORTS ? &vm->ports : &vm->mmio, addr, size, value);
 	vm_device_unlock(vm);
@@ -47,7 +56,7 @@ void emulator_write(struct vm *vm, enum emulator_bus bus, u64 addr, unsigned siz
 
 static void begin(struct vcpu *vcpu, struct emulator *em)
 {
-	*em = (struct emulator){.vm = vcpu->vm, .maxphyaddr = vcpu->vm->cpuid.maxphyaddr};
+	*em = (struct emulator){.vm = vcpu->vm, .vcpu = vcpu, .maxphyaddr = vcpu->vm->cpuid.maxphyaddr};
 	vcpu_get_regs(vcpu, &em->regs);
 	vcpu_get_sregs(vcpu, &em->sregs);
 }

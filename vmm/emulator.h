@@ -15,9 +15,9 @@ void emulator_mmio(struct vcpu *vcpu, gpa_t gpa);
 enum emulator_bus { EMULATOR_PORTS, EMULATOR_MEMORY };
 
 /*
- * One access to the VM's devices at a port or guest physical address: 1, 2, 4
+ * One access of a vCPU to its local APIC or its VM's devices at a port or guest physical address: 1, 2, 4
  * bytes, or 8 in memory, within a page. The value read has no bits above
  * `size` bytes. Where no device is, the first access is logged.
  */
-u64 emulator_read(struct vm *vm, enum emulator_bus bus, u64 addr, unsigned size);
-void emulator_write(struct vm *vm, enum emulator_bus bus, u64 addr, unsigned size, u64 value);
+u64 emulator_read(struct vcpu *vcpu, enum emulator_bus bus, u64 addr, unsigned size);
+void emulator_write(struct vcpu *vcpu, enum emulator_bus bus, u64 addr, unsigned size, u64 value);

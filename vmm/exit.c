@@ -41,10 +41,10 @@ static void exit_io(struct vcpu *vcpu, const struct vcpu_exit *exit)
 		return;
 	}
 	if (exit->io.in) {
-		value = emulator_read(vcpu->vm, EMULATOR_PORTS, exit->io.port, size);
+		value = emulator_read(vcpu, EMULATOR_PORTS, exit->io.port, size);
 		*rax = size == 4 ? value : (*rax & ~size_mask(size)) | value;
 	} else {
-		emulator_write(vcpu->vm, EMULATOR_PORTS, exit->io.port, size, *rax & size_mask(size));
+		emulator_write(vcpu, EMULATOR_PORTS, exit->io.port, size, *rax & size_mask(size));
 	}
 	vcpu_skip(vcpu, exit);
 }
@@ -144,6 +144,13 @@ static void exit_hypercall(struct vcpu *vcpu, const struct vcpu_exit *exit)
 		vcpu->leave = VCPU_HYPERCALL;
 }
 
+/* It waits for another vCPU, which should run. */
+static void exit_pause(struct vcpu *vcpu, const struct vcpu_exit *exit)
+{
+	vcpu_skip(vcpu, exit);
+	sched_yield_to(NULL);
+}
+
 static void exit_undefined(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
 	inject_ud(vcpu);
@@ -197,6 +204,11 @@ static void (*const handlers[EXIT_REASONS])(struct vcpu *, const struct vcpu_exi
 	[EXIT_CR] = cr_access,
 	[EXIT_DR] = vcpu_debug_mov_dr,
 	[EXIT_HLT] = exit_hlt,
+	[EXIT_PAUSE] = exit_pause,
+	[EXIT_APIC_ACCESS] = exit_memory,
+	[EXIT_APIC_WRITE] = lapic_written,
+	[EXIT_APIC_EOI] = lapic_ended,
+	[EXIT_APIC_TPR] = exit_nothing,
 	[EXIT_SHUTDOWN] = exit_shutdown,
 	[EXIT_HYPERCALL] = exit_hypercall,
 	[EXIT_XSETBV] = exit_xsetbv,

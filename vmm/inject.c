@@ -91,22 +91,28 @@ int vcpu_nmi(struct vcpu *vcpu)
 	return 0;
 }
 
-static bool interrupt_pending(const struct vcpu *vcpu)
+static bool extint_pending(const struct vcpu *vcpu)
 {
-	return vcpu->interrupt.type || vcpu->vm->extint_pending;
+	return vcpu->extint || (vcpu->vm->extint_pending && lapic_takes_extint(vcpu));
 }
 
-/* Whether one could be delivered at once, but for shadows. */
-static bool interrupt_enabled(struct vcpu *vcpu)
+/* One that Trivet has to inject. */
+static bool interrupt_pending(struct vcpu *vcpu)
 {
-	return interrupt_pending(vcpu) && (virt->get(vcpu->virt, VREG_RFLAGS) & RFLAGS_IF);
+	return vcpu->interrupt.type || extint_pending(vcpu) ||
+	       (!vcpu->virt->apic_delivers && lapic_pending(vcpu) >= 0);
+}
+
+static bool interrupts_enabled(struct vcpu *vcpu)
+{
+	return virt->get(vcpu->virt, VREG_RFLAGS) & RFLAGS_IF;
 }
 
 bool inject_wakes(struct vcpu *vcpu)
 {
 	return vcpu->exception.type || vcpu->repeat.type ||
 	       (vcpu->nmi_pending && !(virt->shadow(vcpu->virt) & SHADOW_NMI)) ||
-	       interrupt_enabled(vcpu);
+	       (interrupts_enabled(vcpu) && (interrupt_pending(vcpu) || lapic_pending(vcpu) >= 0));
 }
 
 static void deliver_extint(struct vcpu *vcpu)
@@ -114,9 +120,18 @@ static void deliver_extint(struct vcpu *vcpu)
 	struct vm *vm = vcpu->vm;
 	struct vcpu_event event = {.type = EVENT_INTERRUPT};
 
+	vcpu->extint = false;
 	vm_device_lock(vm);
 	event.vector = vm->extint.ack(vm->extint.dev);
 	vm_device_unlock(vm);
+	virt->inject(vcpu->virt, &event);
+}
+
+static void deliver_vector(struct vcpu *vcpu)
+{
+	struct vcpu_event event = {.type = EVENT_INTERRUPT, .vector = lapic_pending(vcpu)};
+
+	lapic_ack(vcpu, event.vector);
 	virt->inject(vcpu->virt, &event);
 }
 
@@ -150,11 +165,14 @@ void inject_prepare(struct vcpu *vcpu)
 		deliver(vcpu, &vcpu->repeat);
 	else if (vcpu->nmi_pending && !virt->shadow(vcpu->virt))
 		deliver_nmi(vcpu);
-	else if (interrupt_enabled(vcpu) && !(virt->shadow(vcpu->virt) & ~(unsigned)SHADOW_NMI)) {
+	else if (interrupt_pending(vcpu) && interrupts_enabled(vcpu) &&
+		 !(virt->shadow(vcpu->virt) & ~(unsigned)SHADOW_NMI)) {
 		if (vcpu->interrupt.type)
 			deliver(vcpu, &vcpu->interrupt);
-		else
+		else if (extint_pending(vcpu))
 			deliver_extint(vcpu);
+		else
+			deliver_vector(vcpu);
 	}
 	/* One event an entry: the guest exits again as soon as it can take the next. */
 	virt->window(vcpu->virt, WINDOW_NMI, vcpu->nmi_pending);

@@ -1,35 +1,524 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The local APIC.
+ * The local APIC: what software reads and writes, its timer and its commands.
+ * Vectors on their way to the CPU are vmm/lapic_vector.c's.
+ *
+ * Where the manual leaves a choice: the id cannot be written; the registers of
+ * older APICs (arbitration priority, remote read) read 0; a narrow read gives its
+ * part of the register, a narrow write does nothing; EOI broadcasts cannot be
+ * suppressed; SMIs go nowhere, as there is no SMM. A timer that runs periodically
+ * comes at most TICK_RATE_MAX times a second, and what comes late comes once.
  */
 #include "vmm/lapic.h"
 
-bool lapic_accept(struct vcpu *vcpu, const struct apic_msg *msg)
+#include "arch/lib/string.h"
+#include "arch/msr.h"
+#include "vmm/lapic_vector.h"
+#include "vmm/vcpu.h"
+#include "vmm/vm.h"
+#include "vmm/vtimer.h"
+
+#define VERSION	      0x00050014 /* six LVT entries */
+#define TICK_RATE_MAX 20000
+#define X2APIC_FIRST  0x800
+
+enum { BASE_BSP = BIT(8), BASE_X2APIC = BIT(10), BASE_ENABLE = BIT(11) };
+#define BASE_ADDRESS (~BITS(11, 0))
+#define BASE_RESERVED (BITS(7, 0) | BIT(9))
+
+enum { SVR_VALID = BITS(8, 0), SVR_RESET = 0xff };
+enum { LVT_VECTOR = BITS(7, 0), LVT_MODE = BITS(10, 8), LVT_STATUS = BIT(12), LVT_POLARITY = BIT(13),
+       LVT_REMOTE_IRR = BIT(14), LVT_LEVEL = BIT(15), LVT_TIMER_MODE = BITS(18, 17) };
+enum { TIMER_ONE_SHOT, TIMER_PERIODIC, TIMER_DEADLINE };
+enum { DIVIDE_VALID = BIT(0) | BIT(1) | BIT(3) };
+enum { ICR_LOGICAL = BIT(11), ICR_ASSERT = BIT(14), ICR_TRIGGER = BIT(15),
+       ICR_SHORTHAND = BITS(19, 18), ICR_VALID = LVT_VECTOR | LVT_MODE | ICR_LOGICAL | ICR_ASSERT |
+       ICR_TRIGGER | ICR_SHORTHAND };
+#define XAPIC_ID	BITS(31, 24)
+#define XAPIC_BROADCAST 0xff
+#define DFR_MODEL	BITS(31, 28)
+
+/* What software may do with a register. */
+enum { READ = 1, WRITE = 2, X2APIC = 4 /* the MSR exists */, XAPIC = 8 };
+enum { BOTH = X2APIC | XAPIC };
+static const struct lapic_rule {
+	u16 offset;
+	u8 count, rights;
+	u32 valid, ignored; /* bits that can be set; that x2APIC lets be written, to no effect */
+} rules[] = {
+	{LAPIC_ID, 1, READ | BOTH, 0, 0},
+	{LAPIC_VERSION, 1, READ | BOTH, 0, 0},
+	{LAPIC_TPR, 1, READ | WRITE | BOTH, LVT_VECTOR, 0},
+	{LAPIC_APR, 1, READ | XAPIC, 0, 0},
+	{LAPIC_PPR, 1, READ | BOTH, 0, 0},
+	{LAPIC_EOI, 1, WRITE | BOTH, 0, 0},
+	{LAPIC_RRD, 1, READ | XAPIC, 0, 0},
+	{LAPIC_LDR, 1, READ | BOTH, 0, 0},
+	{LAPIC_LDR, 1, WRITE | XAPIC, XAPIC_ID, 0},
+	{LAPIC_DFR, 1, READ | WRITE | XAPIC, DFR_MODEL, 0},
+	{LAPIC_SVR, 1, READ | WRITE | BOTH, SVR_VALID, 0},
+	{LAPIC_ISR, 24, READ | BOTH, 0, 0}, /* TMR and IRR too */
+	{LAPIC_ESR, 1, READ | WRITE | BOTH, 0, 0},
+	{LAPIC_ICR, 1, READ | WRITE | BOTH, ICR_VALID, LVT_STATUS},
+	{LAPIC_ICR_HIGH, 1, READ | WRITE | XAPIC, XAPIC_ID, 0},
+	{LAPIC_LVT_TIMER, 1, READ | WRITE | BOTH, LVT_VECTOR | LVT_MASKED | LVT_TIMER_MODE, LVT_STATUS},
+	{LAPIC_LVT_THERMAL, 2, READ | WRITE | BOTH, LVT_VECTOR | LVT_MODE | LVT_MASKED, LVT_STATUS},
+	{LAPIC_LVT_LINT0, 2, READ | WRITE | BOTH,
+	 LVT_VECTOR | LVT_MODE | LVT_POLARITY | LVT_LEVEL | LVT_MASKED, LVT_STATUS | LVT_REMOTE_IRR},
+	{LAPIC_LVT_ERROR, 1, READ | WRITE | BOTH, LVT_VECTOR | LVT_MASKED, LVT_STATUS},
+	{LAPIC_TIMER_INITIAL, 1, READ | WRITE | BOTH, 0xffffffff, 0},
+	{LAPIC_TIMER_CURRENT, 1, READ | BOTH, 0, 0},
+	{LAPIC_TIMER_DIVIDE, 1, READ | WRITE | BOTH, DIVIDE_VALID, 0},
+	{LAPIC_SELF_IPI, 1, WRITE | X2APIC, LVT_VECTOR, 0},
+};
+
+/* The rule for a kind of access, READ or WRITE with XAPIC or X2APIC, or NULL: none such. */
+static const struct lapic_rule *find_rule(unsigned offset, unsigned wanted)
 {
-	return false;
+	for (unsigned i = 0; i < ARRAY_SIZE(rules); i++)
+		if (offset - rules[i].offset < rules[i].count * 16u && !(wanted & ~rules[i].rights))
+			return &rules[i];
+	return NULL;
 }
 
-bool lapic_listens(const struct vcpu *vcpu)
+static u32 *reg(const struct vcpu *vcpu, unsigned offset)
 {
-	return false;
+	return &vcpu->virt->apic[offset / 4];
 }
 
-bool lapic_matches(const struct vcpu *vcpu, u32 dest, bool logical)
+bool lapic_x2apic(const struct vcpu *vcpu)
 {
-	return false;
+	return vcpu->lapic.base & BASE_X2APIC;
 }
 
 bool lapic_enabled(const struct vcpu *vcpu)
 {
-	return false;
+	return vcpu->lapic.base & BASE_ENABLE;
 }
+
+bool lapic_boots(const struct vcpu *vcpu)
+{
+	return vcpu->lapic.base & BASE_BSP;
+}
+
+/* ---- the timer */
+
+static unsigned timer_mode(const struct vcpu *vcpu)
+{
+	return FIELD_GET(LVT_TIMER_MODE, *reg(vcpu, LAPIC_LVT_TIMER));
+}
+
+/* The divider as a power of two: bits 3, 1 and 0 say 2, 4, ... 128, 1. */
+static unsigned divide_shift(const struct vcpu *vcpu)
+{
+	u32 value = *reg(vcpu, LAPIC_TIMER_DIVIDE);
+
+	return (((value & 3) | (value & 8) >> 1) + 1) & 7;
+}
+
+static u64 timer_ticks(const struct vcpu *vcpu, u32 count)
+{
+	return (u64)count << divide_shift(vcpu);
+}
+
+static u32 timer_current(const struct vcpu *vcpu)
+{
+	u64 now = vm_now(vcpu->vm), end = vcpu->lapic.deadline;
+	unsigned shift = divide_shift(vcpu);
+
+	return end > now ? (end - now + BIT(shift) - 1) >> shift : 0;
+}
+
+static void timer_stop(struct vcpu *vcpu)
+{
+	vcpu->lapic.deadline = vcpu->lapic.tsc_deadline = 0;
+}
+
+static void timer_start(struct vcpu *vcpu, u32 count)
+{
+	vcpu->lapic.deadline = count ? vm_now(vcpu->vm) + timer_ticks(vcpu, count) : 0;
+}
+
+/* The count goes on from where it is, at another speed. */
+static void timer_divide(struct vcpu *vcpu, u32 value)
+{
+	u32 left = timer_current(vcpu);
+
+	*reg(vcpu, LAPIC_TIMER_DIVIDE) = value;
+	timer_start(vcpu, left);
+}
+
+/* The count has come to its end at lapic->deadline. */
+static void timer_end(struct vcpu *vcpu, u64 clock)
+{
+	struct lapic *lapic = &vcpu->lapic;
+	u64 period = timer_ticks(vcpu, *reg(vcpu, LAPIC_TIMER_INITIAL));
+
+	if (timer_mode(vcpu) == TIMER_PERIODIC && period) {
+		period = MAX(period, vm_clock_hz(vcpu->vm) / TICK_RATE_MAX);
+		lapic->deadline += ((clock - lapic->deadline) / period + 1) * period;
+	} else {
+		lapic->deadline = 0;
+	}
+	lapic_local(vcpu, LAPIC_LVT_TIMER);
+}
+
+u64 lapic_timer(struct vcpu *vcpu, u64 now)
+{
+	struct lapic *lapic = &vcpu->lapic;
+	const struct vm *vm = vcpu->vm;
+	u64 clock = now - vm->clock_start;
+
+	if (lapic->tsc_deadline) {
+		if (clock + vcpu->tsc_delta < lapic->tsc_deadline)
+			return vm_clock_to_tsc(vm, lapic->tsc_deadline - vcpu->tsc_delta);
+		lapic->tsc_deadline = 0;
+		lapic_local(vcpu, LAPIC_LVT_TIMER);
+	} else if (lapic->deadline) {
+		if (clock >= lapic->deadline)
+			timer_end(vcpu, clock);
+		if (lapic->deadline)
+			return vm_clock_to_tsc(vm, lapic->deadline);
+	}
+	return VTIMER_NEVER;
+}
+
+/* ---- modes and reset */
+
+/* How the CPU may serve it. Its page is taken from all vCPUs for good once one of them has its
+ * own elsewhere: each flushes before it enters its guest again. */
+static void set_mode(struct vcpu *vcpu)
+{
+	enum virt_apic mode = !lapic_enabled(vcpu) ? VIRT_APIC_OFF :
+			      lapic_x2apic(vcpu)	   ? VIRT_APIC_X2APIC :
+						     VIRT_APIC_XAPIC;
+	struct vm *vm = vcpu->vm;
+
+	if (mode == VIRT_APIC_XAPIC && (vcpu->lapic.base & BASE_ADDRESS) != VIRT_APIC_PAGE)
+		mode = VIRT_APIC_OFF;
+	if (mode != VIRT_APIC_XAPIC) {
+		SPIN_HOLD(&vm->apic_lock);
+		if (vm->apic_page)
+			virt->vm_apic_page(vm->virt, false);
+		vm->apic_page = false;
+	}
+	virt->apic_mode(vcpu->virt, mode);
+	lapic_resume(vcpu);
+}
+
+/* The registers that the mode determines. */
+static void set_ids(struct vcpu *vcpu)
+{
+	u32 id = vcpu->id;
+
+	*reg(vcpu, LAPIC_ID) = lapic_x2apic(vcpu) ? id : id << 24;
+	*reg(vcpu, LAPIC_LDR) = lapic_x2apic(vcpu) ? (id >> 4) << 16 | BIT(id & 15) : 0;
+	*reg(vcpu, LAPIC_ICR_HIGH) = 0;
+}
+
+static void clear_registers(struct vcpu *vcpu)
+{
+	memset(vcpu->virt->apic, 0, PAGE_SIZE);
+	*reg(vcpu, LAPIC_VERSION) = VERSION;
+	*reg(vcpu, LAPIC_DFR) = ~0u;
+	*reg(vcpu, LAPIC_SVR) = SVR_RESET;
+	for (unsigned offset = LAPIC_LVT_TIMER; offset <= LAPIC_LVT_ERROR; offset += 16)
+		*reg(vcpu, offset) = LVT_MASKED;
+	set_ids(vcpu);
+	timer_stop(vcpu);
+	vcpu->lapic.errors = 0;
+}
+
+void lapic_reset(struct vcpu *vcpu, bool init)
+{
+	if (!init) {
+		vcpu->lapic = (struct lapic){0};
+		vcpu->lapic.base = VIRT_APIC_PAGE | BASE_ENABLE | (vcpu->id == 0 ? BASE_BSP : 0);
+	}
+	clear_registers(vcpu);
+	set_mode(vcpu);
+}
+
+void lapic_virtual_wire(struct vcpu *vcpu)
+{
+	*reg(vcpu, LAPIC_SVR) = SVR_RESET | SVR_ENABLE;
+	*reg(vcpu, LAPIC_LVT_LINT0) = FIELD_PREP(LVT_MODE, APIC_EXTINT);
+	*reg(vcpu, LAPIC_LVT_LINT1) = FIELD_PREP(LVT_MODE, APIC_NMI);
+}
+
+/* "x2APIC State Transitions". */
+static bool may_change_base(const struct vcpu *vcpu, u64 value)
+{
+	u64 old = vcpu->lapic.base, width = ~(BIT(vcpu->vm->cpuid.maxphyaddr) - 1);
+	bool to_x2apic = value & BASE_X2APIC, to_on = value & BASE_ENABLE;
+
+	if ((value & (BASE_RESERVED | width)) || (to_x2apic && !to_on))
+		return false;
+	if (to_x2apic)
+		return old & BASE_ENABLE;
+	return !to_on || !(old & BASE_X2APIC);
+}
+
+static bool write_base(struct vcpu *vcpu, u64 value)
+{
+	u64 changed = vcpu->lapic.base ^ value;
+
+	if (!may_change_base(vcpu, value))
+		return false;
+	vcpu->lapic.base = value;
+	/* Switched off it loses its state; only in x2APIC mode has it the id as a number. */
+	if (changed & BASE_ENABLE)
+		clear_registers(vcpu);
+	else if (changed & BASE_X2APIC)
+		set_ids(vcpu);
+	if (changed)
+		set_mode(vcpu);
+	return true;
+}
+
+/* ---- registers */
+
+/* "Issuing Interprocessor Interrupts". */
+static void write_icr(struct vcpu *vcpu, u32 low, u32 dest)
+{
+	unsigned shorthand = FIELD_GET(ICR_SHORTHAND, low);
+	struct apic_msg msg = {
+		.dest = dest, .logical = low & ICR_LOGICAL, .mode = FIELD_GET(LVT_MODE, low),
+		.vector = FIELD_GET(LVT_VECTOR, low),
+	};
+
+	*reg(vcpu, LAPIC_ICR) = low & ICR_VALID;
+	/* INIT level de-assert belongs to the arbitration of older APICs. */
+	if (msg.mode == APIC_INIT && (low & ICR_TRIGGER) && !(low & ICR_ASSERT))
+		return;
+	if ((msg.mode == APIC_FIXED || msg.mode == APIC_LOWEST) && msg.vector < LAPIC_VECTOR_MIN) {
+		lapic_error(vcpu, ESR_SEND_ILLEGAL);
+		return;
+	}
+	if (msg.mode != APIC_EXTINT)
+		vm_deliver_ipi(vcpu, &msg, shorthand);
+}
+
+static void write_svr(struct vcpu *vcpu, u32 value)
+{
+	*reg(vcpu, LAPIC_SVR) = value;
+	if (value & SVR_ENABLE)
+		return;
+	for (unsigned offset = LAPIC_LVT_TIMER; offset <= LAPIC_LVT_ERROR; offset += 16)
+		*reg(vcpu, offset) |= LVT_MASKED;
+}
+
+static void write_lvt(struct vcpu *vcpu, unsigned offset, u32 value)
+{
+	/* "A write to the LVT Timer Register that changes the timer mode disarms" it. */
+	if (offset == LAPIC_LVT_TIMER && ((*reg(vcpu, offset) ^ value) & LVT_TIMER_MODE)) {
+		timer_stop(vcpu);
+		*reg(vcpu, LAPIC_TIMER_INITIAL) = 0;
+	}
+	if (!(*reg(vcpu, LAPIC_SVR) & SVR_ENABLE))
+		value |= LVT_MASKED;
+	*reg(vcpu, offset) = value;
+	if (offset == LAPIC_LVT_LINT0 && FIELD_GET(LVT_MODE, value) == APIC_NMI &&
+	    !(value & LVT_MASKED))
+		vm_expect_nmi(vcpu->vm);
+}
+
+/* A value that the register's rule has let through. */
+static void write_reg(struct vcpu *vcpu, unsigned offset, u32 value)
+{
+	switch (offset) {
+	case LAPIC_EOI:
+		lapic_eoi(vcpu);
+		break;
+	case LAPIC_DFR:
+		*reg(vcpu, offset) = value | ~(u32)DFR_MODEL;
+		break;
+	case LAPIC_SVR:
+		write_svr(vcpu, value);
+		break;
+	case LAPIC_ESR:
+		*reg(vcpu, offset) = __atomic_exchange_n(&vcpu->lapic.errors, 0, __ATOMIC_ACQ_REL);
+		break;
+	case LAPIC_ICR: {
+		u32 dest = *reg(vcpu, LAPIC_ICR_HIGH) >> 24;
+
+		write_icr(vcpu, value, dest == XAPIC_BROADCAST && !(value & ICR_LOGICAL) ?
+					       APIC_BROADCAST : dest);
+		break;
+	}
+	case LAPIC_LVT_TIMER ... LAPIC_LVT_ERROR:
+		write_lvt(vcpu, offset, value);
+		break;
+	case LAPIC_TIMER_INITIAL:
+		if (timer_mode(vcpu) == TIMER_DEADLINE)
+			break;
+		*reg(vcpu, offset) = value;
+		timer_start(vcpu, value);
+		break;
+	case LAPIC_TIMER_DIVIDE:
+		timer_divide(vcpu, value);
+		break;
+	case LAPIC_SELF_IPI:
+		write_icr(vcpu, value | FIELD_PREP(ICR_SHORTHAND, IPI_SELF), 0);
+		break;
+	default:
+		*reg(vcpu, offset) = value;
+	}
+}
+
+static u32 read_reg(const struct vcpu *vcpu, unsigned offset)
+{
+	switch (offset) {
+	case LAPIC_PPR:
+		return lapic_ppr(vcpu);
+	case LAPIC_TIMER_CURRENT:
+		return timer_mode(vcpu) == TIMER_DEADLINE ? 0 : timer_current(vcpu);
+	default:
+		return __atomic_load_n(reg(vcpu, offset), __ATOMIC_RELAXED);
+	}
+}
+
+/* ---- access by address */
+
+bool lapic_claims(const struct vcpu *vcpu, u64 gpa)
+{
+	return (vcpu->lapic.base & (BASE_ENABLE | BASE_X2APIC)) == BASE_ENABLE &&
+	       (gpa & ~(PAGE_SIZE - 1)) == (vcpu->lapic.base & BASE_ADDRESS);
+}
+
+u64 lapic_read(struct vcpu *vcpu, unsigned offset, unsigned size)
+{
+	unsigned within = offset & 15;
+
+	if (within + size > 4 && !(within == 0 && size == 8))
+		return 0;
+	offset -= within;
+	if (!find_rule(offset, READ | XAPIC)) {
+		if (!find_rule(offset, WRITE | XAPIC))
+			lapic_error(vcpu, ESR_ILLEGAL_REGISTER);
+		return 0;
+	}
+	return read_reg(vcpu, offset) >> 8 * within;
+}
+
+void lapic_write(struct vcpu *vcpu, unsigned offset, unsigned size, u64 value)
+{
+	const struct lapic_rule *rule = find_rule(offset, WRITE | XAPIC);
+
+	if (size < 4 || (offset & 15))
+		return;
+	if (rule)
+		write_reg(vcpu, offset, value & rule->valid);
+	else if (!find_rule(offset, READ | XAPIC))
+		lapic_error(vcpu, ESR_ILLEGAL_REGISTER);
+}
+
+void lapic_written(struct vcpu *vcpu, const struct vcpu_exit *exit)
+{
+	unsigned offset = exit->apic.offset & (PAGE_SIZE - 16);
+
+	lapic_write(vcpu, offset, 4, *reg(vcpu, offset));
+}
+
+/* ---- access by MSR */
 
 bool lapic_read_msr(struct vcpu *vcpu, u32 index, u64 *value)
 {
-	return false;
+	unsigned offset = (index - X2APIC_FIRST) << 4;
+
+	if (index == MSR_APIC_BASE)
+		*value = vcpu->lapic.base;
+	else if (index == MSR_TSC_DEADLINE)
+		*value = vcpu->lapic.tsc_deadline;
+	else if (!lapic_x2apic(vcpu) || !find_rule(offset, READ | X2APIC))
+		return false;
+	else
+		*value = read_reg(vcpu, offset) |
+			 (offset == LAPIC_ICR ? (u64)*reg(vcpu, LAPIC_ICR_HIGH) << 32 : 0);
+	return true;
 }
 
 bool lapic_write_msr(struct vcpu *vcpu, u32 index, u64 value)
 {
-	return false;
+	unsigned offset = (index - X2APIC_FIRST) << 4;
+	const struct lapic_rule *rule = find_rule(offset, WRITE | X2APIC);
+	u32 low = (u32)value, high = value >> 32;
+
+	if (index == MSR_APIC_BASE)
+		return write_base(vcpu, value);
+	if (index == MSR_TSC_DEADLINE) {
+		if (timer_mode(vcpu) == TIMER_DEADLINE)
+			vcpu->lapic.tsc_deadline = value;
+		return true;
+	}
+	if (!lapic_x2apic(vcpu) || !rule || (low & ~(rule->valid | rule->ignored)) ||
+	    (high && offset != LAPIC_ICR))
+		return false;
+	if (offset == LAPIC_ICR) {
+		*reg(vcpu, LAPIC_ICR_HIGH) = high;
+		write_icr(vcpu, low, high);
+	} else {
+		write_reg(vcpu, offset, low & rule->valid);
+	}
+	return true;
+}
+
+/* ---- KVM_GET_LAPIC and KVM_SET_LAPIC */
+
+void vcpu_get_lapic(struct vcpu *vcpu, struct lapic_state *state)
+{
+	const struct lapic *lapic = &vcpu->lapic;
+
+	*state = (struct lapic_state){
+		.base = lapic->base, .tsc_deadline = lapic->tsc_deadline,
+		.deadline = lapic->deadline, .errors = lapic->errors,
+	};
+	memcpy(state->regs, vcpu->virt->apic, sizeof(state->regs));
+	state->regs[LAPIC_PPR / 4] = 0; /* follows from the others */
+}
+
+/* Whether no register has a bit that software could not have set, and those that are fixed
+ * have their values. */
+static const char *check_state(const struct vcpu *vcpu, const struct lapic_state *s)
+{
+	bool x2apic = s->base & BASE_X2APIC;
+	u32 id = vcpu->id;
+
+	if ((s->base & (BASE_RESERVED | ~(BIT(vcpu->vm->cpuid.maxphyaddr) - 1))) ||
+	    (x2apic && !(s->base & BASE_ENABLE)))
+		return "IA32_APIC_BASE has reserved bits, or x2APIC mode without EN";
+	if (s->regs[LAPIC_VERSION / 4] != VERSION || s->regs[LAPIC_ID / 4] != (x2apic ? id : id << 24))
+		return "the local APIC has another version or id";
+	if (x2apic && s->regs[LAPIC_LDR / 4] != ((id >> 4) << 16 | BIT(id & 15)))
+		return "LDR follows from the id in x2APIC mode";
+	for (unsigned offset = LAPIC_ISR; offset < LAPIC_ESR; offset += 0x80)
+		if (s->regs[offset / 4] & BITS(LAPIC_VECTOR_MIN - 1, 0))
+			return "vectors below 16 are not accepted";
+	for (unsigned i = 0; i < ARRAY_SIZE(rules); i++) {
+		const struct lapic_rule *rule = &rules[i];
+		u32 ones = rule->offset == LAPIC_DFR ? ~(u32)DFR_MODEL : 0;
+
+		for (unsigned k = 0; k < rule->count && (rule->rights & WRITE) && rule->valid; k++)
+			if ((rule->offset != LAPIC_LDR || !x2apic) &&
+			    (rule->offset != LAPIC_ICR_HIGH || !x2apic) &&
+			    ((s->regs[rule->offset / 4 + 4 * k] ^ ones) & ~rule->valid))
+				return "a register of the local APIC has reserved bits set";
+	}
+	if ((s->errors | s->regs[LAPIC_ESR / 4]) & ~ESR_ALL)
+		return "ESR has reserved bits set";
+	return NULL;
+}
+
+int vcpu_set_lapic(struct vcpu *vcpu, const struct lapic_state *state, const char **why)
+{
+	*why = check_state(vcpu, state);
+	if (*why)
+		return -EINVAL;
+	vcpu->lapic.base = state->base;
+	vcpu->lapic.tsc_deadline = state->tsc_deadline;
+	vcpu->lapic.deadline = state->deadline;
+	vcpu->lapic.errors = state->errors;
+	memcpy(vcpu->virt->apic, state->regs, sizeof(state->regs));
+	set_mode(vcpu);
+	return 0;
 }

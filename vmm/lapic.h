@@ -36,8 +36,8 @@ enum { LAPIC_EVENT_INIT = 1, LAPIC_EVENT_STARTUP = 2, LAPIC_EVENT_NMI = 4, LAPIC
 struct lapic {
 	u64 base;	  /* IA32_APIC_BASE */
 	u64 tsc_deadline; /* in the guest's TSC; 0: not armed */
-	u64 started;	  /* one-shot and periodic: the VM's clock when the count began ... */
-	u64 deadline;	  /* ... and when it ends; 0: it does not count */
+	u64 deadline;	  /* one-shot and periodic: the VM's clock when the count ends; 0: it is not
+			   * counting */
 	/* Set by others, atomic. */
 	u32 events;	  /* LAPIC_EVENT_* */
 	u32 errors;	  /* bits for ESR, until it is written */
@@ -45,12 +45,17 @@ struct lapic {
 	bool tmr_changed; /* and TMR */
 	u8 startup;	  /* the vector of the last STARTUP */
 	/* Its own: */
-	u8 isr_highest;	  /* vector in service of the highest priority, or 0 */
+	u8 isr_highest;	  /* the highest vector in service, or 0, unless the CPU delivers */
+	u8 threshold;	  /* as virt->tpr_threshold was told last */
 };
 
-/* Whether the guest's APIC is there at all, IA32_APIC_BASE.EN. */
+/* IA32_APIC_BASE: EN, whether the guest's APIC is there at all; EXTD; BSP. */
 bool lapic_enabled(const struct vcpu *vcpu);
+bool lapic_x2apic(const struct vcpu *vcpu);
+bool lapic_boots(const struct vcpu *vcpu);
 
+/* As a PC's firmware leaves the boot CPU's: the 8259s at LINT0 ("Virtual Wire Mode"). */
+void lapic_virtual_wire(struct vcpu *vcpu);
 /* Power-up state, or that after INIT, which keeps IA32_APIC_BASE. The vCPU is loaded. */
 void lapic_reset(struct vcpu *vcpu, bool init);
 
@@ -59,6 +64,10 @@ void lapic_reset(struct vcpu *vcpu, bool init);
  * the APIC is off or the kind is none. Any pCPU, locks of devices may be held.
  */
 bool lapic_accept(struct vcpu *vcpu, const struct apic_msg *msg);
+/* Ends its halt, now or when it next halts. Any pCPU. */
+void lapic_kick(struct vcpu *vcpu);
+/* LINT0, which the 8259s drive, has changed; with the device lock held. Any pCPU. */
+void lapic_lint0(struct vcpu *vcpu, bool level);
 /* Whether it takes vectors: it is enabled, by IA32_APIC_BASE and by software. */
 bool lapic_listens(const struct vcpu *vcpu);
 /* Whether a destination means this APIC. */
@@ -105,8 +114,7 @@ static inline void lapic_set_cr8(struct virt_vcpu *virt, u64 value)
 /* KVM_GET_LAPIC and KVM_SET_LAPIC, with IA32_APIC_BASE: the page's registers, and how far its
  * timer is. The VM is stopped and the vCPU loaded. -EINVAL with the broken rule in *why. */
 struct lapic_state {
-	u64 base, tsc_deadline;
-	u64 started, deadline; /* as struct lapic has them */
+	u64 base, tsc_deadline, deadline; /* as struct lapic has them */
 	u32 regs[256];	       /* 0 to 3FFh of the page */
 	u32 errors;
 };

@@ -136,6 +136,31 @@ static int identify(struct vm *vm)
 	return error;
 }
 
+/* As at power-up the page of the local APICs is where the CPU can serve it. */
+static int show_apic_page(struct vm *vm)
+{
+	if (!vm->apic_page && virt->vm_apic_page(vm->virt, true)) {
+		vm_end(vm, "no memory for its local APICs");
+		log_error("[%s] %s", vm->name, vm->end_reason);
+		return -ENOMEM;
+	}
+	vm->apic_page = true;
+	return 0;
+}
+
+static int create_vcpus(struct vm *vm, u64 count)
+{
+	struct vcpu *vcpu;
+
+	for (unsigned i = 0; i < count; i++)
+		if (vcpu_create(vm, i, &vcpu)) {
+			log_error("[%s] no memory for vCPU %u", vm->name, i);
+			return -ENOMEM;
+		}
+	cpuid_set_cpus(&vm->cpuid, count);
+	return 0;
+}
+
 static int build(struct vm *vm, const struct machine_config *config)
 {
 	u64 size = config->mem ? config->mem : all_memory();
@@ -149,10 +174,7 @@ static int build(struct vm *vm, const struct machine_config *config)
 	error = identify(vm) ?: create_devices(vm, config);
 	if (error)
 		return error;
-	error = vcpu_create(vm, 0, &vm->vcpu);
-	if (error)
-		log_error("[%s] no memory for its vCPU", vm->name);
-	return error;
+	return create_vcpus(vm, MAX(config->cpus, 1)) ?: show_apic_page(vm);
 }
 
 int machine_create(const struct machine_config *config, struct vm **out)
@@ -173,13 +195,15 @@ int machine_create(const struct machine_config *config, struct vm **out)
 	vm->boot_epoch = config->epoch + (rdtsc() - config->epoch_tsc) / tsc_hz;
 	vm->allowed_cpus = config->allowed_cpus;
 	vm->weight = config->weight;
+	vm->halt = config->halt;
 	error = build(vm, config);
 	if (error) {
 		vm_destroy(vm);
 		return error;
 	}
-	log_info("[%s] %lu MiB, 1 vCPU, %u modules", vm->name,
-		 (vm->ram_below_4g + vm->ram_above_4g) >> 20, vm->module_count);
+	log_info("[%s] %lu MiB, %u vCPU%s, %u modules", vm->name,
+		 (vm->ram_below_4g + vm->ram_above_4g) >> 20, vm->vcpu_count,
+		 vm->vcpu_count > 1 ? "s" : "", vm->module_count);
 	*out = vm;
 	return 0;
 }
@@ -201,20 +225,32 @@ static int load(struct vm *vm, struct load_result *state)
 	return -ENOEXEC;
 }
 
+/* The boot CPU is to run, the others wait for it. */
+static void reset_vcpus(struct vm *vm, const struct load_result *state)
+{
+	for (unsigned i = 0; i < vm->vcpu_count; i++) {
+		vcpu_load(vm->vcpus[i]);
+		vcpu_reset(vm->vcpus[i]);
+		if (i == 0) {
+			lapic_virtual_wire(vm->vcpu);
+			vcpu_set_state(vm->vcpu, state);
+		}
+		vcpu_put(vm->vcpus[i]);
+	}
+}
+
 int machine_start(struct vm *vm, const bool *cancel)
 {
 	struct load_result state;
 	int error;
 
 	space_enter(&vm->space);
-	error = vm_scrub(vm, cancel) ?: load(vm, &state);
+	error = vm_scrub(vm, cancel) ?: load(vm, &state) ?: show_apic_page(vm);
 	if (!error) {
 		__atomic_and_fetch(&vm->requests, ~VM_REQUEST_RESET, __ATOMIC_ACQ_REL);
+		vm->nmi_expected = false;
 		vdev_reset_all(vm);
-		vcpu_load(vm->vcpu);
-		vcpu_reset(vm->vcpu);
-		vcpu_set_state(vm->vcpu, &state);
-		vcpu_put(vm->vcpu);
+		reset_vcpus(vm, &state);
 	}
 	space_leave();
 	return error;
@@ -222,13 +258,17 @@ int machine_start(struct vm *vm, const bool *cancel)
 
 void machine_log_costs(const struct vm *vm)
 {
-	const struct vcpu *vcpu = vm->vcpu;
-	u64 lived = vm_now(vm);
+	u64 lived = vm_now(vm), ran = 0, exits[EXIT_REASONS] = {0};
 
-	log_debug("[%s] lived %lu ticks, idle %lu", vm->name, lived, lived - vcpu->task.ran);
-	for (unsigned i = 0; i < EXIT_REASONS; i++)
-		if (vcpu->exits[i])
-			log_debug("[%s] exits %s %lu", vm->name, virt_exit_name(i), vcpu->exits[i]);
+	for (unsigned i = 0; i < vm->vcpu_count; i++) {
+		ran += vm->vcpus[i]->task.ran;
+		for (unsigned k = 0; k < EXIT_REASONS; k++)
+			exits[k] += vm->vcpus[i]->exits[k];
+	}
+	log_debug("[%s] lived %lu ticks, idle %lu", vm->name, lived, lived * vm->vcpu_count - ran);
+	for (unsigned k = 0; k < EXIT_REASONS; k++)
+		if (exits[k])
+			log_debug("[%s] exits %s %lu", vm->name, virt_exit_name(k), exits[k]);
 	log_debug("Trivet's own memory: %lu KiB", pages_in_use() * PAGE_SIZE >> 10);
 	log_debug("[%s] unknown: ports %lu, MSRs %lu, addresses %lu", vm->name,
 		  vm->unknown_ports.count, vm->unknown_msrs.count, vm->unknown_gpas.count);

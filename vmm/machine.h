@@ -16,6 +16,8 @@ struct machine_config {
 	char name[VM_NAME_MAX]; /* the guest's own name, name= */
 	u64 mem;		/* bytes, a multiple of the page size; 0: all there is */
 	u64 allowed_cpus;	/* BIT(pCPU id) of where its vCPUs may run; 0: anywhere */
+	u64 cpus;		/* vCPUs; 0: one */
+	enum vm_halt halt;
 	u64 weight;		/* the share of each vCPU; 0: the default */
 	enum machine_on on_reboot, on_crash;
 	bool debug_exit, pci_testdev;

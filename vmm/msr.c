@@ -173,8 +173,6 @@ static const struct msr_row rows[] = {
 	 .kept = KEPT(mtrr_def_type)},
 	{MSR_TSC_DEADLINE, MSR_TSC_DEADLINE, "TSC_DEADLINE", .write = lapic_write_msr,
 	 .read = lapic_read_msr},
-	{MSR_X2APIC_BASE, MSR_X2APIC_BASE + 0xff, "X2APIC", .write = lapic_write_msr,
-	 .read = lapic_read_msr},
 	{MSR_XSS, MSR_XSS, "XSS", .write = write_zero},
 	{ABI_MSR_WALL_CLOCK, ABI_MSR_SYSTEM_TIME, "KVM_CLOCK", .write = pv_write_msr,
 	 .kept = KEPT(pv_wall_clock)},
@@ -186,8 +184,15 @@ static const struct msr_row rows[] = {
 	{MSR_TSC_AUX, MSR_TSC_AUX, "TSC_AUX", .write = write_cpu, .read = read_cpu},
 };
 
+/* Not in the list: vcpu_get_lapic has them. */
+static const struct msr_row x2apic = {
+	MSR_X2APIC_BASE, MSR_X2APIC_BASE + 0xff, "X2APIC", .write = lapic_write_msr,
+	.read = lapic_read_msr};
+
 static const struct msr_row *find(struct vcpu *vcpu, u32 index)
 {
+	if (index >= x2apic.first && index <= x2apic.last)
+		return &x2apic;
 	for (unsigned i = 0; i < ARRAY_SIZE(rows) && rows[i].first <= index; i++) {
 		if (index > rows[i].last)
 			continue;

@@ -6,6 +6,7 @@
 #include "arch/lib/log.h"
 #include "vmm/exit.h"
 #include "vmm/inject.h"
+#include "vmm/pv.h"
 #include "vmm/vm.h"
 
 #define HINT_SECONDS 10
@@ -20,50 +21,132 @@ static void hint(struct vm *vm)
 		 "console=ttyS0?", vm->name, HINT_SECONDS);
 }
 
-/* False while the vCPU stays halted. */
+/* False while the vCPU stays halted, or waits to be started. */
 static bool awake(struct vcpu *vcpu)
 {
-	if (!vcpu->halted)
-		return true;
-	if (inject_wakes(vcpu)) {
-		vcpu->halted = false;
-		return true;
+	if (vcpu->waits_startup)
+		return false;
+	if (vcpu->halted && !vcpu->kicked && !inject_wakes(vcpu))
+		return false;
+	vcpu->kicked &= !vcpu->halted;
+	vcpu->halted = false;
+	return true;
+}
+
+/* Where no vCPU can ever be woken by another one or a device, the VM ends: without ACPI this is
+ * all that an operating system can do to switch itself off. */
+static void check_dead(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+
+	if (!vcpu->waits_startup && (virt->get(vcpu->virt, VREG_RFLAGS) & RFLAGS_IF))
+		return;
+	__atomic_store_n(&vcpu->dead, true, __ATOMIC_SEQ_CST);
+	for (unsigned i = 0; i < vm->vcpu_count; i++) {
+		struct vcpu *other = vm->vcpus[i];
+
+		if (other && !other->parked &&
+		    (!__atomic_load_n(&other->dead, __ATOMIC_SEQ_CST) ||
+		     __atomic_load_n(&other->lapic.events, __ATOMIC_SEQ_CST)))
+			return;
 	}
-	/* Where no event can ever wake it, the VM ends: without ACPI this is all that an
-	 * operating system can do to switch itself off. */
-	if (!(virt->get(vcpu->virt, VREG_RFLAGS) & RFLAGS_IF))
-		vm_end(vcpu->vm, "halted");
-	return false;
+	if (!vm->nmi_expected)
+		vm_end(vm, "halted");
+}
+
+/* On a pCPU that others want, HLT and long loops of PAUSE are to come back. */
+static void set_idle_exits(struct vcpu *vcpu)
+{
+	enum vm_halt halt = vcpu->vm->halt;
+	bool alone = sched_alone(), pass = halt == HALT_PASSES || (halt == HALT_AUTO && alone);
+	u8 idle = (pass ? VCPU_PASSES_HLT : 0) | (alone ? VCPU_PASSES_PAUSE : 0);
+
+	if (halt == HALT_PASSES)
+		__atomic_store_n(&vcpu->task.lazy, true, __ATOMIC_RELEASE);
+	if (idle == vcpu->idle)
+		return;
+	vcpu->idle = idle;
+	virt->idle_exits(vcpu->virt, !pass, !alone);
+}
+
+static void go_to(struct vcpu *vcpu, enum vcpu_where where)
+{
+	(void)__atomic_exchange_n(&vcpu->where, where, __ATOMIC_SEQ_CST);
+}
+
+/*
+ * Whether the guest is to be entered, until *deadline at the latest; else *why tells what
+ * is to be done instead.
+ */
+static bool prepare(struct vcpu *vcpu, u64 now, u64 until, u64 *deadline, enum vcpu_stop *why)
+{
+	do {
+		u64 timer = lapic_timer(vcpu, now);
+
+		vcpu->where = VCPU_ROOT;
+		if (__atomic_load_n(&vcpu->news, __ATOMIC_ACQUIRE)) {
+			(void)__atomic_exchange_n(&vcpu->news, false, __ATOMIC_SEQ_CST);
+			vcpu_take_events(vcpu);
+		}
+		set_idle_exits(vcpu);
+		*why = VCPU_WAIT;
+		*deadline = MIN(*deadline, MIN(timer, until));
+		if (awake(vcpu)) {
+			*why = VCPU_SLICE;
+		} else {
+			check_dead(vcpu);
+			vcpu->task.wake_at = timer;
+			if (vcpu->halted && (vcpu->idle & VCPU_PASSES_HLT))
+				*why = VCPU_SLICE;
+		}
+		if (__atomic_load_n(&vcpu->vm->requests, __ATOMIC_ACQUIRE)) {
+			*why = VCPU_REQUEST;
+			return false;
+		}
+		if (*why == VCPU_SLICE && (now >= until || sched_should_yield()))
+			return false;
+		go_to(vcpu, *why == VCPU_WAIT ? VCPU_OUT : VCPU_GUEST);
+	} while (__atomic_load_n(&vcpu->news, __ATOMIC_SEQ_CST));
+	if (*why == VCPU_SLICE && vcpu->halted)
+		virt->set(vcpu->virt, VREG_HALTED, 1);
+	return *why == VCPU_SLICE;
 }
 
 enum vcpu_stop vcpu_run(struct vcpu *vcpu, u64 until)
 {
 	struct vcpu_exit exit = {.reason = EXIT_HOST};
 	u64 exited = rdtsc();
+	enum vcpu_stop why;
 
 	vcpu->vm->ran = true;
+	vcpu->dead = false;
 	hint(vcpu->vm);
 	for (;;) {
 		u64 now = rdtsc(), deadline = sched_serve(now);
 
 		vcpu->exit_ticks[exit.reason] += now - exited;
-		if (!awake(vcpu) && !vcpu->vm->requests)
-			return VCPU_WAIT;
-		if (__atomic_load_n(&vcpu->vm->requests, __ATOMIC_ACQUIRE))
-			return VCPU_REQUEST;
-		if (now >= until || sched_should_yield())
-			return VCPU_SLICE;
+		if (!prepare(vcpu, now, until, &deadline, &why))
+			break;
 		inject_prepare(vcpu);
+		lapic_prepare(vcpu);
 		vcpu_debug_enter(vcpu);
-		virt->run(vcpu->virt, MIN(deadline, until), &exit);
+		virt->run(vcpu->virt, deadline, &exit);
 		exited = rdtsc();
+		vcpu->where = VCPU_ROOT;
+		if ((vcpu->idle & VCPU_PASSES_HLT) && virt->get(vcpu->virt, VREG_HALTED)) {
+			virt->set(vcpu->virt, VREG_HALTED, 0);
+			vcpu->halted = true;
+		}
 		inject_take_undelivered(vcpu);
+		if (pv_eoi_done(vcpu))
+			lapic_eoi(vcpu);
 		exit_handle(vcpu, &exit);
 		if (vcpu->leave) {
-			enum vcpu_stop why = vcpu->leave;
-
+			why = vcpu->leave;
 			vcpu->leave = VCPU_SLICE;
-			return why;
+			break;
 		}
 	}
+	go_to(vcpu, VCPU_OUT);
+	return why;
 }

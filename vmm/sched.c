@@ -363,8 +363,11 @@ bool sched_should_yield(void)
 bool sched_alone(void)
 {
 	struct sched_queue *queue = own_queue();
-	bool *lazy = &queue->running->lazy;
+	bool *lazy;
 
+	if (!queue->running) /* a vCPU run by hand */
+		return false;
+	lazy = &queue->running->lazy;
 	/* Either who queues a task sees `lazy`, or the task is seen here. */
 	if (!*lazy)
 		__atomic_store_n(lazy, true, __ATOMIC_SEQ_CST);

@@ -5,6 +5,7 @@
 #include "vmm/vcpu.h"
 
 #include "arch/percpu.h"
+#include "arch/smp.h"
 #include "vmm/inject.h"
 #include "vmm/msr.h"
 #include "vmm/vm.h"
@@ -26,7 +27,8 @@ static enum task_next slice(struct task *task, u64 until)
 	enum vcpu_stop why;
 
 	space_enter(&vcpu->vm->space);
-	vm_move_timers(vcpu->vm);
+	if (vcpu->id == 0)
+		vm_move_timers(vcpu->vm);
 	pv_load(vcpu);
 	why = vcpu_run(vcpu, until);
 	pv_put(vcpu, why == VCPU_SLICE);
@@ -77,6 +79,7 @@ int vcpu_create(struct vm *vm, unsigned id, struct vcpu **out)
 		.holds = 1,
 	};
 	sched_add(&vcpu->task);
+	vm->vcpu_count = MAX(vm->vcpu_count, id + 1);
 	*out = vm->vcpus[id] = vcpu;
 	return 0;
 }
@@ -113,11 +116,29 @@ void vcpu_put(struct vcpu *vcpu)
 
 void vcpu_wake(struct vcpu *vcpu)
 {
-	struct task *task = &vcpu->task;
+	u32 cpu = vcpu->task.cpu;
 
-	/* In its own slice it looks again before it waits. */
-	if (!task->running || task->cpu != this_pcpu()->id)
-		sched_wake(task);
+	/* Either it sees the news before it enters the guest or waits, or `where` is seen here. */
+	(void)__atomic_exchange_n(&vcpu->news, true, __ATOMIC_SEQ_CST);
+	switch (__atomic_load_n(&vcpu->where, __ATOMIC_SEQ_CST)) {
+	case VCPU_OUT:
+		sched_wake(&vcpu->task);
+		break;
+	case VCPU_GUEST:
+		if (cpu != this_pcpu()->id)
+			smp_kick(cpu);
+		break;
+	}
+}
+
+/* What reset and INIT have in common. */
+static void clear_events(struct vcpu *vcpu)
+{
+	vcpu->halted = vcpu->kicked = vcpu->extint = false;
+	vcpu->nmi_pending = 0;
+	vcpu->idle = VCPU_PASSES_PAUSE;
+	vcpu->exception.type = vcpu->repeat.type = vcpu->interrupt.type = EVENT_NONE;
+	vcpu_debug_reset(vcpu);
 }
 
 void vcpu_set_tsc_delta(struct vcpu *vcpu, u64 delta)
@@ -132,12 +153,49 @@ void vcpu_reset(struct vcpu *vcpu)
 	virt->vcpu_reset(vcpu->virt);
 	vcpu->tsc_delta = 0;
 	set_tsc(vcpu);
-	vcpu->halted = false;
-	vcpu->nmi_pending = 0;
-	vcpu->exception.type = vcpu->repeat.type = vcpu->interrupt.type = EVENT_NONE;
-	vcpu_debug_reset(vcpu);
+	clear_events(vcpu);
 	msr_reset(vcpu);
 	pv_reset(vcpu);
+	lapic_reset(vcpu, false);
+	vcpu->waits_startup = !lapic_boots(vcpu);
+}
+
+/* "INIT" under "Multiple-Processor (MP) Initialization": the boot CPU starts at the reset vector. */
+static void take_init(struct vcpu *vcpu)
+{
+	virt->vcpu_init(vcpu->virt);
+	clear_events(vcpu);
+	lapic_reset(vcpu, true);
+	vcpu->waits_startup = !lapic_boots(vcpu);
+}
+
+static void take_startup(struct vcpu *vcpu)
+{
+	u8 page = __atomic_load_n(&vcpu->lapic.startup, __ATOMIC_ACQUIRE);
+	struct vcpu_segment cs;
+
+	if (!vcpu->waits_startup)
+		return;
+	virt->get_segment(vcpu->virt, SREG_CS, &cs);
+	cs.selector = (u16)page << 8;
+	cs.base = (u64)page << 12;
+	virt->set_segment(vcpu->virt, SREG_CS, &cs);
+	virt->set(vcpu->virt, VREG_RIP, 0);
+	vcpu->waits_startup = false;
+}
+
+void vcpu_take_events(struct vcpu *vcpu)
+{
+	u32 events = __atomic_exchange_n(&vcpu->lapic.events, 0, __ATOMIC_SEQ_CST);
+
+	if (events & LAPIC_EVENT_INIT)
+		take_init(vcpu);
+	if (events & LAPIC_EVENT_STARTUP)
+		take_startup(vcpu);
+	if (events & LAPIC_EVENT_NMI)
+		vcpu_nmi(vcpu);
+	vcpu->extint |= events & LAPIC_EVENT_EXTINT;
+	vcpu->kicked |= events & LAPIC_EVENT_KICK;
 }
 
 void vcpu_write_regs(struct vcpu *vcpu, const struct vcpu_regs *regs)

@@ -66,6 +66,9 @@ enum vcpu_where {
 	VCPU_GUEST, /* in the guest or about to enter: it needs a kick */
 };
 
+/* What does not exit; after a reset HLT does. */
+enum { VCPU_PASSES_HLT = 1, VCPU_PASSES_PAUSE = 2 };
+
 struct vcpu {
 	struct vm *vm;
 	struct virt_vcpu *virt;
@@ -75,6 +78,11 @@ struct vcpu {
 	bool halted;		    /* executed HLT, waits for an event */
 	bool waits_startup;	    /* INIT came, or power-up of no boot CPU: STARTUP is awaited */
 	u8 where;		    /* enum vcpu_where; atomic */
+	bool news;		    /* vcpu_wake was called; atomic */
+	bool dead;		    /* waits, and no vector would wake it; atomic */
+	bool kicked;		    /* LAPIC_EVENT_KICK came: the next halt ends at once */
+	bool extint;		    /* LAPIC_EVENT_EXTINT came */
+	u8 idle;		    /* VCPU_PASSES_*: as virt->idle_exits was told last */
 	struct lapic lapic;
 	struct vcpu_event exception; /* to deliver next */
 	/* Deliveries that an exit interrupted: an exception or what software raised ... */
@@ -114,8 +122,10 @@ void vcpu_put(struct vcpu *vcpu);
 void vcpu_wake(struct vcpu *vcpu);
 /* The guest's TSC jumps; the vCPU is loaded. */
 void vcpu_set_tsc_delta(struct vcpu *vcpu, u64 delta);
-/* Power-up state; the vCPU is loaded. */
+/* Power-up state; the vCPU is loaded. All but the boot CPU wait for STARTUP. */
 void vcpu_reset(struct vcpu *vcpu);
+/* Serves what others have sent: INIT, STARTUP, NMI and the like. In its slice. */
+void vcpu_take_events(struct vcpu *vcpu);
 /* Sets what a loader asks for; the vCPU is loaded and was reset. */
 void vcpu_set_state(struct vcpu *vcpu, const struct load_result *state);
 /* Sets general registers, RIP and RFLAGS to what an instruction can have made of them. */

@@ -247,13 +247,16 @@ int vcpu_set_events(struct vcpu *vcpu, const struct vcpu_events *e, const char *
 
 enum vcpu_mp_state vcpu_get_mp_state(const struct vcpu *vcpu)
 {
+	if (vcpu->waits_startup)
+		return VCPU_WAITS_STARTUP;
 	return vcpu->halted ? VCPU_HALTED : VCPU_RUNNABLE;
 }
 
 int vcpu_set_mp_state(struct vcpu *vcpu, enum vcpu_mp_state state, const char **why)
 {
 	if (state >= VCPU_MP_STATES)
-		return refuse(why, "a vCPU is runnable or halted");
+		return refuse(why, "a vCPU is runnable, halted or waits for STARTUP");
+	vcpu->waits_startup = state == VCPU_WAITS_STARTUP;
 	vcpu->halted = state == VCPU_HALTED;
 	return 0;
 }

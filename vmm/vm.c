@@ -133,7 +133,7 @@ void vm_destroy(struct vm *vm)
 	/* Another pCPU may just be on its way into a timer of this VM. */
 	smp_sync();
 	vdev_destroy_all(vm);
-	for (unsigned i = 0; i < VM_VCPUS_MAX; i++)
+	for (unsigned i = 0; i < vm->vcpu_count; i++)
 		if (vm->vcpus[i])
 			vcpu_destroy(vm->vcpus[i]);
 	free_memory(vm);
@@ -208,6 +208,8 @@ void vm_end(struct vm *vm, const char *fmt, ...)
 		return;
 	STR_FORMAT_REST(vm->end_reason, sizeof(vm->end_reason), fmt);
 	__atomic_or_fetch(&vm->requests, VM_REQUEST_END, __ATOMIC_RELEASE);
+	if (vm->vcpu)
+		vcpu_wake(vm->vcpu); /* which may wait: somebody has to tell of it */
 }
 
 void vm_kill(struct vm *vm, const char *fmt, ...)
@@ -315,8 +317,9 @@ void vm_set_extint_source(struct vm *vm, const struct extint_source *source)
 void vm_extint_changed(struct vm *vm, bool pending)
 {
 	__atomic_store_n(&vm->extint_pending, pending, __ATOMIC_SEQ_CST);
-	if (pending && vm->vcpu)
-		vcpu_wake(vm->vcpu);
+	for (unsigned i = 0; i < vm->vcpu_count; i++)
+		if (vm->vcpus[i] && pending)
+			lapic_lint0(vm->vcpus[i], pending);
 }
 
 void vm_set_eoi_sink(struct vm *vm, const struct eoi_sink *sink)
@@ -350,14 +353,14 @@ void vm_request_poweroff(struct vm *vm)
 
 void vm_stop(struct vm *vm)
 {
-	for (unsigned i = 0; i < VM_VCPUS_MAX; i++)
+	for (unsigned i = 0; i < vm->vcpu_count; i++)
 		if (vm->vcpus[i])
 			sched_hold(&vm->vcpus[i]->task);
 }
 
 void vm_go(struct vm *vm)
 {
-	for (unsigned i = 0; i < VM_VCPUS_MAX; i++)
+	for (unsigned i = 0; i < vm->vcpu_count; i++)
 		if (vm->vcpus[i]) {
 			sched_release(&vm->vcpus[i]->task);
 			sched_wake(&vm->vcpus[i]->task);

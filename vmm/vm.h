@@ -26,6 +26,9 @@ struct vtimer_queue;
 /* Why a VM's vCPUs must leave their run loop; bits of vm->requests. */
 enum { VM_REQUEST_RESET = 1, VM_REQUEST_END = 2 };
 
+/* Whether HLT exits: only where the vCPU has no pCPU for itself, always, or never. */
+enum vm_halt { HALT_AUTO, HALT_EXITS, HALT_PASSES };
+
 /* MSRs [first, last] that the guest may read, write. */
 struct vm_msr_range {
 	u32 first, last;
@@ -63,6 +66,7 @@ struct vm {
 
 	struct console_stream *console; /* stays when the VM goes */
 	u64 allowed_cpus;  /* BIT(pCPU id) of where its vCPUs may run; 0: anywhere */
+	enum vm_halt halt;
 	unsigned weight;   /* the share of each; 0: the default */
 	union {
 		struct vcpu *vcpu; /* vCPU 0, with which the machine starts */

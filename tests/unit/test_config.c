@@ -174,18 +174,19 @@ static void test_bad_words(void **state)
 	} rows[] = {
 		{"root=/dev/vda1",
 		 "module 1 (1000 bytes): 'root=/dev/vda1' is unknown; Trivet's words are vm= name= "
-		 "kind= cpus= mem= cpu= weight= on-reboot= on-crash= debug-exit pci-testdev, and the guest's own words stand behind --\n"},
+		 "kind= cpus= mem= cpu= weight= halt= on-reboot= on-crash= debug-exit pci-testdev, and the guest's own words stand behind --\n"},
 		{"name=x quiet vm=web",
 		 "module 1 (1000 bytes, vm=web, name=x): 'quiet' is unknown; Trivet's words are vm= "
-		 "name= kind= cpus= mem= cpu= weight= on-reboot= on-crash= debug-exit pci-testdev, and the guest's own words stand behind --\n"},
+		 "name= kind= cpus= mem= cpu= weight= halt= on-reboot= on-crash= debug-exit pci-testdev, and the guest's own words stand behind --\n"},
 		{"me=1M", NULL}, {"memo=1M", NULL}, {"MEM=1M", NULL}, {"debug", NULL}, {"=", NULL},
 		{"kind=disk", "module 1 (1000 bytes): 'kind=disk' is not supported yet\n"},
 		{"kind=firmware", "module 1 (1000 bytes): 'kind=firmware' is not supported yet\n"},
 		{"kind=lin", "module 1 (1000 bytes): 'kind=lin' must be linux, initrd, multiboot, "
 			     "pvh, flat or data\n"},
 		{"kind=", NULL}, {"kind=auto", NULL}, {"kind=linux kind=pvh", NULL},
-		{"cpus=2", "module 1 (1000 bytes): 'cpus=2' is not supported yet: a VM has one CPU\n"},
-		{"cpus=0", "module 1 (1000 bytes): 'cpus=0' must be a number, 1 or more\n"},
+		{"cpus=33", "module 1 (1000 bytes): 'cpus=33' must be a number of vCPUs from 1 to 32\n"},
+		{"cpus=0", "module 1 (1000 bytes): 'cpus=0' must be a number of vCPUs from 1 to 32\n"},
+		{"halt=auto", "module 1 (1000 bytes): 'halt=auto' must be exit or pass\n"},
 		{"cpus=", NULL}, {"cpus=x", NULL}, {"cpus", NULL},
 		{"debug-exit=1", "module 1 (1000 bytes): 'debug-exit=1' takes no value\n"},
 		{"vm=", NULL}, {"vm", NULL}, {"\"vm=a b\"", NULL}, {"vm=\x1b[2J", NULL},

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* SOURCES: tests/unit/fake_lapic.c */
 /* SOURCES: vmm/cr.c vmm/inject.c vmm/vcpu.c vmm/vcpu_debug.c arch/virt.c tests/unit/fake_sched.c tests/unit/fake_virt.c tests/unit/fake_host.c */
 /*
  * Control registers, EFER and XCR0: every condition under which the manual

@@ -43,6 +43,7 @@ static struct env {
 	u8 device[8192]; /* at DEVICE and at VGA */
 	struct event events[2048];
 	unsigned count;
+	long vcpu; /* stands for one */
 } e;
 
 static void record(char kind, u64 where, unsigned size, u64 value)
@@ -51,11 +52,11 @@ static void record(char kind, u64 where, unsigned size, u64 value)
 	e.events[e.count++] = (struct event){kind, where, size, value};
 }
 
-u64 emulator_read(struct vm *vm, enum emulator_bus bus, u64 addr, unsigned size)
+u64 emulator_read(struct vcpu *vcpu, enum emulator_bus bus, u64 addr, unsigned size)
 {
 	u64 value = 0xa5a5a5a5a5a5a5a5; /* what is above `size` must not come through */
 
-	assert_ptr_equal(vm, e.vm);
+	assert_ptr_equal(vcpu, &e.vcpu);
 	assert_true(size == 1 || size == 2 || size == 4 || (size == 8 && bus == EMULATOR_MEMORY));
 	if (bus == EMULATOR_PORTS) {
 		record('i', addr, size, 0);
@@ -66,9 +67,9 @@ u64 emulator_read(struct vm *vm, enum emulator_bus bus, u64 addr, unsigned size)
 	return value;
 }
 
-void emulator_write(struct vm *vm, enum emulator_bus bus, u64 addr, unsigned size, u64 value)
+void emulator_write(struct vcpu *vcpu, enum emulator_bus bus, u64 addr, unsigned size, u64 value)
 {
-	assert_ptr_equal(vm, e.vm);
+	assert_ptr_equal(vcpu, &e.vcpu);
 	assert_true(size == 1 || size == 2 || size == 4 || (size == 8 && bus == EMULATOR_MEMORY));
 	assert_int_equal(value & ~size_mask(size), 0);
 	if (bus == EMULATOR_MEMORY)
@@ -104,7 +105,7 @@ static void reset(unsigned mode)
 	unsigned i;
 
 	fake_gmem_clear(e.vm);
-	e.em = (struct emulator){.vm = e.vm, .maxphyaddr = 40};
+	e.em = (struct emulator){.vm = e.vm, .vcpu = (void *)&e.vcpu, .maxphyaddr = 40};
 	e.count = 0;
 	e.em.regs.rip = CODE;
 	e.em.regs.rflags = RFLAGS_ONE;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* SOURCES: vmm/exit.c vmm/emulator.c vmm/emulate.c vmm/decode.c vmm/gwalk.c vmm/inject.c vmm/cr.c vmm/msr.c vmm/pv.c vmm/lapic.c vmm/cpuid.c vmm/vcpu.c vmm/vcpu_state.c vmm/vcpu_debug.c vmm/vm.c vmm/bus.c vmm/vdev.c vmm/vdev_life.c vmm/vtimer.c vmm/pcpu.c vmm/region.c vmm/mem.c vmm/gmem.c vmm/console.c vmm/console_input.c vmm/console_queue.c arch/virt.c arch/lib/format.c tests/unit/fake_sched.c tests/unit/fake_virt.c tests/unit/fake_host.c */
+/* SOURCES: vmm/lapic.c vmm/lapic_vector.c vmm/deliver.c */
+/* SOURCES: vmm/exit.c vmm/emulator.c vmm/emulate.c vmm/decode.c vmm/gwalk.c vmm/inject.c vmm/cr.c vmm/msr.c vmm/pv.c vmm/cpuid.c vmm/vcpu.c vmm/vcpu_state.c vmm/vcpu_debug.c vmm/vm.c vmm/bus.c vmm/vdev.c vmm/vdev_life.c vmm/vtimer.c vmm/pcpu.c vmm/region.c vmm/mem.c vmm/gmem.c vmm/console.c vmm/console_input.c vmm/console_queue.c arch/virt.c arch/lib/format.c tests/unit/fake_sched.c tests/unit/fake_virt.c tests/unit/fake_host.c */
 /*
  * Exits: each reason has its answer, faults leave the registers as they were,
  * what cannot be emulated ends the VM in words, and no guest floods the log.
@@ -247,7 +248,7 @@ static void rdmsr_and_wrmsr(void **state)
 	handle((struct vcpu_exit){.reason = EXIT_WRMSR, .insn_len = 2});
 	fault(13);
 	assert_int_equal(vcpu->msrs.pat, 0x0101010106060606);
-	*gpr(GPR_RCX) = MSR_APIC_BASE;
+	*gpr(GPR_RCX) = MSR_FEATURE_CONTROL;
 	*gpr(GPR_RDX) = 7;
 	handle((struct vcpu_exit){.reason = EXIT_RDMSR, .insn_len = 2});
 	fault(13);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* SOURCES: tests/unit/fake_lapic.c */
 /* SOURCES: vmm/inject.c arch/virt.c tests/unit/fake_virt.c tests/unit/fake_host.c */
 /*
  * Events: all pairs of an exception during the delivery of another one, error

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* SOURCES: vmm/run.c vmm/exit.c vmm/emulator.c vmm/emulate.c vmm/decode.c vmm/gwalk.c vmm/inject.c vmm/cr.c vmm/msr.c vmm/pv.c vmm/lapic.c vmm/cpuid.c vmm/vcpu.c vmm/vcpu_state.c vmm/vcpu_debug.c vmm/vm.c vmm/bus.c vmm/vdev.c vmm/vdev_life.c vmm/vtimer.c vmm/pcpu.c vmm/sched.c vmm/job.c tests/unit/fake_context.c vmm/region.c vmm/mem.c vmm/gmem.c vmm/console.c vmm/console_input.c vmm/console_queue.c arch/virt.c arch/lib/format.c tests/unit/fake_virt.c tests/unit/fake_host.c */
+/* SOURCES: vmm/lapic.c vmm/lapic_vector.c vmm/deliver.c */
+/* SOURCES: vmm/run.c vmm/exit.c vmm/emulator.c vmm/emulate.c vmm/decode.c vmm/gwalk.c vmm/inject.c vmm/cr.c vmm/msr.c vmm/pv.c vmm/cpuid.c vmm/vcpu.c vmm/vcpu_state.c vmm/vcpu_debug.c vmm/vm.c vmm/bus.c vmm/vdev.c vmm/vdev_life.c vmm/vtimer.c vmm/pcpu.c vmm/sched.c vmm/job.c tests/unit/fake_context.c vmm/region.c vmm/mem.c vmm/gmem.c vmm/console.c vmm/console_input.c vmm/console_queue.c arch/virt.c arch/lib/format.c tests/unit/fake_virt.c tests/unit/fake_host.c */
 /*
  * A VM's life, its requests and devices, and the run loop with a scripted
  * guest: timers, interrupts, HLT and idling, and how it comes back.
@@ -113,6 +114,7 @@ static int setup(void **state)
 	vcpu_load(vm->vcpu);
 	vm_run_clock(vm);
 	vcpu_reset(vm->vcpu);
+	lapic_virtual_wire(vm->vcpu);
 	cpu = fake_vcpu_of(vm->vcpu->virt);
 	resets = fired = ticks_left = 0;
 	return 0;
