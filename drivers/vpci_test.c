@@ -57,7 +57,7 @@ static void test_write(struct vdev *dev, unsigned bar, u64 offset, unsigned size
 static const struct vpci_type test_type = {
 	.vendor = 0x1234, .device = 0x7e57, .subsystem_vendor = 0x1234, .subsystem = 1,
 	.class_revision = 0xff000001,
-	.bars = {[0] = {VPCI_MSIX_SIZE}, [2] = {0x10000, VPCI_64BIT | VPCI_PREFETCH},
+	.bars = {[0] = {VPCI_MSIX_SIZE, 0}, [2] = {0x10000, VPCI_64BIT | VPCI_PREFETCH},
 		 [4] = {0x20, VPCI_IO}},
 	.intx = true, .msi = true, .msix_bar = 0, .vectors = 8,
 	.read = test_read, .write = test_write,
