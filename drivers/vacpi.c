@@ -21,7 +21,8 @@
 enum { PM1_STS = 0, PM1_EN = 2, PM1_CNT = 4, PM_TMR = 8, PM_BYTES = 12 };
 /* PM1_STS and PM1_EN. */
 enum { PM_TMR_CARRY = BIT(0), PM_GLOBAL = BIT(5), PM_POWER_BUTTON = BIT(8),
-       PM_EVENTS = PM_TMR_CARRY | PM_GLOBAL | PM_POWER_BUTTON };
+       PM_RTC = BIT(10) /* never set: there is no sleep that it would end */,
+       PM_STATUS = PM_TMR_CARRY | PM_POWER_BUTTON, PM_ENABLES = PM_STATUS | PM_GLOBAL | PM_RTC };
 enum { CNT_SCI_EN = BIT(0), CNT_BM_RLD = BIT(1), CNT_SLP_TYP = BITS(12, 10), CNT_SLP_EN = BIT(13),
        CNT_KEPT = CNT_BM_RLD | CNT_SLP_TYP };
 
@@ -107,7 +108,7 @@ static void write_register(struct vdev *dev, unsigned offset, u16 bits, u16 valu
 	if (offset == PM1_STS)
 		pm->status &= ~(value & bits);
 	else if (offset == PM1_EN)
-		pm->enable = (pm->enable & ~bits) | (value & bits & PM_EVENTS);
+		pm->enable = (pm->enable & ~bits) | (value & bits & PM_ENABLES);
 	else if (offset == PM1_CNT)
 		write_control(dev, bits, value);
 }
@@ -153,8 +154,9 @@ static bool vacpi_valid(const struct vdev *dev, const void *saved)
 {
 	const struct vacpi *pm = saved;
 
-	return !((pm->status | pm->enable) & ~PM_EVENTS) && !(pm->control & ~CNT_KEPT) &&
-	       !pm->reserved[0] && !pm->reserved[1] && pm->carries <= pm_clocks(dev) >> 31;
+	return !(pm->status & ~PM_STATUS) && !(pm->enable & ~PM_ENABLES) &&
+	       !(pm->control & ~CNT_KEPT) && !pm->reserved[0] && !pm->reserved[1] &&
+	       pm->carries <= pm_clocks(dev) >> 31;
 }
 
 static void vacpi_describe(const struct vdev *dev, char *text, size_t size)
