@@ -3,6 +3,7 @@
 
 B       ?= build
 NASM    ?= nasm
+IASL    ?= iasl
 HOSTCC  ?= gcc
 PYTHON  ?= /usr/bin/python3
 DESTDIR ?=
@@ -54,6 +55,9 @@ LDFLAGS := -nostdlib -static -no-pie --build-id=none -z max-page-size=4096 -z no
 
 all: $(B)/trivet.elf $(B)/trivet-test.elf $(B)/size.checked
 
+# What sources include of the build folder
+GEN     := $(B)/gen/version.h $(B)/gen/dsdt.inc
+
 # A file that changes when its text does, so that a new compiler or version rebuilds what it must.
 define KEEP
 $(1): FORCE
@@ -62,7 +66,7 @@ endef
 $(eval $(call KEEP,$(B)/flags,$(subst ','\'',$(CC) $(shell $(CC) -dumpversion) $(CFLAGS))))
 $(eval $(call KEEP,$(B)/gen/version.h,#define TRIVET_VERSION "$(VERSION)"))
 
-$(B)/%.o: %.c $(B)/flags | $(B)/gen/version.h
+$(B)/%.o: %.c $(B)/flags | $(GEN)
 	@mkdir -p $(@D)
 	$(call SAY,cc,$<)
 	$(Q)$(CC) $(CFLAGS) $(if $(filter $(SMALL),$*),-Os) -MMD -MP -c -o $@ $<
@@ -74,6 +78,15 @@ $(B)/%.asm.o: %.asm $(B)/flags | nasm-there
 
 nasm-there:
 	@command -v $(NASM) >/dev/null || { echo "NASM is missing: apt-get install nasm" >&2; exit 1; }
+
+# The guest's DSDT: whatever iasl finds to say about it is an error. Neither time nor path is in it.
+$(B)/gen/dsdt.inc: vmm/dsdt.asl
+	@command -v $(IASL) >/dev/null || { echo "iasl is missing: apt-get install acpica-tools" >&2; exit 1; }
+	@mkdir -p $(@D)
+	$(call SAY,iasl,$<)
+	@$(IASL) -p $(@:.inc=) $< >$(@:.inc=.log) 2>&1 && \
+		grep -q ' 0 Errors, 0 Warnings, 0 Remarks' $(@:.inc=.log) || { cat $(@:.inc=.log) >&2; exit 1; }
+	@od -An -v -tu1 $(@:.inc=.aml) | sed 's/ *\([0-9][0-9]*\)/\1,/g' > $@
 
 # The test image has the tests of tests/image in it as well; selftest=NAME runs one.
 TEST_SRC := $(sort $(wildcard tests/image/*.c))
@@ -146,7 +159,7 @@ note       = $(shell sed -n '1,12s@.*/\* $(2): *\(.*[^ ]\) *\*/.*@\1@p' tests/un
 
 define UNIT
 UNIT_OBJ_$(1) := $$(patsubst %.c,$(B)/unit/$(1)/%.o,tests/unit/$(1).c $$(call note,$(1),SOURCES))
-$(B)/unit/$(1)/%.o: %.c $(B)/gen/version.h
+$(B)/unit/$(1)/%.o: %.c $(B)/gen/version.h | $(GEN)
 	@mkdir -p $$(@D)
 	@$(HOSTCC) $(HOSTFLAGS) $$(if $$(findstring tests/,$$<),,$(COVERAGE)) -MMD -MP -c -o $$@ $$<
 $(B)/unit/$(1)/$(1): $$(UNIT_OBJ_$(1))

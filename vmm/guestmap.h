@@ -5,7 +5,8 @@
  *   0            - 0009FFFF   RAM
  *   000A0000     - 000BFFFF   nothing (VGA window)
  *   000C0000     - 000DFFFF   no option ROM: reads as FFh
- *   000E0000     - 000FFFFF   ACPI tables, or the BIOS's alias
+ *   000E0000     - 000EFFFF   ACPI tables, which the guest may write (its FACS), or
+ *   000E0000     - 000FFFFF   the BIOS's alias
  *   00100000     - low top    RAM, up to BFFFFFFF
  *   C0000000     - DFFFFFFF   32-bit PCI window
  *   E0000000     - EFFFFFFF   ECAM, 256 buses
@@ -26,6 +27,7 @@
 #define GUEST_ROM_BASE	    0x000C0000ull
 #define GUEST_BIOS_BASE	    0x000E0000ull
 #define GUEST_BIOS_SIZE	    0x00020000ull
+#define GUEST_ACPI_SIZE	    0x00010000ull /* from GUEST_BIOS_BASE on */
 #define GUEST_RAM_1M	    0x00100000ull
 #define GUEST_RAM_LOW_MAX   0xC0000000ull
 #define GUEST_PCI32_BASE    0xC0000000ull /* the first 32-bit window */

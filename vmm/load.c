@@ -147,6 +147,7 @@ unsigned load_memory_map(const struct load_input *in, struct load_range map[LOAD
 		{20, 0, MIN(GUEST_LOW_RAM_END, in->ram_below_4g), 1, 0},
 		{20, GUEST_BIOS_BASE, GUEST_BIOS_SIZE, 2, 0},
 		{20, GUEST_RAM_1M, MAX(in->ram_below_4g, GUEST_RAM_1M) - GUEST_RAM_1M, 1, 0},
+		{20, GUEST_ECAM_BASE, GUEST_ECAM_SIZE, 2, 0},
 		{20, GUEST_RAM_4G, in->ram_above_4g, 1, 0},
 	};
 	unsigned count = 0;

@@ -37,6 +37,7 @@ struct load_input {
 	unsigned module_count;
 	u64 ram_below_4g; /* RAM is [0, A0000h), [1 MiB, ram_below_4g) ... */
 	u64 ram_above_4g; /* ... and [4 GiB, 4 GiB + ram_above_4g) */
+	u64 rsdp;	  /* where the ACPI tables begin; 0: there are none */
 };
 
 struct load_result {
@@ -121,7 +122,7 @@ struct load_range {
 	u64 base, size;
 	u32 type, reserved;
 } __attribute__((packed));
-#define LOAD_RANGES_MAX 4
+#define LOAD_RANGES_MAX 5
 
 /* The guest's memory map, ascending; returns the number of pieces. */
 unsigned load_memory_map(const struct load_input *in, struct load_range map[LOAD_RANGES_MAX]);

@@ -38,7 +38,7 @@
 enum { PTE_PRESENT = BIT(0), PTE_WRITE = BIT(1), PTE_LARGE = BIT(7) };
 
 /* In the zero page. */
-enum { ZP_E820_ENTRIES = 0x1e8, ZP_HEADER = 0x1f1, ZP_E820_TABLE = 0x2d0 };
+enum { ZP_RSDP = 0x070, ZP_E820_ENTRIES = 0x1e8, ZP_HEADER = 0x1f1, ZP_E820_TABLE = 0x2d0 };
 
 /* The setup header, at the same place in the image and in the zero page. */
 struct setup_header {
@@ -183,7 +183,7 @@ static bool copy_images(const struct plan *p)
 	return true;
 }
 
-/* The zero page: nothing but the header with the loader's fields, and the memory map. */
+/* The zero page: nothing but the header with the loader's fields, memory map and RSDP. */
 static bool write_zero_page(struct plan *p)
 {
 	const char *cmdline = p->load->kernel->cmdline;
@@ -199,6 +199,7 @@ static bool write_zero_page(struct plan *p)
 	p->h.cmd_line_ptr = CMDLINE_BASE;
 	return count >= 0 &&
 	       !guest_write(vm, GPA(ZERO_PAGE_BASE + ZP_E820_ENTRIES), &entries, 1) &&
+	       !guest_write(vm, GPA(ZERO_PAGE_BASE + ZP_RSDP), &p->load->in->rsdp, sizeof(u64)) &&
 	       !guest_write(vm, GPA(ZERO_PAGE_BASE + ZP_HEADER), &p->h, sizeof(p->h)) &&
 	       !guest_write(vm, GPA(CMDLINE_BASE), cmdline, strlen(cmdline) + 1);
 }

@@ -3,7 +3,7 @@
  * ELF kernels with a PVH entry: the note XEN_ELFNOTE_PHYS32_ENTRY gives the
  * physical address where the kernel starts in 32-bit mode with EBX at a struct
  * hvm_start_info, version 1 (Xen, "x86/HVM direct boot ABI" and
- * start_info.h). There are no ACPI tables yet, so its RSDP address is 0.
+ * start_info.h).
  */
 #include "vmm/elf.h"
 
@@ -59,7 +59,7 @@ static int pvh_load(struct load *load)
 	start = (struct start_info){
 		.magic = START_MAGIC, .version = 1, .cmdline = info.cmdline,
 		.nr_modules = info.module_count, .modlist = info.modules,
-		.memmap = info.map, .memmap_entries = info.map_count,
+		.rsdp = load->in->rsdp, .memmap = info.map, .memmap_entries = info.map_count,
 	};
 	return load_put_header(load, &info, &start);
 }

@@ -8,6 +8,7 @@
 #include "arch/lib/log.h"
 #include "arch/lib/string.h"
 #include "arch/tsc.h"
+#include "vmm/acpi.h"
 #include "vmm/guestmap.h"
 #include "vmm/mem.h"
 #include "vmm/vcpu.h"
@@ -62,15 +63,17 @@ static u64 all_memory(void)
 static int create_memory(struct vm *vm, u64 size)
 {
 	u64 low = MIN(size, GUEST_RAM_LOW_MAX), high = size - low;
+	u64 bios = GUEST_BIOS_BASE + GUEST_ACPI_SIZE;
 	const struct {
 		u64 gpa, end, offset;
 		unsigned flags;
 	} slots[] = {
 		{0, GUEST_LOW_RAM_END, 0, 0},
 		/* The places of option ROMs and BIOS, which kernels search word by word: an
-		 * open bus, and empty memory, without an exit for each look. */
+		 * open bus, ACPI tables and empty memory, without an exit for each look. */
 		{GUEST_ROM_BASE, GUEST_BIOS_BASE, GUEST_ROM_BASE, REGION_READ_ONLY},
-		{GUEST_BIOS_BASE, GUEST_RAM_1M, GUEST_BIOS_BASE, REGION_READ_ONLY},
+		{GUEST_BIOS_BASE, bios, GUEST_BIOS_BASE, 0},
+		{bios, GUEST_RAM_1M, bios, REGION_READ_ONLY},
 		{GUEST_RAM_1M, MAX(low, GUEST_RAM_1M), GUEST_RAM_1M, 0},
 		{GUEST_RAM_4G, GUEST_RAM_4G + high, low, 0},
 	};
@@ -208,11 +211,21 @@ int machine_create(const struct machine_config *config, struct vm **out)
 	return 0;
 }
 
+static u64 write_acpi(struct vm *vm)
+{
+	u64 above = vm->ram_above_4g;
+
+	return acpi_write(vm, &(struct acpi_config){
+		.cpus = MAX(vm->vcpu_count, 1),
+		.pci64_base = guest_pci64_base(above),
+		.pci64_size = guest_pci64_size(above, vm->cpuid.maxphyaddr)});
+}
+
 /* Loads the guest into memory that holds nothing. */
 static int load(struct vm *vm, struct load_result *state)
 {
 	struct load_input in = {
-		.vm = vm, .name = vm->guest_name,
+		.vm = vm, .name = vm->guest_name, .rsdp = write_acpi(vm),
 		.modules = vm->modules, .module_count = vm->module_count,
 		.ram_below_4g = vm->ram_below_4g, .ram_above_4g = vm->ram_above_4g,
 	};

@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 RANK = {"arch/lib": 0, "arch": 1, "vmm": 2, "drivers": 3, "boot": 4}
-GENERATED = {"version.h"}
+GENERATED = {"version.h", "dsdt.inc"}
 
 
 def folder_of(path):

@@ -10,6 +10,7 @@ level=${1:-run}
 # have them
 table_run='
 nasm                nasm
+acpica-tools        iasl
 binutils            ld
 python3             /usr/bin/python3
 grub-common         grub-mkrescue grub2-mkrescue

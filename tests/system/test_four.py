@@ -105,7 +105,7 @@ def test_four_vms_live_side_by_side():
         person.type("echo $((7 * 8)) again\r")
         person.see("56 again")
         person.type("poweroff -f\r")
-        person.see(r"^\[lin\] halted")
+        person.see(r"^\[lin\] powered off")
         person.type("\x1dm\r")
         person.see(PROMPT)
         for name in ("beat", "tick"):

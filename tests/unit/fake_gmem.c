@@ -19,6 +19,7 @@ struct vm *fake_gmem_create(u64 below_4g, u64 above_4g)
 	g->low = calloc(1, g->low_size);
 	g->high = calloc(1, below_4g > GUEST_RAM_1M ? below_4g - GUEST_RAM_1M : 1);
 	g->above = calloc(1, above_4g ? above_4g : 1);
+	g->acpi = calloc(1, GUEST_ACPI_SIZE);
 	g->fail_writes_after = ~0ull;
 	return (struct vm *)g;
 }
@@ -30,6 +31,7 @@ void fake_gmem_destroy(struct vm *vm)
 	free(g->low);
 	free(g->high);
 	free(g->above);
+	free(g->acpi);
 	free(g->read_counts);
 	free(g);
 }
@@ -49,6 +51,7 @@ u8 *fake_gmem_at(struct vm *vm, u64 gpa, u64 len)
 		{0, g->low_size, g->low},
 		{GUEST_RAM_1M, g->below_4g > GUEST_RAM_1M ? g->below_4g - GUEST_RAM_1M : 0, g->high},
 		{GUEST_RAM_4G, g->above_4g, g->above},
+		{GUEST_BIOS_BASE, GUEST_ACPI_SIZE, g->acpi},
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(pieces); i++)
@@ -66,6 +69,7 @@ void fake_gmem_clear(struct vm *vm)
 	if (g->below_4g > GUEST_RAM_1M)
 		memset(g->high, 0, g->below_4g - GUEST_RAM_1M);
 	memset(g->above, 0, g->above_4g);
+	memset(g->acpi, 0, GUEST_ACPI_SIZE);
 	g->faults = g->mem_faults = 0;
 }
 

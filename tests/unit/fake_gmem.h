@@ -20,6 +20,7 @@ struct mem_object {
 struct fake_gmem {
 	u64 low_size, below_4g, above_4g;
 	u8 *low, *high, *above; /* [0, A0000h), [1 MiB, below_4g), [4 GiB, ...) */
+	u8 *acpi;		/* [E0000h, F0000h) */
 	u64 faults;		/* refused reads and writes of guest RAM */
 	u64 mem_faults;		/* refused reads of memory objects */
 	u64 fail_writes_after;	/* writes that succeed before all others fail; ~0 for never */

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+<<<<<<< HEAD
 /* SOURCES: vmm/lapic.c vmm/lapic_vector.c vmm/deliver.c */
 /* SOURCES: vmm/machine.c vmm/life.c vmm/load.c vmm/load_flat.c vmm/load_linux.c vmm/load_multiboot.c vmm/load_pvh.c vmm/elf.c vmm/run.c vmm/exit.c vmm/emulator.c vmm/emulate.c vmm/decode.c vmm/gwalk.c vmm/inject.c vmm/cr.c vmm/msr.c vmm/pv.c vmm/cpuid.c vmm/vcpu.c vmm/vcpu_state.c vmm/vcpu_debug.c vmm/vm.c vmm/bus.c vmm/vdev.c vmm/vdev_life.c vmm/vtimer.c vmm/pcpu.c vmm/sched.c vmm/job.c tests/unit/fake_context.c vmm/region.c vmm/mem.c vmm/gmem.c vmm/console.c vmm/console_input.c vmm/console_queue.c drivers/vacpi.c drivers/vdebug.c drivers/vi8042.c drivers/vioapic.c drivers/vpci.c drivers/vpci_host.c drivers/vpic.c drivers/vpit.c drivers/vreset.c drivers/vrtc.c drivers/vuart.c arch/virt.c arch/lib/format.c tests/unit/fake_virt.c tests/unit/fake_host.c */
+=======
+/* SOURCES: vmm/machine.c vmm/acpi.c vmm/life.c vmm/load.c vmm/load_flat.c vmm/load_linux.c vmm/load_multiboot.c vmm/load_pvh.c vmm/elf.c vmm/run.c vmm/exit.c vmm/emulator.c vmm/emulate.c vmm/decode.c vmm/gwalk.c vmm/inject.c vmm/cr.c vmm/msr.c vmm/pv.c vmm/cpuid.c vmm/vcpu.c vmm/vcpu_state.c vmm/vcpu_debug.c vmm/vm.c vmm/bus.c vmm/vdev.c vmm/vdev_life.c vmm/deliver.c vmm/lapic.c vmm/vtimer.c vmm/pcpu.c vmm/sched.c vmm/job.c tests/unit/fake_context.c vmm/region.c vmm/mem.c vmm/gmem.c vmm/console.c vmm/console_input.c vmm/console_queue.c drivers/vacpi.c drivers/vdebug.c drivers/vi8042.c drivers/vioapic.c drivers/vpci.c drivers/vpci_host.c drivers/vpic.c drivers/vpit.c drivers/vreset.c drivers/vrtc.c drivers/vuart.c arch/virt.c arch/lib/format.c tests/unit/fake_virt.c tests/unit/fake_host.c */
+>>>>>>> 674b7a0 (vmm/acpi: give guests their ACPI tables)
 /*
  * Lives of machines on the host, with the real run queues, jobs and devices: a
  * flat guest started, reset from its pristine module, paused, killed, destroyed
@@ -126,10 +130,12 @@ static void first_look(struct fake_vcpu *v)
 	assert_int_equal(*at(0x7c00 + sizeof(image)), 0);
 	assert_int_equal(*at(0xc0000), 0xff);
 	assert_int_equal(*at(0xdffff), 0xff);
-	assert_int_equal(*at(0xe0000), 0);
+	assert_memory_equal(at(0xe0000), "RSD PTR ", 8);
+	assert_int_equal(*at(0xf0000), 0);
 	assert_int_equal(*at(0xfffff), 0);
 	assert_int_equal(*at(MIB(4) - 1), 0);
 	memset(at(0), 0x66, 0x8000);
+	memset(at(0xe0000), 0x66, 0x10000);
 	*at(MIB(4) - 1) = 0x77;
 	v->reg[VREG_CR0] |= CR0_PE;
 	v->base.gpr[GPR_RAX] = 6;

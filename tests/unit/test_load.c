@@ -180,16 +180,19 @@ static void test_memory_map(void **state)
 	struct load_input in = {.ram_below_4g = MIB(512)};
 
 	(void)state;
-	assert_int_equal(load_memory_map(&in, map), 3);
+	assert_int_equal(load_memory_map(&in, map), 4);
 	assert_int_equal(map[0].size, 0xa0000);
 	assert_int_equal(map[2].base, MIB(1));
 	assert_int_equal(map[2].size, MIB(511));
+	assert_int_equal(map[3].base, 0xe0000000); /* ECAM */
+	assert_int_equal(map[3].size, 0x10000000);
+	assert_int_equal(map[3].type, 2);
 	in.ram_above_4g = GIB(5);
-	assert_int_equal(load_memory_map(&in, map), 4);
-	assert_int_equal(map[3].base, GIB(4));
-	assert_int_equal(map[3].size, GIB(5));
+	assert_int_equal(load_memory_map(&in, map), 5);
+	assert_int_equal(map[4].base, GIB(4));
+	assert_int_equal(map[4].size, GIB(5));
 	in = (struct load_input){.ram_below_4g = MIB(1)};
-	assert_int_equal(load_memory_map(&in, map), 2);
+	assert_int_equal(load_memory_map(&in, map), 3);
 }
 
 static void test_in_ram(void **state)

@@ -116,13 +116,15 @@ static void test_zero_page(void **state)
 	static const struct {
 		u64 base, size;
 		u32 type;
-	} map[] = {{0, 0xa0000, 1}, {0xe0000, 0x20000, 2}, {MIB(1), MIB(3), 1}, {GIB(4), MIB(2), 1}};
+	} map[] = {{0, 0xa0000, 1}, {0xe0000, 0x20000, 2}, {MIB(1), MIB(3), 1},
+		   {0xe0000000, 0x10000000, 2}, {GIB(4), MIB(2), 1}};
 	struct fake_guest g;
 	u64 zp;
 
 	(void)state;
 	make_kernel();
 	begin(&g, "root=/dev/vda1 console=ttyS0");
+	g.in.rsdp = 0xe1230;
 	assert_int_equal(guest_load(&g), 0);
 	zp = g.out.regs.gpr[GPR_RSI];
 	/* the header as in the image, but for what the loader fills in */
@@ -143,8 +145,9 @@ static void test_zero_page(void **state)
 	assert_int_equal(guest_value(&g, zp + 0x0c4, 4), 0);
 	assert_int_equal(guest_value(&g, zp + 0x0c8, 4), 0);
 	/* screen_info, sentinel, and everything not named are zero */
+	assert_int_equal(guest_value(&g, zp + 0x070, 8), 0xe1230); /* acpi_rsdp_addr */
 	for (unsigned i = 0; i < 0x1f1; i++)
-		if (i != 0x1e8)
+		if (i != 0x1e8 && i / 8 != 0x070 / 8)
 			assert_int_equal(guest_value(&g, zp + i, 1), 0);
 	assert_int_equal(guest_value(&g, zp + 0x1e8, 1), ARRAY_SIZE(map));
 	for (unsigned i = 0; i < ARRAY_SIZE(map); i++) {

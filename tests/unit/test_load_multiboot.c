@@ -100,7 +100,8 @@ static void test_information(void **state)
 	static const struct {
 		u64 base, size;
 		u32 type;
-	} map[] = {{0, 0xa0000, 1}, {0xe0000, 0x20000, 2}, {MIB(1), MIB(2), 1}, {GIB(4), MIB(1), 1}};
+	} map[] = {{0, 0xa0000, 1}, {0xe0000, 0x20000, 2}, {MIB(1), MIB(2), 1},
+		   {0xe0000000, 0x10000000, 2}, {GIB(4), MIB(1), 1}};
 	struct fake_guest g;
 	u64 info, mods, entry;
 

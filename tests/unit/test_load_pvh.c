@@ -79,7 +79,8 @@ static void test_start_info(void **state)
 	static const struct {
 		u64 base, size;
 		u32 type;
-	} map[] = {{0, 0xa0000, 1}, {0xe0000, 0x20000, 2}, {MIB(1), MIB(2), 1}, {GIB(4), MIB(1), 1}};
+	} map[] = {{0, 0xa0000, 1}, {0xe0000, 0x20000, 2}, {MIB(1), MIB(2), 1},
+		   {0xe0000000, 0x10000000, 2}, {GIB(4), MIB(1), 1}};
 	struct fake_guest g;
 	u64 info, list, at;
 
@@ -88,6 +89,7 @@ static void test_start_info(void **state)
 	begin(&g, "console=ttyS0 quiet");
 	guest_add(&g, MODULE_INITRD, "", "initrd", 6);
 	guest_add(&g, MODULE_DATA, "second", "22", 2);
+	g.in.rsdp = 0xe1230;
 	assert_int_equal(guest_load(&g), 0);
 	guest_expect_protected32(&g, 0x100040);
 	assert_memory_equal(fake_gmem_at(g.vm, 0x100000, 0x80), image + CODE, 0x80);
@@ -97,7 +99,7 @@ static void test_start_info(void **state)
 	assert_int_equal(guest_value(&g, info + 8, 4), 0);
 	assert_int_equal(guest_value(&g, info + 12, 4), 2);
 	assert_string_equal(guest_string(&g, guest_value(&g, info + 24, 8)), "console=ttyS0 quiet");
-	assert_int_equal(guest_value(&g, info + 32, 8), 0);
+	assert_int_equal(guest_value(&g, info + 32, 8), 0xe1230);
 
 	list = guest_value(&g, info + 16, 8);
 	at = guest_value(&g, list, 8);

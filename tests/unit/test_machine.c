@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+<<<<<<< HEAD
 /* SOURCES: vmm/lapic.c vmm/lapic_vector.c vmm/deliver.c */
 /* SOURCES: vmm/machine.c vmm/load.c vmm/load_flat.c vmm/load_linux.c vmm/load_multiboot.c vmm/load_pvh.c vmm/elf.c vmm/run.c vmm/exit.c vmm/emulator.c vmm/emulate.c vmm/decode.c vmm/gwalk.c vmm/inject.c vmm/cr.c vmm/msr.c vmm/pv.c vmm/cpuid.c vmm/vcpu.c vmm/vcpu_state.c vmm/vcpu_debug.c vmm/vm.c vmm/bus.c vmm/vdev.c vmm/vdev_life.c vmm/vtimer.c vmm/pcpu.c vmm/sched.c vmm/job.c tests/unit/fake_context.c vmm/region.c vmm/mem.c vmm/gmem.c vmm/console.c vmm/console_input.c vmm/console_queue.c drivers/vacpi.c drivers/vdebug.c drivers/vi8042.c drivers/vioapic.c drivers/vpci.c drivers/vpci_host.c drivers/vpic.c drivers/vpit.c drivers/vreset.c drivers/vrtc.c drivers/vuart.c arch/virt.c arch/lib/format.c tests/unit/fake_virt.c tests/unit/fake_host.c */
+=======
+/* SOURCES: vmm/machine.c vmm/acpi.c vmm/load.c vmm/load_flat.c vmm/load_linux.c vmm/load_multiboot.c vmm/load_pvh.c vmm/elf.c vmm/run.c vmm/exit.c vmm/emulator.c vmm/emulate.c vmm/decode.c vmm/gwalk.c vmm/inject.c vmm/cr.c vmm/msr.c vmm/pv.c vmm/cpuid.c vmm/vcpu.c vmm/vcpu_state.c vmm/vcpu_debug.c vmm/vm.c vmm/bus.c vmm/vdev.c vmm/vdev_life.c vmm/deliver.c vmm/lapic.c vmm/vtimer.c vmm/pcpu.c vmm/sched.c vmm/job.c tests/unit/fake_context.c vmm/region.c vmm/mem.c vmm/gmem.c vmm/console.c vmm/console_input.c vmm/console_queue.c drivers/vacpi.c drivers/vdebug.c drivers/vi8042.c drivers/vioapic.c drivers/vpci.c drivers/vpci_host.c drivers/vpic.c drivers/vpit.c drivers/vreset.c drivers/vrtc.c drivers/vuart.c arch/virt.c arch/lib/format.c tests/unit/fake_virt.c tests/unit/fake_host.c */
+>>>>>>> 674b7a0 (vmm/acpi: give guests their ACPI tables)
 /*
  * The whole machine on the host: built from modules with each allocation
  * failing in turn, and memory as the map draws it, with the real devices. What
@@ -112,7 +116,9 @@ static void memory_as_the_map_draws_it(void **state)
 	} rows[] = {
 		{0, 0x9ffff, MAP_READ | MAP_WRITE | MAP_EXEC},
 		{0xa0000, 0xbffff, 0},
-		{0xc0000, 0xfffff, MAP_READ | MAP_EXEC},
+		{0xc0000, 0xdffff, MAP_READ | MAP_EXEC},
+		{0xe0000, 0xeffff, MAP_READ | MAP_WRITE | MAP_EXEC}, /* ACPI's tables */
+		{0xf0000, 0xfffff, MAP_READ | MAP_EXEC},
 		{0x100000, MIB(4) - 1, MAP_READ | MAP_WRITE | MAP_EXEC},
 		{MIB(4), MIB(5), 0},
 		{GUEST_LAPIC_BASE, GUEST_LAPIC_BASE, 0},
