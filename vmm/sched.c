@@ -458,15 +458,17 @@ void sched_run(bool (*done)(void))
 void sched_add(struct task *task)
 {
 	struct sched_queue *best = NULL;
+	u32 first = task->cpu;
 
 	for (unsigned i = 0; i < pcpu_count; i++) {
-		struct sched_queue *queue = queue_of(i);
+		u32 cpu = (first + i) % pcpu_count;
+		struct sched_queue *queue = queue_of(cpu);
 
-		if (!queue || !(task->allowed & BIT(i)) ||
+		if (!queue || !(task->allowed & BIT(cpu)) ||
 		    (best && queue->assigned >= best->assigned))
 			continue;
 		best = queue;
-		task->cpu = i;
+		task->cpu = cpu;
 	}
 	if (!best)
 		panic("no pCPU for task %s", task->name);

@@ -108,7 +108,8 @@ bool sched_alone(void);
  */
 bool sched_yield_to(struct task *task);
 
-/* Places a task on the pCPU with the least load among those allowed; it waits there. */
+/* Places a task on the pCPU with the least load among those allowed, of equals on the first from
+ * task->cpu on, and the last one is followed by 0; it waits there. */
 void sched_add(struct task *task);
 /* Takes it out, as sched_hold waits; not a running job, which returns TASK_GONE. */
 void sched_remove(struct task *task);

@@ -49,7 +49,7 @@ static void unload(struct task *task)
 
 int vcpu_create(struct vm *vm, unsigned id, struct vcpu **out)
 {
-	struct vcpu *vcpu;
+	struct vcpu *vcpu, *before = id && id < VM_VCPUS_MAX ? vm->vcpus[id - 1] : NULL;
 
 	if (id >= VM_VCPUS_MAX)
 		return -EINVAL;
@@ -75,7 +75,7 @@ int vcpu_create(struct vm *vm, unsigned id, struct vcpu **out)
 		.name = vm->name, .slice = slice, .load = load, .unload = unload,
 		.allowed = vm->allowed_cpus ? vm->allowed_cpus : sched_cpus,
 		.weight = vm->weight ? vm->weight : SCHED_WEIGHT_DEFAULT,
-		.group = vm,
+		.group = vm, .cpu = before ? before->task.cpu + 1 : 0, /* apart from it */
 		.holds = 1,
 	};
 	sched_add(&vcpu->task);

@@ -31,6 +31,13 @@ static void move_timers(struct vm *vm, struct vtimer_queue *to)
 	vtimer_requeue_vm(vm, from, to);
 }
 
+struct vcpu *vm_vcpu(const struct vm *vm, u64 id)
+{
+	struct vcpu *vcpu = id < vm->vcpu_count ? vm->vcpus[id] : NULL;
+
+	return vcpu && !vcpu->parked ? vcpu : NULL;
+}
+
 void vm_set_clock(struct vm *vm, u64 clock)
 {
 	vm->clock_at = clock;

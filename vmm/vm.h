@@ -102,6 +102,12 @@ struct vm {
 int vm_create(const char *name, struct vm **vm);
 void vm_destroy(struct vm *vm);
 
+/* That vCPU, where it takes part in the machine: there, and not parked. Else NULL. */
+struct vcpu *vm_vcpu(const struct vm *vm, u64 id);
+#define VM_FOR_EACH_VCPU(vcpu, vm)                                                                \
+	for (unsigned vcpu##_id = 0; vcpu##_id < (vm)->vcpu_count; vcpu##_id++)                   \
+		if ((vcpu = vm_vcpu(vm, vcpu##_id)))
+
 /*
  * KVM_SET_CLOCK, as vm_now is KVM_GET_CLOCK: the VM's clock in ticks of vm_clock_hz.
  * The VM is stopped; the TSCs of its vCPUs follow when they are loaded.

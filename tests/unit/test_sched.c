@@ -26,6 +26,7 @@
 #include "vmm/pcpu.h"
 
 #define TOYS 12
+#define MANY 32 /* vCPUs of one VM */
 #define MS   1000000ull /* ticks: tsc_hz is 1 GHz */
 
 struct toy {
@@ -39,7 +40,7 @@ struct toy {
 	u32 ran_on;
 };
 
-static struct toy toys[TOYS];
+static struct toy toys[MANY + 1];
 static struct toy *const a = &toys[0], *const b = &toys[1], *const c = &toys[2], *const d = &toys[3];
 static unsigned polls;
 
@@ -879,6 +880,97 @@ static void tasks_go_to_the_least_loaded_pcpu(void **state)
 	assert_int_equal(a->task.cpu, 0);
 }
 
+static void of_equals_the_next_pcpu_is_taken(void **state)
+{
+	fake_host_cpus(4);
+	for (unsigned i = 0; i < 8; i++) {
+		toys[i].task.cpu = i ? toys[i - 1].task.cpu + 1 : 2;
+		toys[i].task = (struct task){.cpu = toys[i].task.cpu, .allowed = ~0ull, .weight = 100};
+		sched_add(&toys[i].task);
+		assert_int_equal(toys[i].task.cpu, (i + 2) % 4);
+	}
+	/* the least loaded is preferred to the next, and an allowed one to both */
+	queue(3)->assigned = 50;
+	toys[8].task = (struct task){.cpu = 1, .allowed = ~0ull, .weight = 200};
+	sched_add(&toys[8].task);
+	assert_int_equal(toys[8].task.cpu, 3);
+	toys[9].task = (struct task){.cpu = 4, .allowed = BIT(1) | BIT(3), .weight = 200};
+	sched_add(&toys[9].task);
+	assert_int_equal(toys[9].task.cpu, 1);
+}
+
+/* As vcpu_create does, and one vCPU of another VM that has the weight of them all. */
+static void add_many(u64 allowed)
+{
+	for (unsigned i = 0; i < MANY; i++) {
+		add(&toys[i], 100, allowed);
+		toys[i].task.group = &group_1;
+		sched_wake(&toys[i].task);
+	}
+	add(&toys[MANY], MANY * 100, BIT(0));
+	toys[MANY].task.group = &group_2;
+	toys[MANY].takes = 10 * MS;
+	sched_wake(&toys[MANY].task);
+}
+
+static u64 least, most, sum;
+
+static void measure(const u64 before[MANY])
+{
+	least = ~0ull;
+	most = sum = 0;
+	for (unsigned i = 0; i < MANY; i++) {
+		u64 ran = toys[i].task.ran - before[i];
+
+		least = MIN(least, ran);
+		most = MAX(most, ran);
+		sum += ran;
+	}
+}
+
+static void many_vcpus_share_one_pcpu(void **state)
+{
+	const u64 none[MANY] = {0};
+	u64 before[MANY], other;
+
+	add_many(BIT(0));
+	step(0, 20000);
+	measure(none);
+	assert_in_range(least * 100 / most, 98, 100);
+	assert_in_range(sum * 100 / toys[MANY].task.ran, 98, 102);
+	/* they wait for each other: all of what the VM has goes to the one that works */
+	for (unsigned i = 0; i < MANY; i++) {
+		before[i] = toys[i].task.ran;
+		toys[i].takes = i == 17 ? MS : MS / 200;
+		toys[i].during = i == 17 ? NULL : yields_to_target;
+	}
+	other = toys[MANY].task.ran;
+	target = NULL;
+	step(0, 100000);
+	measure(before);
+	assert_in_range(sum * 100 / (toys[MANY].task.ran - other), 95, 105);
+	assert_true(toys[17].task.ran - before[17] > sum * 8 / 10);
+	for (unsigned i = 0; i < MANY; i++)
+		assert_true(toys[i].slices > 1000); /* nobody is left out */
+}
+
+static void many_vcpus_share_four_pcpus(void **state)
+{
+	const u64 none[MANY] = {0};
+
+	fake_host_cpus(4);
+	add_many(BITS(3, 0));
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(queue(i + 1)->count, MANY / 4);
+	sched_hold(&toys[MANY].task);
+	for (unsigned i = 0; i < 40000; i++)
+		step(i % 4, 1);
+	measure(none);
+	assert_in_range(least * 100 / most, 98, 100);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(queue(i)->count, MANY / 4);
+}
+
 static void an_idle_pcpu_takes_a_waiting_task(void **state)
 {
 	fake_host_cpus(2);
@@ -1193,6 +1285,111 @@ static void everything_at_once(void **state)
 	assert_true(total > 100);
 }
 
+/* ---- work that is counted: whatever is posted has to be done, whoever sleeps, is held or spins */
+
+static u64 posted, finished, pending[MANY];
+static bool posting;
+
+static void post(unsigned i)
+{
+	__atomic_add_fetch(&posted, 1, __ATOMIC_SEQ_CST);
+	__atomic_add_fetch(&pending[i], 1, __ATOMIC_SEQ_CST);
+	sched_wake(&toys[i].task);
+}
+
+static bool has_work(unsigned i)
+{
+	return __atomic_load_n(&pending[i], __ATOMIC_SEQ_CST);
+}
+
+/* A guest that halts without an exit: a kick or an end of the slice brings it out. */
+static void halts_inside(unsigned i)
+{
+	const struct sched_queue *own = queue(this_pcpu()->id);
+	u64 since = rdtsc();
+
+	while (!sched_should_yield() && !has_work(i) && __atomic_load_n(&posting, __ATOMIC_SEQ_CST)) {
+		sched_yield();
+		if (!__atomic_load_n(&own->count, __ATOMIC_SEQ_CST))
+			since = rdtsc();
+		if (rdtsc() - since > TICKS_S) { /* somebody waits, and it was not told */
+			__atomic_or_fetch(&lost, BIT(63), __ATOMIC_SEQ_CST);
+			return;
+		}
+	}
+}
+
+static void does_its_work(struct toy *toy)
+{
+	static __thread u32 x = 1;
+	unsigned self = toy - toys, other;
+	u32 r = next_random(&x);
+
+	__atomic_add_fetch(&finished, __atomic_exchange_n(&pending[self], 0, __ATOMIC_SEQ_CST),
+			   __ATOMIC_SEQ_CST);
+	other = r % MANY;
+	if (__atomic_load_n(&posting, __ATOMIC_SEQ_CST) && r / MANY % 8 < 5)
+		post(other);
+	if (r / 256 % 8 == 0)
+		sched_yield_to(r / 2048 % 2 ? &toys[other].task : NULL);
+	if (r / 4096 % 4 == 0 && sched_alone())
+		halts_inside(self);
+	toy->sleeps = r / 16384 % 8 ? 0 : r % 200000;
+	toy->next = r / 131072 % 8 ? TASK_WAIT : TASK_READY;
+}
+
+static void no_work_is_left(void **state)
+{
+	u64 end, since;
+	u32 x = 99;
+
+	fake_host_cpus(PLAYERS + 1);
+	fake_host_on_wait(halted);
+	fake_host_play(PLAYERS);
+	posted = finished = 0;
+	posting = true;
+	memset(pending, 0, sizeof(pending));
+	for (unsigned i = 0; i < MANY; i++) {
+		add(&toys[i], 100, i % 8 ? BITS(PLAYERS - 1, 0) : BIT(i / 8 % PLAYERS));
+		toys[i].task.group = i % 4 ? &group_1 : &group_2;
+		toys[i].during = does_its_work;
+		toys[i].takes = 0;
+	}
+	start_players();
+	end = rdtsc() + TICKS_S / 1000 * TEST_MS;
+	while (rdtsc() < end && !lost) {
+		u32 r = next_random(&x);
+		struct toy *toy = &toys[r % MANY];
+
+		post(r / MANY % MANY);
+		if (r / 1024 % 8 == 0) {
+			sched_hold(&toy->task);
+			toy->held = true;
+			post(toy - toys);
+			usleep(r / 8192 % 64);
+			__atomic_store_n(&toy->held, false, __ATOMIC_SEQ_CST);
+			sched_release(&toy->task);
+		}
+		if (r / 8192 % 16 == 0)
+			usleep(r / 131072 % 512); /* all may come to rest */
+	}
+	__atomic_store_n(&posting, false, __ATOMIC_SEQ_CST);
+	for (since = rdtsc(); rdtsc() - since < PATIENCE_S * TICKS_S; sched_yield())
+		if (__atomic_load_n(&finished, __ATOMIC_SEQ_CST) ==
+		    __atomic_load_n(&posted, __ATOMIC_SEQ_CST))
+			break;
+	assert_int_equal(finished, posted);
+	assert_int_equal(lost, 0);
+	assert_true(posted > 1000);
+	for (unsigned i = 0; i < MANY; i++)
+		sched_remove(&toys[i].task);
+	end_players();
+	for (unsigned i = 0; i < PLAYERS; i++) {
+		assert_int_equal(queue(i)->assigned, 0);
+		assert_true(!queue(i)->first && !queue(i)->sleepers);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
@@ -1220,6 +1417,9 @@ int main(void)
 		TEST(a_hold_waits_until_it_is_unloaded_elsewhere),
 		TEST(a_task_is_loaded_once_and_stays),
 		TEST(tasks_go_to_the_least_loaded_pcpu),
+		TEST(of_equals_the_next_pcpu_is_taken),
+		TEST(many_vcpus_share_one_pcpu),
+		TEST(many_vcpus_share_four_pcpus),
 		TEST(an_idle_pcpu_takes_a_waiting_task),
 		TEST(who_is_taken_over_neither_wins_nor_loses),
 		TEST(queues_become_equally_long),
@@ -1228,6 +1428,7 @@ int main(void)
 		TEST(a_hold_ends_a_running_slice),
 		TEST(no_wake_is_lost),
 		TEST(everything_at_once),
+		TEST(no_work_is_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,6 +25,7 @@
 #include "vmm/inject.h"
 #include "vmm/mem.h"
 #include "vmm/msr.h"
+#include "vmm/pcpu.h"
 #include "vmm/vdev_life.h"
 #include "vmm/vm.h"
 #include "vmm/vtimer.h"
@@ -789,6 +790,46 @@ static void devices_by_type_and_number(void **state)
 	assert_int_equal(vm->device_lock.next, vm->device_lock.owner);
 }
 
+/* Where pCPUs have as much to do, siblings go to different ones. */
+static void siblings_stay_apart(void **state)
+{
+	struct vcpu *sibling[8], *other;
+	struct vm *single[4];
+
+	(void)state;
+	vcpu_put(vcpu);
+	vm_destroy(vm);
+	fake_host_cpus(4);
+	for (unsigned i = 4; i--;) {
+		fake_host_play(i);
+		assert_non_null(pcpu_vmm());
+	}
+	assert_int_equal(vm_create("web", &vm), 0);
+	assert_int_equal(vcpu_create(vm, 0, &vcpu), 0);
+	vcpu_load(vcpu);
+	assert_int_equal(vcpu->task.cpu, 0);
+	/* vCPUs 0 of others fill the rest */
+	for (unsigned i = 1; i < 4; i++) {
+		assert_int_equal(vm_create("single", &single[i]), 0);
+		assert_int_equal(vcpu_create(single[i], 0, &other), 0);
+		assert_int_equal(other->task.cpu, i);
+	}
+	for (unsigned i = 1; i < 8; i++) {
+		assert_int_equal(vcpu_create(vm, i, &sibling[i]), 0);
+		assert_int_equal(sibling[i]->task.cpu, i % 4);
+		assert_ptr_equal(sibling[i]->task.group, vcpu->task.group);
+		assert_ptr_equal(vm_vcpu(vm, i), sibling[i]);
+	}
+	assert_int_equal(vm->vcpu_count, 8);
+	vcpu_park(sibling[3]);
+	assert_null(vm_vcpu(vm, 3));
+	assert_null(vm_vcpu(vm, 8));
+	assert_null(vm_vcpu(vm, ~0ull));
+	assert_ptr_not_equal(other->task.group, vcpu->task.group);
+	for (unsigned i = 1; i < 4; i++)
+		vm_destroy(single[i]);
+}
+
 static void ids_and_parking(void **state)
 {
 	struct vcpu *a, *b;
@@ -834,6 +875,7 @@ int main(void)
 		TEST(msr_policy),
 		TEST(clock_and_tsc),
 		TEST(devices_by_type_and_number),
+		TEST(siblings_stay_apart),
 		TEST(ids_and_parking),
 	};
 
