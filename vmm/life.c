@@ -78,17 +78,31 @@ static void give_up_keyboard(const struct machine *m)
 	console_focus(other ? other->console : NULL); /* its VM may be going, too */
 }
 
-/* For who wants to know why it crashed; line by line, since others wait for this pCPU. */
-static void tell_state(struct vm *vm)
+/* Line by line, since others wait for this pCPU. */
+static void tell_vcpu(struct vcpu *vcpu)
 {
-	bool more = true;
+	bool more = !vcpu->halted && !vcpu->waits_startup;
 
+	vcpu_load(vcpu);
+	log_info("[%s] vCPU %u, %s, RIP %lx", vcpu->vm->name, vcpu->id,
+		 more ? "running" : vcpu->halted ? "halted" : "not started",
+		 virt->get(vcpu->virt, VREG_RIP));
+	vcpu_put(vcpu);
 	for (unsigned line = 0; more; line++) {
-		vcpu_load(vm->vcpu);
-		more = virt->dump(vm->vcpu->virt, line);
-		vcpu_put(vm->vcpu);
 		job_yield();
+		vcpu_load(vcpu);
+		more = virt->dump(vcpu->virt, line);
+		vcpu_put(vcpu);
 	}
+}
+
+/* For who wants to know why it crashed. */
+static void tell_state(const struct vm *vm)
+{
+	struct vcpu *vcpu;
+
+	VM_FOR_EACH_VCPU(vcpu, vm)
+		tell_vcpu(vcpu);
 }
 
 static void finish(struct machine *m, const char *reason)

@@ -154,6 +154,27 @@ bool monitor_more(void)
 	return !stopped;
 }
 
+/* Lets go of the machine while somebody reads. */
+bool monitor_more_of(struct machine *machine)
+{
+	bool more;
+
+	life_leave(machine);
+	more = monitor_more();
+	life_enter(machine);
+	return more;
+}
+
+const char *monitor_vcpu(const struct monitor_call *call, struct vcpu **vcpu)
+{
+	u64 id = 0;
+
+	if (call->argc && str_to_u64(call->argv[0], strlen(call->argv[0]), &id))
+		return monitor_usage;
+	*vcpu = vm_vcpu(call->vm, id);
+	return *vcpu ? NULL : "there is no such vCPU";
+}
+
 bool monitor_pause(u64 until)
 {
 	int key;

@@ -54,5 +54,9 @@ void monitor_print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Shows what is on the page already, and may wait: false when no more is wanted.
  * Within no life_enter. */
 bool monitor_more(void);
+/* The same for a command on a VM, which may then be another one or NULL: machine->vm. */
+bool monitor_more_of(struct machine *machine);
+/* The vCPU of call->vm that the first argument names, 0 where there is none; or what is wrong. */
+const char *monitor_vcpu(const struct monitor_call *call, struct vcpu **vcpu);
 /* Waits until this host TSC; true if a key was pressed before. */
 bool monitor_pause(u64 until);

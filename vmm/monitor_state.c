@@ -11,16 +11,16 @@
 #define CHUNK 64 /* bytes read at one look: no line has more */
 #define COUNT_MAX 4096
 
-static void begin(struct vm *vm)
+static void begin(struct vcpu *vcpu)
 {
-	vm_stop(vm);
-	vcpu_load(vm->vcpu);
+	vm_stop(vcpu->vm);
+	vcpu_load(vcpu);
 }
 
-static void end(struct vm *vm)
+static void end(struct vcpu *vcpu)
 {
-	vcpu_put(vm->vcpu);
-	vm_go(vm);
+	vcpu_put(vcpu);
+	vm_go(vcpu->vm);
 }
 
 /* The names of the bits that are set: from bit 0 on, a number leaves out some. */
@@ -57,21 +57,19 @@ static const char *const segment_names[SREG_COUNT] = {"es", "cs", "ss", "ds", "f
 
 static const char *regs(const struct monitor_call *call)
 {
-	struct vcpu *vcpu = call->vm->vcpu;
+	struct vcpu *vcpu;
 	struct vcpu_regs r;
 	struct vcpu_sregs s;
 	struct vcpu_debugregs d;
-	u64 id = 0;
+	const char *wrong = monitor_vcpu(call, &vcpu);
 
-	if (call->argc && str_to_u64(call->argv[0], strlen(call->argv[0]), &id))
-		return monitor_usage;
-	if (id != vcpu->id)
-		return "there is no such vCPU";
-	begin(call->vm);
+	if (wrong)
+		return wrong;
+	begin(vcpu);
 	vcpu_get_regs(vcpu, &r);
 	vcpu_get_sregs(vcpu, &s);
 	vcpu_get_debugregs(vcpu, &d);
-	end(call->vm);
+	end(vcpu);
 	for (unsigned i = 0; i < GPR_COUNT; i++)
 		monitor_print("%-4s%016lx%s", gpr_names[i], r.gpr[i], i % 4 == 3 ? "\n" : "  ");
 	monitor_print("rip %016lx\n", r.rip);
@@ -135,7 +133,7 @@ static size_t read(struct vm *vm, bool physical, u64 addr, u8 *data, size_t len)
 {
 	size_t done = 0;
 
-	begin(vm);
+	begin(vm->vcpu);
 	while (done < len) {
 		u64 at = addr + done;
 		size_t piece = MIN(len - done, PAGE_SIZE - at % PAGE_SIZE);
@@ -147,7 +145,7 @@ static size_t read(struct vm *vm, bool physical, u64 addr, u8 *data, size_t len)
 			break;
 		done += piece;
 	}
-	end(vm);
+	end(vm->vcpu);
 	return done;
 }
 
@@ -190,18 +188,6 @@ static size_t print_string(const u8 *data, size_t len)
 	return MIN(end + 1, len);
 }
 
-/* Lets go of the machine while somebody reads; false when no more is wanted. */
-static bool show_row(struct machine *machine)
-{
-	bool more;
-
-	monitor_print("\n");
-	life_leave(machine);
-	more = monitor_more();
-	life_enter(machine);
-	return more;
-}
-
 static const char *examine(const struct monitor_call *call)
 {
 	struct format f = {1, 'x', 4};
@@ -231,7 +217,8 @@ static const char *examine(const struct monitor_call *call)
 		for (unsigned i = 0; i < units && f.letter != 's'; i++)
 			print_value(&f, data + i * f.size);
 		addr += f.letter == 's' ? print_string(data, got) : units * f.size;
-		if (!show_row(call->machine))
+		monitor_print("\n");
+		if (!monitor_more_of(call->machine))
 			break;
 	}
 	return NULL;

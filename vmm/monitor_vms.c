@@ -3,46 +3,70 @@
  * Commands about machines as a whole: their lives, what they use, and what
  * they consist of.
  */
+#include "arch/lib/string.h"
 #include "arch/tsc.h"
 #include "vmm/mem.h"
 #include "vmm/monitor.h"
 #include "vmm/vcpu.h"
 #include "vmm/vtimer.h"
 
-/* A machine's vCPU to be looked at until life_leave; NULL without life_enter: it has
+/* A machine's VM to be looked at until life_leave; NULL without life_enter: it has
  * none, or the machine's job is at work on it. */
-static struct vcpu *enter(struct machine *machine)
+static struct vm *enter(struct machine *machine)
 {
 	if (!machine->vm || machine->working)
 		return NULL;
 	life_enter(machine);
-	if (machine->vm)
-		return machine->vm->vcpu;
-	life_leave(machine);
-	return NULL;
+	if (!machine->vm)
+		life_leave(machine);
+	return machine->vm;
 }
 
-static void print_use(const struct vcpu *vcpu)
-{
-	u64 exits = 0, ms = muldiv64(vcpu->task.ran, 1000, tsc_hz);
+/* What the vCPUs of a VM have had. */
+struct use {
+	u32 count, low, high; /* vCPUs; pCPUs that they are on */
+	u64 exits, ran, new;  /* ran: ticks, and since the last look */
+};
 
-	for (unsigned i = 0; i < EXIT_REASONS; i++)
-		exits += vcpu->exits[i];
-	monitor_print("%5u %4u %5lu M %5lu.%03lu s %10lu", 1u, vcpu->task.cpu,
-		      (vcpu->vm->ram_below_4g + vcpu->vm->ram_above_4g) >> 20, ms / 1000,
-		      ms % 1000, exits);
+static struct use add_up(const struct vm *vm)
+{
+	struct use use = {.low = ~0u};
+	struct vcpu *vcpu;
+
+	VM_FOR_EACH_VCPU(vcpu, vm) {
+		use.count++;
+		use.low = MIN(use.low, vcpu->task.cpu);
+		use.high = MAX(use.high, vcpu->task.cpu);
+		for (unsigned i = 0; i < EXIT_REASONS; i++)
+			use.exits += vcpu->exits[i];
+		use.ran += vcpu->task.ran;
+		use.new += vcpu->task.ran - vcpu->seen.ran;
+		vcpu->seen.ran = vcpu->task.ran;
+	}
+	return use;
+}
+
+static void print_use(const struct vm *vm)
+{
+	struct use use = add_up(vm);
+	u64 ms = muldiv64(use.ran, 1000, tsc_hz);
+	char cores[8];
+
+	str_format(cores, sizeof(cores), use.low < use.high ? "%u-%u" : "%u", use.low, use.high);
+	monitor_print("%5u %4s %5lu M %5lu.%03lu s %10lu", use.count, cores,
+		      (vm->ram_below_4g + vm->ram_above_4g) >> 20, ms / 1000, ms % 1000, use.exits);
 }
 
 static const char *vms(const struct monitor_call *call)
 {
 	monitor_print("key name             state    vCPUs core  memory   CPU time      exits\n");
 	for (struct machine *m = life_machines; m && monitor_more(); m = m->next) {
-		struct vcpu *vcpu = enter(m);
+		struct vm *vm = enter(m);
 
 		monitor_print("%c   %-16s %-8s ", m->console && m->console->key ? m->console->key : '-',
 			      m->config.vm, life_state_names[m->state]);
-		if (vcpu) {
-			print_use(vcpu);
+		if (vm) {
+			print_use(vm);
 			life_leave(m);
 		}
 		monitor_print("%s%s\n", m->reason[0] ? "  last: " : "", m->reason);
@@ -80,26 +104,41 @@ LIFE_COMMAND(reset, LIFE_RESET, "presses its reset button");
 LIFE_COMMAND(kill, LIFE_KILL, "ends it; memory and registers stay to be seen");
 LIFE_COMMAND(destroy, LIFE_DESTROY, "ends it and frees all that it has");
 
+/* One row, and what is new in it, of one vCPU or (NULL) of all. */
+static void print_exits(const struct vm *vm, const struct vcpu *only, unsigned reason)
+{
+	u64 count = 0, ticks = 0, new = 0, new_ticks = 0;
+	struct vcpu *vcpu;
+
+	VM_FOR_EACH_VCPU(vcpu, vm) {
+		if (only && vcpu != only)
+			continue;
+		count += vcpu->exits[reason];
+		ticks += vcpu->exit_ticks[reason];
+		new += vcpu->exits[reason] - vcpu->seen.exits[reason];
+		new_ticks += vcpu->exit_ticks[reason] - vcpu->seen.exit_ticks[reason];
+		vcpu->seen.exits[reason] = vcpu->exits[reason];
+		vcpu->seen.exit_ticks[reason] = vcpu->exit_ticks[reason];
+	}
+	if (count)
+		monitor_print("%-18s %12lu %10lu %12lu %10lu\n", virt_exit_name(reason), count,
+			      ticks / count, new, new ? new_ticks / new : 0);
+}
+
 static const char *stats(const struct monitor_call *call)
 {
-	struct vcpu *vcpu = call->vm->vcpu;
-	struct vcpu_seen *seen = &vcpu->seen;
+	struct vcpu *only = NULL;
+	const char *wrong = call->argc ? monitor_vcpu(call, &only) : NULL;
 
+	if (wrong)
+		return wrong;
 	monitor_print("%-18s %12s %10s   since the last look\n", "exit", "count", "ticks each");
-	for (unsigned i = 0; i < EXIT_REASONS; i++) {
-		u64 count = vcpu->exits[i], ticks = vcpu->exit_ticks[i];
-		u64 new = count - seen->exits[i], new_ticks = ticks - seen->exit_ticks[i];
-
-		if (count)
-			monitor_print("%-18s %12lu %10lu %12lu %10lu\n", virt_exit_name(i), count,
-				      ticks / count, new, new ? new_ticks / new : 0);
-		seen->exits[i] = count;
-		seen->exit_ticks[i] = ticks;
-	}
+	for (unsigned i = 0; i < EXIT_REASONS; i++)
+		print_exits(call->vm, only, i);
 	return NULL;
 }
-DEFINE_MONITOR_COMMAND(stats, "stats", " [NAME]", "its exits by reason, and what each cost", stats,
-		       .subject = MONITOR_VM);
+DEFINE_MONITOR_COMMAND(stats, "stats", " [NAME] [VCPU]", "its exits by reason, and what each cost",
+		       stats, .subject = MONITOR_VM, .most = 1);
 
 static const char *top(const struct monitor_call *call)
 {
@@ -109,13 +148,12 @@ static const char *top(const struct monitor_call *call)
 		u64 now = rdtsc();
 
 		for (struct machine *m = life_machines; m; m = m->next) {
-			struct vcpu *vcpu = enter(m);
+			struct vm *vm = enter(m);
 			u64 share;
 
-			if (!vcpu)
+			if (!vm)
 				continue;
-			share = muldiv64(vcpu->task.ran - vcpu->seen.ran, 1000, now - since + 1);
-			vcpu->seen.ran = vcpu->task.ran;
+			share = muldiv64(add_up(vm).new, 1000, now - since + 1);
 			life_leave(m);
 			if (!first)
 				monitor_print("%-16s %3lu.%lu %%\n", m->config.vm, share / 10,
@@ -173,5 +211,59 @@ static const char *devices(const struct monitor_call *call)
 }
 DEFINE_MONITOR_COMMAND(devices, "devices", " [NAME]", "its devices", devices,
 		       .subject = MONITOR_VM);
-DEFINE_MONITOR_COMMAND(irq, "irq", " [NAME]", "its interrupt controllers", devices,
+
+/* The vectors whose bits are set in ISR, IRR or TMR: 32 in each fourth word. */
+static void print_vectors(const char *name, const u32 *bits)
+{
+	unsigned shown = 0;
+
+	monitor_print("  %-5s", name);
+	for (unsigned vector = 0; vector < 256; vector++)
+		if (bits[vector / 32 * 4] & BIT(vector % 32)) {
+			monitor_print(shown && shown % 24 == 0 ? "\n        %02x" : " %02x", vector);
+			shown++;
+		}
+	monitor_print("\n");
+}
+
+static void print_lapic(const struct vcpu *vcpu)
+{
+	static const struct {
+		const char *name;
+		unsigned offset;
+	} regs[] = {
+		{"id", LAPIC_ID}, {"ldr", LAPIC_LDR}, {"dfr", LAPIC_DFR}, {"svr", LAPIC_SVR},
+		{"tpr", LAPIC_TPR}, {"icr", LAPIC_ICR}, {"to", LAPIC_ICR_HIGH}, {"esr", LAPIC_ESR},
+		{"timer", LAPIC_LVT_TIMER}, {"count", LAPIC_TIMER_INITIAL},
+		{"div", LAPIC_TIMER_DIVIDE}, {"error", LAPIC_LVT_ERROR},
+		{"lint0", LAPIC_LVT_LINT0}, {"lint1", LAPIC_LVT_LINT1},
+		{"perf", LAPIC_LVT_PERFORMANCE}, {"therm", LAPIC_LVT_THERMAL},
+	};
+	static const char *const modes[] = {"off", "invalid", "xAPIC", "x2APIC"};
+	const u32 *apic = vcpu->virt->apic;
+
+	monitor_print("local APIC of vCPU %u, %s, base %lx\n", vcpu->id,
+		      modes[vcpu->lapic.base >> 10 & 3], vcpu->lapic.base);
+	for (unsigned i = 0; i < ARRAY_SIZE(regs); i++)
+		monitor_print("  %-5s %08x%s", regs[i].name, apic[regs[i].offset / 4],
+			      i % 4 == 3 ? "\n" : "");
+	print_vectors("isr", apic + LAPIC_ISR / 4);
+	print_vectors("irr", apic + LAPIC_IRR / 4);
+	print_vectors("level", apic + LAPIC_TMR / 4);
+}
+
+static const char *irq(const struct monitor_call *call)
+{
+	const struct vm *vm = call->vm;
+	const struct vcpu *vcpu;
+
+	devices(call);
+	for (unsigned id = 0; vm && id < vm->vcpu_count; id++) {
+		if ((vcpu = vm_vcpu(vm, id)))
+			print_lapic(vcpu);
+		vm = monitor_more_of(call->machine) ? call->machine->vm : NULL;
+	}
+	return NULL;
+}
+DEFINE_MONITOR_COMMAND(irq, "irq", " [NAME]", "its interrupt controllers", irq,
 		       .subject = MONITOR_VM, .argument = true);

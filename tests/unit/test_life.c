@@ -364,6 +364,42 @@ static void what_a_reset_and_a_crash_do(void **state)
 	destroyed();
 }
 
+/* Of a crashed VM all vCPUs are told of: what runs at length, what waits in a line. */
+static void a_crash_tells_of_all_vcpus(void **state)
+{
+	static const struct fake_run crash[] = {{.exit = {.reason = EXIT_TASK_SWITCH}}};
+	struct vcpu *vcpu[5];
+
+	(void)state;
+	ask(LIFE_START);
+	vm_stop(m.vm);
+	for (unsigned i = 1; i < 5; i++) {
+		assert_int_equal(vcpu_create(m.vm, i, &vcpu[i]), 0);
+		vcpu_load(vcpu[i]);
+		vcpu_reset(vcpu[i]);
+		virt->set(vcpu[i]->virt, VREG_RIP, 0x1000 * i);
+		vcpu_put(vcpu[i]);
+		sched_hold(&vcpu[i]->task); /* does not run, as if it were on another pCPU */
+	}
+	vcpu[1]->waits_startup = vcpu[3]->waits_startup = false;
+	vcpu[2]->waits_startup = true;
+	vcpu[3]->halted = true;
+	vcpu_park(vcpu[4]);
+	vm_go(m.vm);
+	play(crash, 1);
+	assert_int_equal(m.state, LIFE_ENDED);
+	assert_int_equal(cpu()->dumps, 1);
+	assert_int_equal(fake_vcpu_of(vcpu[1]->virt)->dumps, 1);
+	for (unsigned i = 2; i < 5; i++)
+		assert_int_equal(fake_vcpu_of(vcpu[i]->virt)->dumps, 0);
+	assert_true(fake_host_logged("[web] vCPU 0, running, RIP "));
+	assert_true(fake_host_logged("[web] vCPU 1, running, RIP 1000\n"));
+	assert_true(fake_host_logged("[web] vCPU 2, not started, RIP 2000\n"));
+	assert_true(fake_host_logged("[web] vCPU 3, halted, RIP 3000\n"));
+	assert_false(fake_host_logged("vCPU 4"));
+	destroyed();
+}
+
 static void a_thousand_lives(void **state)
 {
 	static const struct fake_run script[] = {RESET, {.guest = first_look, .exit = {.reason = EXIT_HLT, .insn_len = 1}}};
@@ -462,6 +498,7 @@ int main(void)
 		TEST(time_stands_still_in_a_pause),
 		TEST(what_a_reset_and_a_crash_do),
 		TEST(a_job_sleeps_until_it_is_time),
+		TEST(a_crash_tells_of_all_vcpus),
 		TEST(a_thousand_lives),
 		TEST(no_memory_at_any_moment),
 	};

@@ -161,8 +161,9 @@ void console_focus(struct console_stream *stream)
 
 static struct machine web, lab, old;
 static struct vm web_vm, old_vm;
-static struct vcpu web_vcpu, old_vcpu;
-static struct fake_vcpu web_virt, old_virt;
+static struct vcpu web_vcpu, old_vcpu, more_vcpus[3]; /* web's, where a test gives it more */
+static struct fake_vcpu web_virt, old_virt, more_virt[3];
+static u32 apic[4][PAGE_SIZE / 4];
 static struct console_stream web_stream, old_stream;
 static struct mem_object ram = {.size = MIB(64)};
 static struct vdev pic, uart;
@@ -211,6 +212,13 @@ void life_leave(struct machine *machine)
 	machine->working = false;
 }
 
+struct vcpu *vm_vcpu(const struct vm *vm, u64 id)
+{
+	struct vcpu *vcpu = id < vm->vcpu_count ? vm->vcpus[id] : NULL;
+
+	return vcpu && !vcpu->parked ? vcpu : NULL;
+}
+
 void vm_stop(struct vm *vm)
 {
 	stops++;
@@ -248,7 +256,7 @@ void vcpu_get_regs(struct vcpu *vcpu, struct vcpu_regs *regs)
 	assert_ptr_equal(loaded, vcpu);
 	for (unsigned i = 0; i < GPR_COUNT; i++)
 		regs->gpr[i] = 0x1111111111111111ull * i;
-	regs->rip = 0x100020;
+	regs->rip = 0x100020 + vcpu->id;
 	regs->rflags = 0x246;
 }
 
@@ -321,9 +329,23 @@ static void make_vm(struct machine *m, struct vm *vm, struct vcpu *vcpu, struct 
 	memset(vm, 0, sizeof(*vm));
 	memset(vcpu, 0, sizeof(*vcpu));
 	*back = (struct fake_vcpu){.loaded = true};
-	*vm = (struct vm){.vcpu = vcpu, .ram_below_4g = MIB(64)};
+	*vm = (struct vm){.vcpu = vcpu, .vcpu_count = 1, .ram_below_4g = MIB(64)};
+	back->base.apic = apic[0];
 	*vcpu = (struct vcpu){.vm = vm, .virt = &back->base};
 	m->vm = vm;
+}
+
+/* web has vCPUs 0 to 3, of which 2 is parked. */
+static void make_more_vcpus(void)
+{
+	web_vm.vcpu_count = 4;
+	for (unsigned i = 0; i < 3; i++) {
+		web_vm.vcpus[i + 1] = &more_vcpus[i];
+		more_virt[i] = (struct fake_vcpu){.loaded = true, .base.apic = apic[i + 1]};
+		more_vcpus[i] = (struct vcpu){.vm = &web_vm, .virt = &more_virt[i].base, .id = i + 1,
+					      .parked = i == 1};
+	}
+	web_vm.vcpu_count = 4;
 }
 
 static int setup(void **state)
@@ -461,6 +483,9 @@ static const char *const exact[][2] = {
 	{"vm lab", "vm: it has no console\n"},
 	{"regs lab", "regs: that VM is off\n"},
 	{"regs web 1", "regs: there is no such vCPU\n"},
+	{"regs web 0xffffffff00000000", "regs: there is no such vCPU\n"},
+	{"stats web 1", "stats: there is no such vCPU\n"},
+	{"stats web x", "usage: stats [NAME] [VCPU]\n"},
 	{"regs web x", "usage: regs [NAME] [VCPU]\n"},
 	{"regs web 0 0", "usage: regs [NAME] [VCPU]\n"},
 	{"regions nobody", "regions: there is no such VM; vms lists them\n"},
@@ -531,6 +556,19 @@ static void the_list_of_vms(void **state)
 	has(text, "\n1   web              running      1    1    64 M     2.345 s         77\n");
 	has(text, "\n-   lab              off      \n");
 	has(text, "\n2   old              ended        1    0    64 M     0.000 s          0  last: exit code 7\n");
+	/* several vCPUs: their sums, and from where to where they are; not what is parked */
+	make_more_vcpus();
+	for (unsigned i = 0; i < 3; i++) {
+		more_vcpus[i].task.ran = i == 1 ? 7777 * tsc_hz : (i + 1) * tsc_hz;
+		more_vcpus[i].task.cpu = i == 1 ? 63 : i + 1;
+		more_vcpus[i].exits[EXIT_IO] = i == 1 ? 777777 : 1000;
+	}
+	has(says("vms"), "\n1   web              running      3  1-3    64 M     6.345 s       2077\n");
+	for (unsigned i = 0; i < 3; i++)
+		more_vcpus[i].task.cpu = web_vcpu.task.cpu = 62;
+	has(says("vms"), "\n1   web              running      3   62    64 M     6.345 s       2077\n");
+	web_vcpu.task.cpu = 10;
+	has(says("vms"), "\n1   web              running      3 10-62    64 M     6.345 s       2077\n");
 }
 
 static void lives(void **state)
@@ -593,6 +631,13 @@ static void registers(void **state)
 	has(text, "dr0 0000000000000123");
 	has(text, "dr6    00000000ffff4ff1 B0");
 	assert_in_range(count_lines(text), 1, 22); /* one page */
+	make_more_vcpus();
+	has(says("regs web 3"), "rip 0000000000100023");
+	has(says("regs 1"), "rip 0000000000100021");
+	has(says("regs web"), "rip 0000000000100020");
+	assert_string_equal(says("regs web 2"), "regs: there is no such vCPU\n");
+	assert_string_equal(says("regs web 4"), "regs: there is no such vCPU\n");
+	assert_string_equal(says("regs web 32"), "regs: there is no such vCPU\n");
 	has(says("regs web 0"), "rip 0000000000100020");
 	has(says("regs 0"), "rip 0000000000100020");
 }
@@ -610,6 +655,22 @@ static void counters(void **state)
 	web_vcpu.exit_ticks[EXIT_IO] = 1600;
 	has(says("stats"), "io                           12        133            2        300\n");
 	has(says("stats"), "io                           12        133            0          0\n");
+	make_more_vcpus();
+	more_vcpus[0].exits[EXIT_IO] = 4;
+	more_vcpus[0].exit_ticks[EXIT_IO] = 1600;
+	more_vcpus[1].exits[EXIT_IO] = 1000000; /* parked */
+	more_vcpus[2].exits[EXIT_HLT] = 3;
+	more_vcpus[2].exit_ticks[EXIT_HLT] = 30;
+	text = says("stats web 1");
+	has(text, "io                            4        400            4        400\n");
+	lacks(text, "hlt");
+	text = says("stats web");
+	has(text, "io                           16        200            0          0\n");
+	has(text, "hlt                           3         10            3         10\n");
+	more_vcpus[0].exits[EXIT_IO]++;
+	web_vcpu.exits[EXIT_IO] += 3;
+	has(says("stats web 0"), "io                           15        106            3          0\n");
+	has(says("stats web"), "io                           20        160            1          0\n");
 }
 
 static void devices(void **state)
@@ -624,10 +685,74 @@ static void devices(void **state)
 	memcpy(web_vm.ports.range, ranges, sizeof(ranges));
 	assert_string_equal(says("devices"), "8259            34 bytes of state, ports 20-21 a0-a1\n  lines 5a\n"
 					     "16550           64 bytes of state, ports 3f8-3ff\n");
-	assert_string_equal(says("irq"), "8259            34 bytes of state, ports 20-21 a0-a1\n"
-					 "  lines 5a\n");
+	has(says("irq"), "8259            34 bytes of state, ports 20-21 a0-a1\n"
+			 "  lines 5a\nlocal APIC of vCPU 0,");
 	pic.type = &uart_type;
-	assert_string_equal(says("irq web"), "");
+	assert_memory_equal(says("irq web"), "local APIC", 10);
+}
+
+/* Types spaces for as long as a command has more to show; all that it showed. */
+static const char *says_all(const char *command)
+{
+	static char all[1 << 18];
+	char text[64];
+
+	snprintf(text, sizeof(text), "%s\r", command);
+	strcpy(all, types(text));
+	while (!strstr(shown, "\rtrivet> "))
+		strcat(all, types(" "));
+	return all;
+}
+
+static void local_apics(void **state)
+{
+	static const struct { unsigned offset; u32 value; } regs[] = {
+		{LAPIC_ID, 0x01000000}, {LAPIC_LDR, 0x02000000}, {LAPIC_DFR, 0xffffffff},
+		{LAPIC_SVR, 0x1ff}, {LAPIC_TPR, 0x20}, {LAPIC_ICR, 0xc08fe}, {LAPIC_ICR_HIGH, 0x03000000},
+		{LAPIC_ESR, 0x40}, {LAPIC_LVT_TIMER, 0x400ec}, {LAPIC_TIMER_INITIAL, 0x12345},
+		{LAPIC_TIMER_DIVIDE, 0xb}, {LAPIC_LVT_ERROR, 0xfe}, {LAPIC_LVT_LINT0, 0x10700},
+		{LAPIC_LVT_LINT1, 0x400}, {LAPIC_LVT_PERFORMANCE, 0x10000}, {LAPIC_LVT_THERMAL, 0x10001},
+	};
+	const char *text, *at;
+
+	memset(apic, 0, sizeof(apic));
+	make_more_vcpus();
+	for (unsigned i = 0; i < ARRAY_SIZE(regs); i++)
+		apic[1][regs[i].offset / 4] = regs[i].value;
+	apic[1][(LAPIC_ISR + 0x70) / 4] = BIT(12) | BIT(31);
+	apic[1][LAPIC_IRR / 4] = BIT(16);
+	apic[1][(LAPIC_IRR + 0x10) / 4] = BIT(1);
+	apic[1][(LAPIC_TMR + 0x20) / 4] = BIT(0);
+	web_vcpu.lapic.base = 0xfee00100;
+	more_vcpus[0].lapic.base = 0xfee00800;
+	more_vcpus[2].lapic.base = 0xfee00c00;
+	text = says_all("irq web");
+	has(text, "local APIC of vCPU 0, off, base fee00100\n");
+	has(text, "local APIC of vCPU 1, xAPIC, base fee00800\n");
+	has(text, "local APIC of vCPU 3, x2APIC, base fee00c00\n");
+	lacks(text, "vCPU 2");
+	at = strstr(text, "vCPU 1");
+	has(at, "\n  id    01000000  ldr   02000000  dfr   ffffffff  svr   000001ff\n"
+		"  tpr   00000020  icr   000c08fe  to    03000000  esr   00000040\n"
+		"  timer 000400ec  count 00012345  div   0000000b  error 000000fe\n"
+		"  lint0 00010700  lint1 00000400  perf  00010000  therm 00010001\n"
+		"  isr   ec ff\n  irr   10 21\n  level 40\nlocal APIC");
+	/* whatever the guest has in there */
+	memset(apic, 0xff, sizeof(apic));
+	text = says_all("irq web");
+	has(text, "\n        f0 f1 f2 f3 f4 f5 f6 f7 f8 f9 fa fb fc fd fe ff\n");
+	for (unsigned i = 0; i < 32; i++)
+		web_vm.vcpus[i] = &web_vcpu;
+	web_vm.vcpu_count = 32;
+	text = says_all("irq web");
+	for (unsigned i = 0; i < 32; i++, text++)
+		assert_non_null(text = strstr(text, "level 00 01"));
+	/* it may go meanwhile */
+	types("irq web\r");
+	web.vm = NULL;
+	types(" ");
+	has(shown, "trivet> ");
+	memset(apic, 0, sizeof(apic));
 }
 
 static void regions(void **state)
@@ -709,6 +834,7 @@ static void share(u64 *since, unsigned percent_web)
 static void shares_of_the_cores(void **state)
 {
 	u64 since = rdtsc(), start = since, hz = tsc_hz;
+	unsigned all;
 
 	tsc_hz = 20000000;
 	types("top\r");
@@ -730,7 +856,19 @@ static void shares_of_the_cores(void **state)
 		assert_in_range(whole, 30, 42);
 	}
 	old.vm = NULL;
-	lacks(types(""), "old");
+	make_more_vcpus();
+	for (unsigned i = 0; i < 3; i++)
+		more_vcpus[i].task.ran = more_vcpus[i].seen.ran = 123456789;
+	while (rdtsc() < slept_until)
+		;
+	more_vcpus[0].task.ran += (rdtsc() - since) * 60 / 100;
+	more_vcpus[1].task.ran += 987654321; /* parked */
+	more_vcpus[2].task.ran += (rdtsc() - since) * 80 / 100;
+	share(&since, 40);
+	types("");
+	lacks(shown, "old");
+	assert_int_equal(sscanf(strstr(shown, "web"), "web %u", &all), 1);
+	assert_in_range(all, 150, 185);
 	has(types("x"), "trivet> ");
 	tsc_hz = hz;
 }
@@ -798,6 +936,7 @@ int main(void)
 		cmocka_unit_test_setup(registers, setup),
 		cmocka_unit_test_setup(counters, setup),
 		cmocka_unit_test_setup(devices, setup),
+		cmocka_unit_test_setup(local_apics, setup),
 		cmocka_unit_test_setup(regions, setup),
 		cmocka_unit_test_setup(capabilities, setup),
 		cmocka_unit_test_setup(the_log, setup),
