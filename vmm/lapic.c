@@ -103,28 +103,24 @@ bool lapic_boots(const struct vcpu *vcpu)
 
 /* ---- the timer */
 
-static unsigned timer_mode(const struct vcpu *vcpu)
+/* The mode, and the divider as a power of two: bits 3, 1 and 0 say 2, 4, ... 128, 1. */
+static void timer_settings(struct vcpu *vcpu)
 {
-	return FIELD_GET(LVT_TIMER_MODE, *reg(vcpu, LAPIC_LVT_TIMER));
-}
+	u32 divide = *reg(vcpu, LAPIC_TIMER_DIVIDE);
 
-/* The divider as a power of two: bits 3, 1 and 0 say 2, 4, ... 128, 1. */
-static unsigned divide_shift(const struct vcpu *vcpu)
-{
-	u32 value = *reg(vcpu, LAPIC_TIMER_DIVIDE);
-
-	return (((value & 3) | (value & 8) >> 1) + 1) & 7;
+	vcpu->lapic.timer_mode = FIELD_GET(LVT_TIMER_MODE, *reg(vcpu, LAPIC_LVT_TIMER));
+	vcpu->lapic.timer_shift = (((divide & 3) | (divide & 8) >> 1) + 1) & 7;
 }
 
 static u64 timer_ticks(const struct vcpu *vcpu, u32 count)
 {
-	return (u64)count << divide_shift(vcpu);
+	return (u64)count << vcpu->lapic.timer_shift;
 }
 
 static u32 timer_current(const struct vcpu *vcpu)
 {
 	u64 now = vm_now(vcpu->vm), end = vcpu->lapic.deadline;
-	unsigned shift = divide_shift(vcpu);
+	unsigned shift = vcpu->lapic.timer_shift;
 
 	return end > now ? (end - now + BIT(shift) - 1) >> shift : 0;
 }
@@ -145,6 +141,7 @@ static void timer_divide(struct vcpu *vcpu, u32 value)
 	u32 left = timer_current(vcpu);
 
 	*reg(vcpu, LAPIC_TIMER_DIVIDE) = value;
+	timer_settings(vcpu);
 	timer_start(vcpu, left);
 }
 
@@ -154,7 +151,7 @@ static void timer_end(struct vcpu *vcpu, u64 clock)
 	struct lapic *lapic = &vcpu->lapic;
 	u64 period = timer_ticks(vcpu, *reg(vcpu, LAPIC_TIMER_INITIAL));
 
-	if (timer_mode(vcpu) == TIMER_PERIODIC && period) {
+	if (vcpu->lapic.timer_mode == TIMER_PERIODIC && period) {
 		period = MAX(period, vm_clock_hz(vcpu->vm) / TICK_RATE_MAX);
 		lapic->deadline += ((clock - lapic->deadline) / period + 1) * period;
 	} else {
@@ -226,6 +223,7 @@ static void clear_registers(struct vcpu *vcpu)
 		*reg(vcpu, offset) = LVT_MASKED;
 	set_ids(vcpu);
 	timer_stop(vcpu);
+	timer_settings(vcpu);
 	vcpu->lapic.errors = 0;
 }
 
@@ -311,13 +309,15 @@ static void write_svr(struct vcpu *vcpu, u32 value)
 static void write_lvt(struct vcpu *vcpu, unsigned offset, u32 value)
 {
 	/* "A write to the LVT Timer Register that changes the timer mode disarms" it. */
-	if (offset == LAPIC_LVT_TIMER && ((*reg(vcpu, offset) ^ value) & LVT_TIMER_MODE)) {
+	if (offset == LAPIC_LVT_TIMER &&
+	    FIELD_GET(LVT_TIMER_MODE, value) != vcpu->lapic.timer_mode) {
 		timer_stop(vcpu);
 		*reg(vcpu, LAPIC_TIMER_INITIAL) = 0;
 	}
 	if (!(*reg(vcpu, LAPIC_SVR) & SVR_ENABLE))
 		value |= LVT_MASKED;
 	*reg(vcpu, offset) = value;
+	timer_settings(vcpu);
 	if (offset == LAPIC_LVT_LINT0 && FIELD_GET(LVT_MODE, value) == APIC_NMI &&
 	    !(value & LVT_MASKED))
 		vm_expect_nmi(vcpu->vm);
@@ -350,7 +350,7 @@ static void write_reg(struct vcpu *vcpu, unsigned offset, u32 value)
 		write_lvt(vcpu, offset, value);
 		break;
 	case LAPIC_TIMER_INITIAL:
-		if (timer_mode(vcpu) == TIMER_DEADLINE)
+		if (vcpu->lapic.timer_mode == TIMER_DEADLINE)
 			break;
 		*reg(vcpu, offset) = value;
 		timer_start(vcpu, value);
@@ -372,7 +372,7 @@ static u32 read_reg(const struct vcpu *vcpu, unsigned offset)
 	case LAPIC_PPR:
 		return lapic_ppr(vcpu);
 	case LAPIC_TIMER_CURRENT:
-		return timer_mode(vcpu) == TIMER_DEADLINE ? 0 : timer_current(vcpu);
+		return vcpu->lapic.timer_mode == TIMER_DEADLINE ? 0 : timer_current(vcpu);
 	default:
 		return __atomic_load_n(reg(vcpu, offset), __ATOMIC_RELAXED);
 	}
@@ -447,7 +447,7 @@ bool lapic_write_msr(struct vcpu *vcpu, u32 index, u64 value)
 	if (index == MSR_APIC_BASE)
 		return write_base(vcpu, value);
 	if (index == MSR_TSC_DEADLINE) {
-		if (timer_mode(vcpu) == TIMER_DEADLINE)
+		if (vcpu->lapic.timer_mode == TIMER_DEADLINE)
 			vcpu->lapic.tsc_deadline = value;
 		return true;
 	}
@@ -519,6 +519,7 @@ int vcpu_set_lapic(struct vcpu *vcpu, const struct lapic_state *state, const cha
 	vcpu->lapic.deadline = state->deadline;
 	vcpu->lapic.errors = state->errors;
 	memcpy(vcpu->virt->apic, state->regs, sizeof(state->regs));
+	timer_settings(vcpu);
 	set_mode(vcpu);
 	return 0;
 }

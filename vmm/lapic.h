@@ -45,6 +45,7 @@ struct lapic {
 	bool tmr_changed; /* and TMR */
 	u8 startup;	  /* the vector of the last STARTUP */
 	/* Its own: */
+	u8 timer_mode, timer_shift; /* of LVT Timer and Divide, which the CPU may have changed */
 	u8 isr_highest;	  /* the highest vector in service, or 0, unless the CPU delivers */
 	u8 threshold;	  /* as virt->tpr_threshold was told last */
 };
