@@ -199,6 +199,7 @@ static void set_mode(struct vcpu *vcpu)
 			virt->vm_apic_page(vm->virt, false);
 		vm->apic_page = false;
 	}
+	pv_eoi_offer(vcpu, false);
 	virt->apic_mode(vcpu->virt, mode);
 	lapic_resume(vcpu);
 }

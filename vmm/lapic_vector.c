@@ -226,8 +226,8 @@ void lapic_ack(struct vcpu *vcpu, u8 vector)
 	clear(vcpu, LAPIC_IRR, vector);
 	set(vcpu, LAPIC_ISR, vector);
 	vcpu->lapic.isr_highest = vector;
-	if (!test(vcpu, LAPIC_TMR, vector) && highest_request(vcpu) < 0)
-		pv_eoi_offer(vcpu, true);
+	/* An offer that stands for one below goes too, where the end of this one is awaited. */
+	pv_eoi_offer(vcpu, !test(vcpu, LAPIC_TMR, vector) && highest_request(vcpu) < 0);
 }
 
 /* The I/O APIC has to hear of the end of what came as a level. */

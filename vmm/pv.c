@@ -230,10 +230,8 @@ static u64 yield_to(struct vcpu *vcpu, u64 apic_id, bool kick)
 
 	if (!target)
 		return 0;
-	if (kick) {
-		__atomic_or_fetch(&target->lapic.events, LAPIC_EVENT_KICK, __ATOMIC_RELEASE);
-		vcpu_wake(target);
-	}
+	if (kick)
+		lapic_kick(target);
 	sched_yield_to(&target->task);
 	return 0;
 }

@@ -139,6 +139,7 @@ static void clear_events(struct vcpu *vcpu)
 	vcpu->idle = VCPU_PASSES_PAUSE;
 	vcpu->exception.type = vcpu->repeat.type = vcpu->interrupt.type = EVENT_NONE;
 	vcpu_debug_reset(vcpu);
+	pv_reset(vcpu);
 }
 
 void vcpu_set_tsc_delta(struct vcpu *vcpu, u64 delta)
@@ -155,7 +156,6 @@ void vcpu_reset(struct vcpu *vcpu)
 	set_tsc(vcpu);
 	clear_events(vcpu);
 	msr_reset(vcpu);
-	pv_reset(vcpu);
 	lapic_reset(vcpu, false);
 	vcpu->waits_startup = !lapic_boots(vcpu);
 }
