@@ -323,6 +323,8 @@ void test_main(void)
 	ports();
 	if (find_ecam())
 		ecam_shows_the_same();
+	else if (cpu_on_trivet())
+		CHECK("mcfg", false);
 	else
 		test_skip("ecam", "no MCFG");
 	if (find_function()) {
