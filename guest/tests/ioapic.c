@@ -524,9 +524,9 @@ static void timers(void)
 	b = inb(0x71);
 	outb(0x70, 0x0b);
 	outb(0x71, b | 0x40); /* periodic, 1,024 Hz since the reset */
-	outb(0x70, 0x0c);
-	(void)inb(0x71);
 	ioapic_route(8, VECTOR, self());
+	outb(0x70, 0x0c); /* the line falls, so that the next one is an edge */
+	(void)inb(0x71);
 	sti();
 	for (unsigned i = 0; i < 10; i++)
 		pit_wait_us(10000);
