@@ -42,6 +42,23 @@ def test_generic_kernel(boot):
          type=["guest# =>echo $((6*7))\\n", r"^42\r?\n(.|\n)*?guest# =>poweroff -f\n"])
 
 
+def test_pci(boot):
+    """Both functions; INTA# of slot 1 at the I/O APIC's pin 17; BARs as they were placed, and as the
+    kernel places them by itself, a prefetchable one above 4 GiB; no complaint."""
+    devices = "/sys/bus/pci/devices"
+    function = devices + "/0000:00:01.0"
+    commands = ["echo 1 >%s/enable" % function, "cat %s/irq" % function, "echo 1 >%s/remove" % function,
+                "echo 1 >/sys/bus/pci/rescan", "ls " + devices, "dmesg | grep -i pci", "poweroff -f"]
+    kernel, initrd = modules(append="console=ttyS0 quiet")
+    boot(emulator="bochs", modules=[kernel.replace(" -- ", " pci-testdev -- "), initrd], timeout=200,
+         expect=[SHELL, r"^17\r?$", r"^0000:00:00.0 +0000:00:01.0\r?$",
+                 r"1\.0: BAR 0 \[mem 0xc0000000-0xc0000fff\]",
+                 r"1\.0: BAR 2 \[mem 0x100000000-0x10000ffff 64bit pref\]: assigned",
+                 r"all VMs have ended"],
+         type=["guest# =>%s\n" % "; ".join(commands)],
+         reject=REJECT + [r"pci.*(conflict|can't|failed|no space|disabled|invalid)"])
+
+
 def test_two_runs_are_identical(boot):
     """No input, so no outside time: the whole serial log repeats to the byte."""
     append = "console=ttyS0 quiet rdinit=/bin/poweroff -- -f"
