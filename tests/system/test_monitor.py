@@ -15,7 +15,7 @@ SESSION = [
     ("caps", [r"[+] ept ", "^[+] used, - not used"]),
     ("regions", [r"^ +0 0{16}-0{11}9ffff", r"-0{11}fffff read-only"]),
     ("devices", [r"^8259 .* ports 20-21 a0-a1 4d0-4d1", r"^16550 .* 3f8-3ff"]),
-    ("irq", [r"^ +IR0-7 lines [0-9a-f]{2} "]),
+    ("irq", [r"^ +IR0-7 lines [0-9a-f]{2} ", r"^local APIC of vCPU 0, ", r"^  isr "]),
     ("stats", [r"^io +\d+ +\d+ +\d+ +\d+"]),
     ("regs", [r"^rax [0-9a-f]{16}", r"^rip 0{10}1[0-9a-f]{5}", r"^rflags .* ID|^rflags [0-9a-f]{16}",
               r"^cs +0[0-9a-f]{3} ", r"^cr0 .* PE "]),
