@@ -29,14 +29,29 @@ _Noreturn void end_machine(const struct options *options)
 		__asm__ volatile("hlt");
 }
 
+static const char *press_power(struct machine *machine)
+{
+	const char *wrong = "is not running";
+
+	life_enter(machine);
+	if (machine->vm && (machine->state == LIFE_RUNNING || machine->state == LIFE_PAUSED))
+		wrong = vm_press_power(machine->vm) ? "has no power button" : NULL;
+	life_leave(machine);
+	return wrong;
+}
+
 static const char *switch_machine(const struct monitor_call *call)
 {
+	if (call->machine)
+		return press_power(call->machine);
 	flush();
 	if (call->command->argument)
 		power_reset();
 	power_off();
 	return "this machine cannot be switched off by ACPI";
 }
-DEFINE_MONITOR_COMMAND(poweroff, "poweroff", "", "switches the physical machine off", switch_machine);
+DEFINE_MONITOR_COMMAND(poweroff, "poweroff", " [NAME]",
+		       "presses its power button; alone: switches the physical machine off",
+		       switch_machine, .subject = MONITOR_MAYBE_MACHINE);
 DEFINE_MONITOR_COMMAND(reboot, "reboot", "", "resets the physical machine", switch_machine,
 		       .argument = true);

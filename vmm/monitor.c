@@ -77,6 +77,7 @@ static const char *nth_level(unsigned index)
 
 static const char *(*const nth_subject[])(unsigned index) = {
 	[MONITOR_MACHINE] = nth_machine,
+	[MONITOR_MAYBE_MACHINE] = nth_machine,
 	[MONITOR_VM] = nth_machine,
 	[MONITOR_LEVEL] = nth_level,
 	[MONITOR_COMMAND] = nth_command,
@@ -209,7 +210,7 @@ static const char *take_machine(struct monitor_call *call)
 	} else if (optional) {
 		call->machine = default_machine();
 	}
-	if (!call->machine)
+	if (!call->machine && call->command->subject != MONITOR_MAYBE_MACHINE)
 		return optional ? "which VM? vms lists them" : monitor_usage;
 	return NULL;
 }
@@ -233,7 +234,7 @@ static const char *run_command(struct monitor_call *call)
 
 	if (*call->format && *command->usage != '/')
 		return monitor_usage;
-	if (command->subject == MONITOR_MACHINE || command->subject == MONITOR_VM) {
+	if (nth_subject[command->subject] == nth_machine) {
 		const char *wrong = take_machine(call);
 
 		if (wrong)

@@ -13,6 +13,7 @@
 enum monitor_subject {
 	MONITOR_NOTHING,
 	MONITOR_MACHINE,
+	MONITOR_MAYBE_MACHINE, /* not given: none */
 	MONITOR_VM, /* one with a VM; not given: the one that had the keyboard last */
 	MONITOR_LEVEL,
 	MONITOR_COMMAND,

@@ -431,6 +431,15 @@ static unsigned count_lines(const char *text)
 	return count;
 }
 
+/* A command that takes a machine or none, as boot's poweroff. */
+static const char *maybe(const struct monitor_call *call)
+{
+	monitor_print("%s\n", call->machine ? call->machine->config.vm : "none");
+	return NULL;
+}
+DEFINE_MONITOR_COMMAND(maybe, "maybe", " [NAME]", "tells which", maybe,
+		       .subject = MONITOR_MAYBE_MACHINE);
+
 /* Every command: names and usages as they should be, all of them in help, by name. */
 static void the_table(void **state)
 {
@@ -453,7 +462,7 @@ static void the_table(void **state)
 		snprintf(start, sizeof(start), "%s%s ", c->name, c->usage);
 		has(text, start);
 	}
-	assert_int_equal(count, 19); /* poweroff and reboot are not vmm's */
+	assert_int_equal(count, 20); /* with the test's own; poweroff and reboot are not vmm's */
 	for (at = text; strncmp(at, "Ctrl", 4); at = strchr(at, '\n') + 1, rows++) {
 		assert_true(!before || strncmp(before, at, strcspn(at, "\n")) < 0);
 		before = at;
@@ -467,6 +476,10 @@ static const char *const exact[][2] = {
 	{"   ", ""},
 	{"nonsense", "there is no command nonsense; help lists them\n"},
 	{"vm s", "vm: there is no such VM; vms lists them\n"},
+	{"maybe", "none\n"},
+	{"maybe web", "web\n"},
+	{"maybe s", "maybe: there is no such VM; vms lists them\n"},
+	{"maybe web s", "usage: maybe [NAME]\n"},
 	{"vmss", "there is no command vmss; help lists them\n"},
 	{"HELP", "there is no command HELP; help lists them\n"},
 	{"vms now", "usage: vms\n"},
