@@ -258,11 +258,13 @@ struct virt_ops {
 	 *
 	 * vm_apic_page: lets (a stopped VM), or no longer lets, the page at VIRT_APIC_PAGE exit
 	 * by EXIT_APIC_ACCESS or be served; without, it is as unmapped. Only while the APICs
-	 * of all vCPUs are in xAPIC mode there. Taken away at any time: other pCPUs may reach
-	 * it until they leave the guest, so the caller sees to that (smp_sync). 0 or -ENOMEM.
+	 * of all vCPUs are in xAPIC mode there. Taken away at any time: vCPUs still in that mode
+	 * may go on so until their next entry, no other one does. 0, -EEXIST where memory of
+	 * the guest is mapped there, or -ENOMEM.
 	 */
 	int (*vm_apic_page)(struct virt_vm *vm, bool on);
-	/* The mode of the guest's APIC, which sets apic_delivers; after each reset OFF. */
+	/* The mode of the guest's APIC, which sets apic_delivers; after each reset OFF. What the
+	 * CPU knows of IRR, ISR and EOI exits is then to be told anew. */
 	void (*apic_mode)(struct virt_vcpu *vcpu, enum virt_apic mode);
 	/* With apic_delivers: the highest vector in IRR, -1 for none; and in ISR, -1 for none. */
 	void (*irr_push)(struct virt_vcpu *vcpu, int vector);
@@ -272,7 +274,8 @@ struct virt_ops {
 	/* Without apic_delivers, where the guest writes TPR without an exit: EXIT_APIC_TPR once
 	 * TPR is below priority `threshold` << 4; 0: never. */
 	void (*tpr_threshold)(struct virt_vcpu *vcpu, unsigned threshold);
-	/* Whether HLT exits, and whether a loop of PAUSE does, where the CPU can tell one. */
+	/* Whether HLT exits, and whether a loop of PAUSE does, where the CPU can tell one. After
+	 * each reset HLT does, PAUSE does not. */
 	void (*idle_exits)(struct virt_vcpu *vcpu, bool hlt, bool pause);
 	/* Drops the vCPU's cached translations before its next entry. */
 	void (*flush)(struct virt_vcpu *vcpu);

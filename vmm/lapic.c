@@ -351,8 +351,10 @@ static void write_reg(struct vcpu *vcpu, unsigned offset, u32 value)
 		write_lvt(vcpu, offset, value);
 		break;
 	case LAPIC_TIMER_INITIAL:
-		if (vcpu->lapic.timer_mode == TIMER_DEADLINE)
+		if (vcpu->lapic.timer_mode == TIMER_DEADLINE) {
+			*reg(vcpu, offset) = 0; /* as it was, before the CPU served the write */
 			break;
+		}
 		*reg(vcpu, offset) = value;
 		timer_start(vcpu, value);
 		break;
@@ -419,6 +421,8 @@ void lapic_written(struct vcpu *vcpu, const struct vcpu_exit *exit)
 	unsigned offset = exit->apic.offset & (PAGE_SIZE - 16);
 
 	lapic_write(vcpu, offset, 4, *reg(vcpu, offset));
+	/* It cannot be written; only an xAPIC's page comes here. */
+	*reg(vcpu, LAPIC_ID) = vcpu->id << 24;
 }
 
 /* ---- access by MSR */
