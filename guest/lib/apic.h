@@ -83,7 +83,7 @@ void apic_send(u32 dest, u32 low);
 /* Whether a vector's bit is set in ISR, TMR or IRR. */
 bool apic_bit(unsigned offset, u8 vector);
 
-/* The timer's LVT entry (mode, vector, mask), then what it divides by (1 to 128), then its count. */
+/* The timer's LVT entry (mode, vector, mask), what it divides by (1 to 128), then its count. */
 void apic_timer(u32 lvt, unsigned divide, u32 count);
 /* The value of the divide register for 1, 2, 4 ... 128. */
 u32 apic_divide(unsigned by);
