@@ -73,8 +73,11 @@ static void one_shot(void)
 {
 	unsigned wrong = 0;
 
-	scale = shot(1, COUNT, 1ull << 32);
-	CHECK("one-shot-comes", scale);
+	u64 first = shot(1, COUNT, 1ull << 32);
+
+	scale = shot(1, 2 * COUNT, 1ull << 32) - first; /* without what setting it takes */
+	CHECK("one-shot-comes", first && scale + first > first);
+	first = shot(1, COUNT, 3 * scale);
 	run(3 * scale);
 	test_equal("one-shot-once", taken, 1);
 	test_equal("one-shot-ends-at-0", apic_read(APIC_TIMER_CURRENT), 0);
