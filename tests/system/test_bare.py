@@ -20,6 +20,11 @@ ROWS = {
     "ioapic, no TPR shadow": ("ioapic", "cpus=2", 2, "haswell", "no=apicv,tpr-shadow"),
     "ioapic-storm": ("ioapic-storm", "x2apic", 1, "haswell", ""),
     "ioapic-storm, no APICv": ("ioapic-storm", "", 1, "haswell", "no=apicv"),
+    "smp": ("smp", "cpus=4", 4, "haswell", ""),
+    "lapic-regs": ("lapic-regs", "cpus=2", 2, "arrandale", ""),
+    "lapic-regs, x2APIC": ("lapic-regs", "cpus=2 x2apic", 2, "haswell", ""),
+    "apic-base": ("apic-base", "", 1, "haswell", ""),
+    "lapic-timer": ("lapic-timer", "", 1, "haswell", ""),
 }
 
 
