@@ -15,11 +15,15 @@
 
 #include "arch/cpu.h"
 #include "arch/lib/errno.h"
+#include "arch/msr.h"
 #include "arch/percpu.h"
 #include "arch/tsc.h"
 #include "tests/unit/fake_host.h"
 #include "tests/unit/fake_virt.h"
+#include "vmm/abi.h"
+#include "vmm/gmem.h"
 #include "vmm/mem.h"
+#include "vmm/msr.h"
 #include "vmm/once.h"
 #include "vmm/pcpu.h"
 #include "vmm/vdev_life.h"
@@ -95,6 +99,11 @@ DEFINE_VDEV(chip_type, .name = "chip", .state_size = sizeof(struct chip), .creat
 	    .reset = chip_reset);
 DEFINE_VDEV(bad_type, .name = "bad", .state_size = 3 * PAGE_SIZE, .create = chip_fails,
 	    .reset = chip_reset);
+
+static void heard(struct vm *of)
+{
+	assert_ptr_equal(of, vm);
+}
 
 static int setup(void **state)
 {
@@ -561,6 +570,68 @@ static void reset_gives_power_up_state(void **state)
 	assert_int_equal(cpu->reg[VREG_RIP], 0xfff0);
 }
 
+/* What a slice tells the guest of the time that it did not have; and a reset, and INIT, forget where. */
+static void slices_tell_of_steal_time(void **state)
+{
+	struct vcpu *vcpu = vm->vcpu;
+	struct task *task = &vcpu->task;
+	u8 preempted = 7;
+	u64 stolen = 7;
+
+	(void)state;
+	assert_true(msr_write(vcpu, ABI_MSR_STEAL_TIME, 0x1000 | 1));
+	assert_int_equal(task->slice(task, 0), TASK_READY);
+	assert_int_equal(guest_read(vm, GPA(0x1010), &preempted, 1), 0);
+	assert_int_equal(preempted, 1);
+	task->waited += 5 * tsc_hz;
+	vm->requests = VM_REQUEST_RESET;
+	vm->on_request = heard;
+	assert_int_equal(task->slice(task, ~0ull), TASK_READY);
+	assert_int_equal(guest_read(vm, GPA(0x1010), &preempted, 1), 0);
+	assert_int_equal(preempted, 0); /* it left by itself */
+	assert_int_equal(guest_read(vm, GPA(0x1000), &stolen, 8), 0);
+	assert_int_equal(stolen, 5000000000);
+	vm->requests = 0;
+	for (unsigned init = 0; init < 2; init++) {
+		assert_true(msr_write(vcpu, ABI_MSR_STEAL_TIME, 0x1000 | 1));
+		if (init) {
+			vcpu->lapic.events = LAPIC_EVENT_INIT;
+			vcpu_take_events(vcpu);
+		} else {
+			vcpu_reset(vcpu);
+		}
+		assert_int_equal(vcpu->msrs.pv_steal_time, 0);
+		assert_int_equal(guest_write(vm, GPA(0x1010), "\5", 1), 0);
+		assert_int_equal(task->slice(task, 0), TASK_READY);
+		assert_int_equal(guest_read(vm, GPA(0x1010), &preempted, 1), 0);
+		assert_int_equal(preempted, 5);
+	}
+}
+
+/* A TSC that is written: the offset, the VM's clock and the guest's one stay together. */
+static void tsc_and_clock_stay_together(void **state)
+{
+	struct vcpu *vcpu = vm->vcpu;
+	u64 timestamp, value;
+
+	(void)state;
+	assert_true(msr_write(vcpu, ABI_MSR_SYSTEM_TIME, 0x2000 | 1));
+	assert_true(msr_write(vcpu, MSR_TSC_ADJUST, 1000));
+	assert_int_equal(cpu->reg[VREG_TSC_OFFSET], 1000 - vm->clock_start);
+	assert_int_equal(guest_read(vm, GPA(0x2008), &timestamp, 8), 0);
+	assert_int_equal(timestamp, 1000);
+	assert_true(msr_write(vcpu, MSR_TSC, 0));
+	assert_true(msr_read(vcpu, MSR_TSC_ADJUST, &value));
+	assert_int_equal(cpu->reg[VREG_TSC_OFFSET], value - vm->clock_start);
+	assert_int_equal(guest_read(vm, GPA(0x2008), &timestamp, 8), 0);
+	assert_int_equal(timestamp, value);
+	/* while the clock stands still it is the TSC that reads as before */
+	vm_pause_clock(vm);
+	assert_true(msr_write(vcpu, MSR_TSC, 77));
+	assert_true(msr_read(vcpu, MSR_TSC, &value));
+	assert_int_equal(value, 77);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -589,6 +660,8 @@ int main(void)
 		TEST(undelivered_event_goes_in_at_the_next_entry),
 		TEST(silent_guest_gets_one_hint),
 		TEST(reset_gives_power_up_state),
+		TEST(slices_tell_of_steal_time),
+		TEST(tsc_and_clock_stay_together),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
