@@ -40,9 +40,20 @@ try_unpack() {
 	unpack "$1"
 }
 
+# keep_modules VERSION: of the kernel just unpacked, the drivers by which init learns of the
+# power button
+keep_modules() {
+	rm -rf "$folder/modules"
+	mkdir -p "$folder/modules/$1"
+	for name in button evdev; do
+		file=$(find "$folder/root/lib/modules/$1" -name "$name.ko" | head -n 1)
+		[ -z "$file" ] || place "$file" "modules/$1/$name.ko" || return 1
+	done
+}
+
 # fetch_kernel METAPACKAGE NAME
 fetch_kernel() {
-	[ -f "$folder/$2" ] && return 0
+	[ -f "$folder/$2" ] && { [ "$2" != vmlinuz ] || [ -d "$folder/modules" ]; } && return 0
 	command -v apt-get >/dev/null 2>&1 || return 1
 	if [ -z "$(real_kernel "$1")" ] && [ "$(id -u)" = 0 ]; then
 		apt-get update -qq >/dev/null 2>&1 || true
@@ -52,6 +63,7 @@ fetch_kernel() {
 	echo "Fetching ${package:-$1}"
 	try_unpack "$package" || return 1
 	place "$folder/root/boot/vmlinuz-${package#linux-image-}" "$2" || return 1
+	[ "$2" != vmlinuz ] || keep_modules "${package#linux-image-}" || return 1
 	rm -rf "$folder/root/lib/modules" "$folder/root/boot"
 }
 
@@ -89,6 +101,7 @@ make_initrd() {
 		ln -s busybox "$tree/bin/$name"
 	done
 	install -m 755 "$here/init.sh" "$tree/init"
+	[ ! -d "$folder/modules" ] || cp -R "$folder/modules" "$tree/modules"
 	nasm -f elf64 -o "$folder/mark.o" "$here/mark.asm"
 	ld -o "$tree/bin/mark" "$folder/mark.o"
 	find "$tree" -exec touch -h -d @1700000000 {} +
@@ -99,12 +112,13 @@ make_initrd() {
 	rm -rf "$tree" "$folder/initrd.cpio"
 }
 
-fetch_kernel linux-image-cloud-amd64 vmlinuz || host_kernel || {
+fetch_kernel linux-image-cloud-amd64 vmlinuz || [ -f "$folder/vmlinuz" ] || host_kernel || {
 	echo "No guest kernel: none could be fetched, none in /boot may be read." >&2
 	exit 1
 }
 if [ ! -f "$folder/initrd.img" ] ||
-	[ -n "$(find "$here/init.sh" "$here/mark.asm" -newer "$folder/initrd.img")" ]; then
+	[ -n "$(find "$here/init.sh" "$here/mark.asm" "$folder/modules" -newer \
+	"$folder/initrd.img" 2>/dev/null)" ]; then
 	find_busybox || { echo "No busybox for the guest." >&2; exit 1; }
 	make_initrd
 fi

@@ -9,6 +9,13 @@ echo init-reached
 /bin/busybox --install -s /bin 2>/dev/null
 echo
 echo "Linux $(uname -r) under Trivet. reboot -f starts it again, poweroff -f ends it."
+# The machine's power button ends the machine.
+for name in button evdev; do
+	[ ! -f "/modules/$(uname -r)/$name.ko" ] || insmod "/modules/$(uname -r)/$name.ko"
+done
+if [ -e /dev/input/event0 ]; then
+	(head -c 1 /dev/input/event0 >/dev/null && echo power-button && poweroff -f) &
+fi
 export PATH=/bin PS1='guest# ' HOME=/ TERM=vt100
 cd /
 while :; do
