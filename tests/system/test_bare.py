@@ -23,6 +23,8 @@ ROWS = {
     "smp": ("smp", "cpus=4", 4, "haswell", ""),
     "lapic-regs": ("lapic-regs", "cpus=2", 2, "arrandale", ""),
     "lapic-regs, x2APIC": ("lapic-regs", "cpus=2 x2apic", 2, "haswell", ""),
+    "lapic-ipi": ("lapic-ipi", "cpus=4", 4, "haswell", ""),
+    "lapic-ipi, x2APIC": ("lapic-ipi", "cpus=4 x2apic", 4, "tigerlake", ""),
     "apic-base": ("apic-base", "", 1, "haswell", ""),
     "lapic-timer": ("lapic-timer", "", 1, "haswell", ""),
 }
