@@ -53,6 +53,7 @@ ROWS = {
     "no debug-exit": ("exitcode", "", "code=7", ["^no debug-exit port", "^ok nobody", r"\] halted"]),
     "a name": ("exitcode", "debug-exit vm=web", "code=7", [r"^\[web\] exit code 7\b"]),
     "flat image": ("ivt.bin", "kind=flat debug-exit", "", ["^ok int-by-ivt", PASSED]),
+    "4 vCPUs, one clock": ("kvmclock", "cpus=4 debug-exit", "cpus=4", ["^ok one-clock", PASSED]),
 }
 
 
