@@ -131,8 +131,12 @@ void apic_eoi(void)
 /* Waits until the last interrupt command is out; x2APIC has no such state. */
 static void icr_wait(void)
 {
-	u64 start = rdtsc(), patience = muldiv64(ICR_PATIENCE_US, tsc_hz, 1000000);
+	u64 start, patience;
 
+	if (!(apic_read(APIC_ICR) & ICR_PENDING))
+		return;
+	start = rdtsc();
+	patience = muldiv64(ICR_PATIENCE_US, tsc_hz, 1000000);
 	while ((apic_read(APIC_ICR) & ICR_PENDING) && rdtsc() - start < patience)
 		cpu_relax();
 }
@@ -149,7 +153,8 @@ void apic_send(u32 id, u32 command)
 	icr_wait();
 	apic_write(APIC_ICR_HIGH, (u32)FIELD_PREP(ICR_HIGH_ID, id));
 	apic_write(APIC_ICR, ICR_ASSERT | command);
-	icr_wait();
+	if (command >> 8 != APIC_SEND_FIXED) /* nobody waits for a vector to be on its way */
+		icr_wait();
 }
 
 void apic_timer_init(bool use_deadline)

@@ -44,8 +44,8 @@ enum {
 	APIC_SEND_STARTUP = 6 << 8,
 };
 
-/* Sends an interrupt to another CPU by its APIC id, and returns when it is sent or the APIC
- * stays busy for a tenth of a second. Any CPU, interrupts off. */
+/* Sends an interrupt to another CPU by its APIC id, and returns when it is sent, but for a
+ * vector, or the APIC stays busy for a tenth of a second. Any CPU, interrupts off. */
 void apic_send(u32 id, u32 command);
 
 /*

@@ -157,8 +157,28 @@ static void deliver_exception(struct vcpu *vcpu)
 	deliver(vcpu, &vcpu->exception);
 }
 
+static void set_window(struct vcpu *vcpu, enum virt_window window, bool on)
+{
+	u8 bit = BIT(window);
+
+	if (!(vcpu->windows & bit) == !on)
+		return;
+	vcpu->windows ^= bit;
+	virt->window(vcpu->virt, window, on);
+}
+
+/* Mostly there is nothing to be done at all. */
+static bool quiet(const struct vcpu *vcpu)
+{
+	return !(vcpu->exception.type | vcpu->repeat.type | vcpu->interrupt.type |
+		 vcpu->nmi_pending | vcpu->extint | vcpu->vm->extint_pending | vcpu->windows) &&
+	       (vcpu->virt->apic_delivers || !vcpu->lapic.irr_words);
+}
+
 void inject_prepare(struct vcpu *vcpu)
 {
+	if (quiet(vcpu))
+		return;
 	if (vcpu->exception.type)
 		deliver_exception(vcpu);
 	else if (vcpu->repeat.type)
@@ -175,6 +195,6 @@ void inject_prepare(struct vcpu *vcpu)
 			deliver_vector(vcpu);
 	}
 	/* One event an entry: the guest exits again as soon as it can take the next. */
-	virt->window(vcpu->virt, WINDOW_NMI, vcpu->nmi_pending);
-	virt->window(vcpu->virt, WINDOW_INTERRUPT, interrupt_pending(vcpu));
+	set_window(vcpu, WINDOW_NMI, vcpu->nmi_pending);
+	set_window(vcpu, WINDOW_INTERRUPT, interrupt_pending(vcpu));
 }

@@ -38,47 +38,48 @@ enum { ICR_LOGICAL = BIT(11), ICR_ASSERT = BIT(14), ICR_TRIGGER = BIT(15),
 #define XAPIC_BROADCAST 0xff
 #define DFR_MODEL	BITS(31, 28)
 
-/* What software may do with a register. */
-enum { READ = 1, WRITE = 2, X2APIC = 4 /* the MSR exists */, XAPIC = 8 };
-enum { BOTH = X2APIC | XAPIC };
+/* What software may do with a register: by address in xAPIC mode (X), by MSR in x2APIC mode (M). */
+enum { READ_X = 1, WRITE_X = 2, READ_M = 4, WRITE_M = 8 };
+enum { READ = READ_X | READ_M, WRITE = WRITE_X | WRITE_M };
 static const struct lapic_rule {
-	u16 offset;
-	u8 count, rights;
-	u32 valid, ignored; /* bits that can be set; that x2APIC lets be written, to no effect */
-} rules[] = {
-	{LAPIC_ID, 1, READ | BOTH, 0, 0},
-	{LAPIC_VERSION, 1, READ | BOTH, 0, 0},
-	{LAPIC_TPR, 1, READ | WRITE | BOTH, LVT_VECTOR, 0},
-	{LAPIC_APR, 1, READ | XAPIC, 0, 0},
-	{LAPIC_PPR, 1, READ | BOTH, 0, 0},
-	{LAPIC_EOI, 1, WRITE | BOTH, 0, 0},
-	{LAPIC_RRD, 1, READ | XAPIC, 0, 0},
-	{LAPIC_LDR, 1, READ | BOTH, 0, 0},
-	{LAPIC_LDR, 1, WRITE | XAPIC, XAPIC_ID, 0},
-	{LAPIC_DFR, 1, READ | WRITE | XAPIC, DFR_MODEL, 0},
-	{LAPIC_SVR, 1, READ | WRITE | BOTH, SVR_VALID, 0},
-	{LAPIC_ISR, 24, READ | BOTH, 0, 0}, /* TMR and IRR too */
-	{LAPIC_ESR, 1, READ | WRITE | BOTH, 0, 0},
-	{LAPIC_ICR, 1, READ | WRITE | BOTH, ICR_VALID, LVT_STATUS},
-	{LAPIC_ICR_HIGH, 1, READ | WRITE | XAPIC, XAPIC_ID, 0},
-	{LAPIC_LVT_TIMER, 1, READ | WRITE | BOTH, LVT_VECTOR | LVT_MASKED | LVT_TIMER_MODE, LVT_STATUS},
-	{LAPIC_LVT_THERMAL, 2, READ | WRITE | BOTH, LVT_VECTOR | LVT_MODE | LVT_MASKED, LVT_STATUS},
-	{LAPIC_LVT_LINT0, 2, READ | WRITE | BOTH,
-	 LVT_VECTOR | LVT_MODE | LVT_POLARITY | LVT_LEVEL | LVT_MASKED, LVT_STATUS | LVT_REMOTE_IRR},
-	{LAPIC_LVT_ERROR, 1, READ | WRITE | BOTH, LVT_VECTOR | LVT_MASKED, LVT_STATUS},
-	{LAPIC_TIMER_INITIAL, 1, READ | WRITE | BOTH, 0xffffffff, 0},
-	{LAPIC_TIMER_CURRENT, 1, READ | BOTH, 0, 0},
-	{LAPIC_TIMER_DIVIDE, 1, READ | WRITE | BOTH, DIVIDE_VALID, 0},
-	{LAPIC_SELF_IPI, 1, WRITE | X2APIC, LVT_VECTOR, 0},
+	u32 rights;
+	u32 valid, ignored; /* bits that can be set; that WRMSR may set, to no effect */
+} rules[64] = {
+#define RULE(offset) [(offset) >> 4]
+	RULE(LAPIC_ID) = {READ, 0, 0},
+	RULE(LAPIC_VERSION) = {READ, 0, 0},
+	RULE(LAPIC_TPR) = {READ | WRITE, LVT_VECTOR, 0},
+	RULE(LAPIC_APR) = {READ_X, 0, 0},
+	RULE(LAPIC_PPR) = {READ, 0, 0},
+	RULE(LAPIC_EOI) = {WRITE, 0, 0},
+	RULE(LAPIC_RRD) = {READ_X, 0, 0},
+	RULE(LAPIC_LDR) = {READ | WRITE_X, XAPIC_ID, 0},
+	RULE(LAPIC_DFR) = {READ_X | WRITE_X, DFR_MODEL, 0},
+	RULE(LAPIC_SVR) = {READ | WRITE, SVR_VALID, 0},
+	[LAPIC_ISR >> 4 ... (LAPIC_ESR >> 4) - 1] = {READ, 0, 0}, /* TMR and IRR too */
+	RULE(LAPIC_ESR) = {READ | WRITE, 0, 0},
+	RULE(LAPIC_ICR) = {READ | WRITE, ICR_VALID, LVT_STATUS},
+	RULE(LAPIC_ICR_HIGH) = {READ_X | WRITE_X, XAPIC_ID, 0},
+	RULE(LAPIC_LVT_TIMER) = {READ | WRITE, LVT_VECTOR | LVT_MASKED | LVT_TIMER_MODE, LVT_STATUS},
+	[LAPIC_LVT_THERMAL >> 4 ... LAPIC_LVT_PERFORMANCE >> 4] = {
+		READ | WRITE, LVT_VECTOR | LVT_MODE | LVT_MASKED, LVT_STATUS},
+	[LAPIC_LVT_LINT0 >> 4 ... LAPIC_LVT_LINT1 >> 4] = {
+		READ | WRITE, LVT_VECTOR | LVT_MODE | LVT_POLARITY | LVT_LEVEL | LVT_MASKED,
+		LVT_STATUS | LVT_REMOTE_IRR},
+	RULE(LAPIC_LVT_ERROR) = {READ | WRITE, LVT_VECTOR | LVT_MASKED, LVT_STATUS},
+	RULE(LAPIC_TIMER_INITIAL) = {READ | WRITE, 0xffffffff, 0},
+	RULE(LAPIC_TIMER_CURRENT) = {READ, 0, 0},
+	RULE(LAPIC_TIMER_DIVIDE) = {READ | WRITE, DIVIDE_VALID, 0},
+	RULE(LAPIC_SELF_IPI) = {WRITE_M, LVT_VECTOR, 0},
+#undef RULE
 };
 
-/* The rule for a kind of access, READ or WRITE with XAPIC or X2APIC, or NULL: none such. */
-static const struct lapic_rule *find_rule(unsigned offset, unsigned wanted)
+/* The rule of the register at an offset. */
+static const struct lapic_rule *rule_of(unsigned offset)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(rules); i++)
-		if (offset - rules[i].offset < rules[i].count * 16u && !(wanted & ~rules[i].rights))
-			return &rules[i];
-	return NULL;
+	static const struct lapic_rule none;
+
+	return offset >> 4 < ARRAY_SIZE(rules) ? &rules[offset >> 4] : &none;
 }
 
 static u32 *reg(const struct vcpu *vcpu, unsigned offset)
@@ -396,8 +397,8 @@ u64 lapic_read(struct vcpu *vcpu, unsigned offset, unsigned size)
 	if (within + size > 4 && !(within == 0 && size == 8))
 		return 0;
 	offset -= within;
-	if (!find_rule(offset, READ | XAPIC)) {
-		if (!find_rule(offset, WRITE | XAPIC))
+	if (!(rule_of(offset)->rights & READ_X)) {
+		if (!(rule_of(offset)->rights & WRITE_X))
 			lapic_error(vcpu, ESR_ILLEGAL_REGISTER);
 		return 0;
 	}
@@ -406,13 +407,13 @@ u64 lapic_read(struct vcpu *vcpu, unsigned offset, unsigned size)
 
 void lapic_write(struct vcpu *vcpu, unsigned offset, unsigned size, u64 value)
 {
-	const struct lapic_rule *rule = find_rule(offset, WRITE | XAPIC);
+	const struct lapic_rule *rule = rule_of(offset);
 
 	if (size < 4 || (offset & 15))
 		return;
-	if (rule)
+	if (rule->rights & WRITE_X)
 		write_reg(vcpu, offset, value & rule->valid);
-	else if (!find_rule(offset, READ | XAPIC))
+	else if (!(rule->rights & READ_X))
 		lapic_error(vcpu, ESR_ILLEGAL_REGISTER);
 }
 
@@ -435,7 +436,7 @@ bool lapic_read_msr(struct vcpu *vcpu, u32 index, u64 *value)
 		*value = vcpu->lapic.base;
 	else if (index == MSR_TSC_DEADLINE)
 		*value = vcpu->lapic.tsc_deadline;
-	else if (!lapic_x2apic(vcpu) || !find_rule(offset, READ | X2APIC))
+	else if (!lapic_x2apic(vcpu) || !(rule_of(offset)->rights & READ_M))
 		return false;
 	else
 		*value = read_reg(vcpu, offset) |
@@ -446,7 +447,7 @@ bool lapic_read_msr(struct vcpu *vcpu, u32 index, u64 *value)
 bool lapic_write_msr(struct vcpu *vcpu, u32 index, u64 value)
 {
 	unsigned offset = (index - X2APIC_FIRST) << 4;
-	const struct lapic_rule *rule = find_rule(offset, WRITE | X2APIC);
+	const struct lapic_rule *rule = rule_of(offset);
 	u32 low = (u32)value, high = value >> 32;
 
 	if (index == MSR_APIC_BASE)
@@ -456,7 +457,7 @@ bool lapic_write_msr(struct vcpu *vcpu, u32 index, u64 value)
 			vcpu->lapic.tsc_deadline = value;
 		return true;
 	}
-	if (!lapic_x2apic(vcpu) || !rule || (low & ~(rule->valid | rule->ignored)) ||
+	if (!lapic_x2apic(vcpu) || !(rule->rights & WRITE_M) || (low & ~(rule->valid | rule->ignored)) ||
 	    (high && offset != LAPIC_ICR))
 		return false;
 	if (offset == LAPIC_ICR) {
@@ -500,14 +501,11 @@ static const char *check_state(const struct vcpu *vcpu, const struct lapic_state
 		if (s->regs[offset / 4] & BITS(LAPIC_VECTOR_MIN - 1, 0))
 			return "vectors below 16 are not accepted";
 	for (unsigned i = 0; i < ARRAY_SIZE(rules); i++) {
-		const struct lapic_rule *rule = &rules[i];
-		u32 ones = rule->offset == LAPIC_DFR ? ~(u32)DFR_MODEL : 0;
+		u32 ones = i == LAPIC_DFR >> 4 ? ~(u32)DFR_MODEL : 0;
+		bool number = x2apic && (i == LAPIC_LDR >> 4 || i == LAPIC_ICR_HIGH >> 4);
 
-		for (unsigned k = 0; k < rule->count && (rule->rights & WRITE) && rule->valid; k++)
-			if ((rule->offset != LAPIC_LDR || !x2apic) &&
-			    (rule->offset != LAPIC_ICR_HIGH || !x2apic) &&
-			    ((s->regs[rule->offset / 4 + 4 * k] ^ ones) & ~rule->valid))
-				return "a register of the local APIC has reserved bits set";
+		if (rules[i].valid && !number && ((s->regs[4 * i] ^ ones) & ~rules[i].valid))
+			return "a register of the local APIC has reserved bits set";
 	}
 	if ((s->errors | s->regs[LAPIC_ESR / 4]) & ~ESR_ALL)
 		return "ESR has reserved bits set";

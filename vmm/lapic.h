@@ -41,12 +41,14 @@ struct lapic {
 	/* Set by others, atomic. */
 	u32 events;	  /* LAPIC_EVENT_* */
 	u32 errors;	  /* bits for ESR, until it is written */
-	bool requests;	  /* IRR may hold something that was not looked at yet */
+	u32 irr_words;	  /* the words of IRR that may hold something, as bits */
+	bool requests;	  /* bits of IRR are new to the CPU that delivers */
 	bool tmr_changed; /* and TMR */
 	u8 startup;	  /* the vector of the last STARTUP */
 	/* Its own: */
 	u8 timer_mode, timer_shift; /* of LVT Timer and Divide, which the CPU may have changed */
-	u8 isr_highest;	  /* the highest vector in service, or 0, unless the CPU delivers */
+	u8 isr_words;	  /* the words of ISR that hold something, unless the CPU delivers ... */
+	u8 isr_highest;	  /* ... and the highest vector in service, or 0 */
 	u8 threshold;	  /* as virt->tpr_threshold was told last */
 };
 

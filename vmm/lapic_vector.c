@@ -12,6 +12,7 @@
 #include "vmm/vtimer.h"
 
 #define BITMAP_WORDS 8
+#define ALL_WORDS    BITS(BITMAP_WORDS - 1, 0)
 #define LVT_MODE     BITS(10, 8)
 #define DFR_CLUSTER  0x0fffffff
 
@@ -41,10 +42,11 @@ static bool clear(struct vcpu *vcpu, unsigned bitmap, u8 vector)
 	return __atomic_fetch_and(word_of(vcpu, bitmap, vector), ~bit, __ATOMIC_SEQ_CST) & bit;
 }
 
-/* The highest vector in a bitmap, or -1. */
-static int highest(const struct vcpu *vcpu, unsigned bitmap)
+/* The highest vector in the words of a bitmap that a mask names, or -1. */
+static int highest(const struct vcpu *vcpu, unsigned bitmap, u32 words)
 {
-	for (int i = BITMAP_WORDS - 1; i >= 0; i--) {
+	for (; words; words &= ~BIT(31 - __builtin_clz(words))) {
+		int i = 31 - __builtin_clz(words);
 		u32 word = __atomic_load_n(&vcpu->virt->apic[bitmap / 4 + i * 4], __ATOMIC_RELAXED);
 
 		if (word)
@@ -59,7 +61,7 @@ static u8 in_service(const struct vcpu *vcpu)
 
 	if (!vcpu->virt->apic_delivers)
 		return vcpu->lapic.isr_highest;
-	vector = highest(vcpu, LAPIC_ISR);
+	vector = highest(vcpu, LAPIC_ISR, ALL_WORDS);
 	return vector < 0 ? 0 : vector;
 }
 
@@ -108,6 +110,7 @@ static bool request(struct vcpu *vcpu, u8 vector, bool level)
 		  : test(vcpu, LAPIC_TMR, vector) && clear(vcpu, LAPIC_TMR, vector))
 		__atomic_store_n(&lapic->tmr_changed, true, __ATOMIC_RELEASE);
 	if (!set(vcpu, LAPIC_IRR, vector)) {
+		__atomic_or_fetch(&lapic->irr_words, BIT(vector / 32), __ATOMIC_SEQ_CST);
 		__atomic_store_n(&lapic->requests, true, __ATOMIC_RELEASE);
 		vcpu_wake(vcpu);
 	}
@@ -195,28 +198,33 @@ void lapic_lint0(struct vcpu *vcpu, bool level)
 
 /* ---- to the CPU */
 
-/* The highest vector asked for, or -1; without a look at what is known to be empty. */
+/* The highest vector asked for, or -1; without a look at words that are known to be empty, but
+ * where the CPU, too, puts vectors into IRR. */
 static int highest_request(struct vcpu *vcpu)
 {
-	struct lapic *lapic = &vcpu->lapic;
+	u32 *words = &vcpu->lapic.irr_words, now = __atomic_load_n(words, __ATOMIC_ACQUIRE), empty;
 	int vector;
 
-	if (!__atomic_load_n(&lapic->requests, __ATOMIC_ACQUIRE))
+	if (vcpu->virt->apic_delivers)
+		return highest(vcpu, LAPIC_IRR, ALL_WORDS);
+	if (!now)
 		return -1;
-	vector = highest(vcpu, LAPIC_IRR);
-	if (vector >= 0)
+	vector = highest(vcpu, LAPIC_IRR, now);
+	empty = vector < 0 ? now : now & ~(BIT(vector / 32 + 1) - 1);
+	if (!empty)
 		return vector;
-	(void)__atomic_exchange_n(&lapic->requests, false, __ATOMIC_SEQ_CST);
-	/* Who sets a bit now says so again; one set before is seen here. */
-	vector = highest(vcpu, LAPIC_IRR);
-	if (vector >= 0)
-		__atomic_store_n(&lapic->requests, true, __ATOMIC_RELEASE);
-	return vector;
+	__atomic_and_fetch(words, ~empty, __ATOMIC_SEQ_CST);
+	/* Who sets a bit from here on says so again; one set before is seen here. */
+	now = highest(vcpu, LAPIC_IRR, empty);
+	if ((int)now < 0)
+		return vector;
+	__atomic_or_fetch(words, BIT(now / 32), __ATOMIC_SEQ_CST);
+	return now;
 }
 
 int lapic_pending(struct vcpu *vcpu)
 {
-	int vector = vcpu->virt->apic_delivers ? highest(vcpu, LAPIC_IRR) : highest_request(vcpu);
+	int vector = highest_request(vcpu);
 
 	return vector >= 0 && (u32)vector >> 4 > lapic_ppr(vcpu) >> 4 ? vector : -1;
 }
@@ -224,7 +232,8 @@ int lapic_pending(struct vcpu *vcpu)
 void lapic_ack(struct vcpu *vcpu, u8 vector)
 {
 	clear(vcpu, LAPIC_IRR, vector);
-	set(vcpu, LAPIC_ISR, vector);
+	*word_of(vcpu, LAPIC_ISR, vector) |= BIT(vector % 32);
+	vcpu->lapic.isr_words |= BIT(vector / 32);
 	vcpu->lapic.isr_highest = vector;
 	/* An offer that stands for one below goes too, where the end of this one is awaited. */
 	pv_eoi_offer(vcpu, !test(vcpu, LAPIC_TMR, vector) && highest_request(vcpu) < 0);
@@ -244,14 +253,17 @@ static void broadcast(struct vcpu *vcpu, u8 vector)
 
 void lapic_eoi(struct vcpu *vcpu)
 {
+	struct lapic *lapic = &vcpu->lapic;
 	u8 vector = in_service(vcpu);
 	int next;
 
 	if (!vector)
 		return;
-	clear(vcpu, LAPIC_ISR, vector);
-	next = highest(vcpu, LAPIC_ISR);
-	vcpu->lapic.isr_highest = next < 0 ? 0 : next;
+	*word_of(vcpu, LAPIC_ISR, vector) &= ~BIT(vector % 32);
+	if (!*word_of(vcpu, LAPIC_ISR, vector))
+		lapic->isr_words &= ~BIT(vector / 32);
+	next = highest(vcpu, LAPIC_ISR, vcpu->virt->apic_delivers ? ALL_WORDS : lapic->isr_words);
+	lapic->isr_highest = next < 0 ? 0 : next;
 	if (vcpu->virt->apic_delivers)
 		virt->isr_sync(vcpu->virt, next);
 	broadcast(vcpu, vector);
@@ -284,10 +296,12 @@ void lapic_prepare(struct vcpu *vcpu)
 		/* What the CPU has seen of IRR it keeps up by itself. */
 		if (__atomic_load_n(&lapic->requests, __ATOMIC_ACQUIRE)) {
 			(void)__atomic_exchange_n(&lapic->requests, false, __ATOMIC_SEQ_CST);
-			virt->irr_push(vcpu->virt, highest(vcpu, LAPIC_IRR));
+			virt->irr_push(vcpu->virt, highest_request(vcpu));
 		}
 		return;
 	}
+	if (!lapic->irr_words && !lapic->threshold)
+		return;
 	vector = highest_request(vcpu);
 	if (vector >= 0)
 		pv_eoi_offer(vcpu, false); /* its end is what this one waits for */
@@ -301,8 +315,12 @@ void lapic_prepare(struct vcpu *vcpu)
 void lapic_resume(struct vcpu *vcpu)
 {
 	struct lapic *lapic = &vcpu->lapic;
-	int isr = highest(vcpu, LAPIC_ISR);
+	int isr = highest(vcpu, LAPIC_ISR, ALL_WORDS);
 
+	lapic->irr_words = ALL_WORDS;
+	lapic->isr_words = 0;
+	for (unsigned i = 0; i < BITMAP_WORDS; i++)
+		lapic->isr_words |= *word_of(vcpu, LAPIC_ISR, 32 * i) ? BIT(i) : 0;
 	lapic->isr_highest = isr < 0 ? 0 : isr;
 	lapic->threshold = 0;
 	lapic->requests = lapic->tmr_changed = true;

@@ -271,17 +271,18 @@ int machine_start(struct vm *vm, const bool *cancel)
 
 void machine_log_costs(const struct vm *vm)
 {
-	u64 lived = vm_now(vm), ran = 0, exits[EXIT_REASONS] = {0};
+	u64 lived = vm_now(vm), ran = 0, exits[EXIT_REASONS] = {0}, ticks[EXIT_REASONS] = {0};
 
 	for (unsigned i = 0; i < vm->vcpu_count; i++) {
 		ran += vm->vcpus[i]->task.ran;
 		for (unsigned k = 0; k < EXIT_REASONS; k++)
-			exits[k] += vm->vcpus[i]->exits[k];
+			exits[k] += vm->vcpus[i]->exits[k], ticks[k] += vm->vcpus[i]->exit_ticks[k];
 	}
 	log_debug("[%s] lived %lu ticks, idle %lu", vm->name, lived, lived * vm->vcpu_count - ran);
 	for (unsigned k = 0; k < EXIT_REASONS; k++)
 		if (exits[k])
-			log_debug("[%s] exits %s %lu", vm->name, virt_exit_name(k), exits[k]);
+			log_debug("[%s] exits %s %lu, %lu ticks each", vm->name,
+				  virt_exit_name(k), exits[k], ticks[k] / exits[k]);
 	log_debug("Trivet's own memory: %lu KiB", pages_in_use() * PAGE_SIZE >> 10);
 	log_debug("[%s] unknown: ports %lu, MSRs %lu, addresses %lu", vm->name,
 		  vm->unknown_ports.count, vm->unknown_msrs.count, vm->unknown_gpas.count);

@@ -13,8 +13,11 @@ _Static_assert(sizeof(struct pcpu_vmm) <= PAGE_SIZE, "one page");
 /* A timer of another pCPU's VM is due earlier than that pCPU has programmed. */
 static void timers_earlier(struct vtimer_queue *queue)
 {
+	struct pcpu_vmm *owner = CONTAINER_OF(queue, struct pcpu_vmm, timers);
+
+	__atomic_store_n(&owner->due, 0, __ATOMIC_SEQ_CST);
 	for (unsigned i = 0; i < pcpu_count; i++)
-		if (pcpu_vmm_of(i) && &pcpu_vmm_of(i)->timers == queue)
+		if (pcpu_vmm_of(i) == owner)
 			smp_kick(i);
 }
 

@@ -13,6 +13,7 @@ struct job;
 struct pcpu_vmm {
 	struct vtimer_queue timers;
 	struct sched_queue queue;
+	u64 due;	     /* TSC at which sched_serve has to look again; atomic, 0 by anybody */
 	struct job *job;   /* running now, or NULL */
 	u64 scheduler_rsp; /* of the scheduler, while a job runs */
 };

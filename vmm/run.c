@@ -8,6 +8,7 @@
 #include "vmm/inject.h"
 #include "vmm/pv.h"
 #include "vmm/vm.h"
+#include "vmm/vtimer.h"
 
 #define HINT_SECONDS 10
 
@@ -54,7 +55,8 @@ static void check_dead(struct vcpu *vcpu)
 		vm_end(vm, "halted");
 }
 
-/* On a pCPU that others want, HLT and long loops of PAUSE are to come back. */
+/* On a pCPU that others want, HLT and long loops of PAUSE are to come back. Where nobody does
+ * now, the slice ends as soon as somebody does. */
 static void set_idle_exits(struct vcpu *vcpu)
 {
 	enum vm_halt halt = vcpu->vm->halt;
@@ -81,14 +83,15 @@ static void go_to(struct vcpu *vcpu, enum vcpu_where where)
 static bool prepare(struct vcpu *vcpu, u64 now, u64 until, u64 *deadline, enum vcpu_stop *why)
 {
 	do {
-		u64 timer = lapic_timer(vcpu, now);
+		const struct lapic *lapic = &vcpu->lapic;
+		u64 timer = lapic->deadline | lapic->tsc_deadline ? lapic_timer(vcpu, now) :
+								    VTIMER_NEVER;
 
 		vcpu->where = VCPU_ROOT;
 		if (__atomic_load_n(&vcpu->news, __ATOMIC_ACQUIRE)) {
 			(void)__atomic_exchange_n(&vcpu->news, false, __ATOMIC_SEQ_CST);
 			vcpu_take_events(vcpu);
 		}
-		set_idle_exits(vcpu);
 		*why = VCPU_WAIT;
 		*deadline = MIN(*deadline, MIN(timer, until));
 		if (awake(vcpu)) {
@@ -121,6 +124,7 @@ enum vcpu_stop vcpu_run(struct vcpu *vcpu, u64 until)
 	vcpu->vm->ran = true;
 	vcpu->dead = false;
 	hint(vcpu->vm);
+	set_idle_exits(vcpu);
 	for (;;) {
 		u64 now = rdtsc(), deadline = sched_serve(now);
 

@@ -20,6 +20,7 @@
 #include "vmm/pcpu.h"
 
 #define TIMERS_AT_ONCE 16
+#define DUE_COMPUTING  1 /* long over, as 0 is */
 #define BALANCE	       2 /* by so many tasks a queue must be shorter to take one over */
 
 u64 sched_cpus = ~0ull;
@@ -101,6 +102,7 @@ static void set_alarm(struct sched_queue *queue)
 	u64 alarm = queue->sleepers ? queue->sleepers->wake_at : SCHED_NEVER;
 
 	__atomic_store_n(&queue->alarm, alarm, __ATOMIC_RELAXED);
+	__atomic_store_n(&CONTAINER_OF(queue, struct pcpu_vmm, queue)->due, 0, __ATOMIC_RELEASE);
 }
 
 static void lay_down(struct sched_queue *queue, struct task *task)
@@ -344,15 +346,23 @@ u64 sched_serve(u64 now)
 {
 	struct pcpu_vmm *own = this_pcpu()->vmm;
 	bool boot = this_pcpu()->id == 0;
-	u64 next;
+	u64 next, computing = DUE_COMPUTING;
 
+	smp_serve();
+	next = __atomic_load_n(&own->due, __ATOMIC_ACQUIRE);
+	if (now < next && (!boot || now < console_next()))
+		return next;
+	/* Who arms a timer from here on puts 0 there, which stays. */
+	(void)__atomic_exchange_n(&own->due, DUE_COMPUTING, __ATOMIC_SEQ_CST);
 	if (vtimer_next(&own->timers) <= now)
 		vtimer_run(&own->timers, now, TIMERS_AT_ONCE);
 	if (boot && console_next() <= now)
 		console_poll(now);
-	smp_serve();
 	next = MIN(ring(&own->queue, now), vtimer_next(&own->timers));
-	return boot ? MIN(next, console_next()) : next;
+	next = boot ? MIN(next, console_next()) : next;
+	__atomic_compare_exchange_n(&own->due, &computing, next, false, __ATOMIC_SEQ_CST,
+				    __ATOMIC_RELAXED);
+	return next;
 }
 
 bool sched_should_yield(void)

@@ -135,7 +135,7 @@ void vcpu_wake(struct vcpu *vcpu)
 static void clear_events(struct vcpu *vcpu)
 {
 	vcpu->halted = vcpu->kicked = vcpu->extint = false;
-	vcpu->nmi_pending = 0;
+	vcpu->nmi_pending = vcpu->windows = 0;
 	vcpu->idle = VCPU_PASSES_PAUSE;
 	vcpu->exception.type = vcpu->repeat.type = vcpu->interrupt.type = EVENT_NONE;
 	vcpu_debug_reset(vcpu);

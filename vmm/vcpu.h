@@ -89,6 +89,7 @@ struct vcpu {
 	struct vcpu_event repeat;
 	struct vcpu_event interrupt; /* ... an interrupt; all NMIs not yet delivered: */
 	u8 nmi_pending;
+	u8 windows;		     /* BIT(enum virt_window): as virt->window was told last */
 	struct vcpu_event delivery;  /* the one that the last exit interrupted */
 	/* The guest's TSC less its VM's clock; so IA32_TSC_ADJUST, 0 after a reset as well. */
 	u64 tsc_delta;

@@ -280,6 +280,7 @@ static void interrupt_waits_for_if_and_shadows(void **state)
 		interrupts(rows[i].flag);
 		cpu->shadow = rows[i].shadow;
 		cpu->window[WINDOW_INTERRUPT] = false;
+		vcpu.windows = 0;
 		event = entry();
 		assert_int_equal(event.type, rows[i].taken ? EVENT_INTERRUPT : EVENT_NONE);
 		assert_int_equal(acks, rows[i].taken);
@@ -297,6 +298,7 @@ static void no_interrupt_no_window(void **state)
 	(void)state;
 	interrupts(true);
 	cpu->window[WINDOW_INTERRUPT] = true;
+	vcpu.windows = BIT(WINDOW_INTERRUPT);
 	assert_int_equal(entry().type, EVENT_NONE);
 	assert_false(cpu->window[WINDOW_INTERRUPT]);
 	assert_false(inject_wakes(&vcpu));
