@@ -48,7 +48,9 @@ CFLAGS  := -std=gnu11 -O2 -g -I. -I$(B)/gen -ffreestanding -fno-pic -fno-pie -mc
 # Off the paths that guests wait for: small rather than fast.
 SMALL   := boot/% vmm/load% vmm/elf vmm/monitor% vmm/line vmm/console% vmm/life vmm/machine vmm/acpi \
 	vmm/region vmm/mem vmm/vcpu_state vmm/vcpu_debug arch/vmx_check arch/vmx_error arch/vmx_caps \
-	arch/memory arch/pages arch/frames arch/smp arch/tsc arch/topology arch/panic arch/lib/format \
+	arch/memory arch/pages arch/frames arch/pt arch/space arch/trap arch/smp arch/tsc arch/topology \
+	arch/panic arch/vmx_dirty arch/lib/format vmm/decode vmm/job vmm/vdev_life \
+	$(addprefix drivers/v,rtc ioapic acpi pci pci_host pci_test i8042 reset debug) \
 	$(patsubst %.c,%,$(filter-out drivers/v%,$(wildcard drivers/*.c)))
 LDFLAGS := -nostdlib -static -no-pie --build-id=none -z max-page-size=4096 -z noexecstack \
 	--no-warn-rwx-segments --orphan-handling=error -T linker.ld
@@ -69,7 +71,7 @@ $(eval $(call KEEP,$(B)/gen/version.h,#define TRIVET_VERSION "$(VERSION)"))
 $(B)/%.o: %.c $(B)/flags | $(GEN)
 	@mkdir -p $(@D)
 	$(call SAY,cc,$<)
-	$(Q)$(CC) $(CFLAGS) $(if $(filter $(SMALL),$*),-Os) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS) $(if $(filter $(SMALL),$*),$(if $(CLANG),-Oz,-Os)) -MMD -MP -c -o $@ $<
 
 $(B)/%.asm.o: %.asm $(B)/flags | nasm-there
 	@mkdir -p $(@D)

@@ -159,8 +159,8 @@ static const char *take_word(struct line *line, struct machine_config *vm, char 
 	known = words_find(vm_words, ARRAY_SIZE(vm_words), word);
 	if (known)
 		return take_value(known, value, (char *)vm + known->offset);
-	return "is unknown; Trivet's words are vm= name= kind= cpus= mem= cpu= weight= halt= on-reboot= "
-	       "on-crash= debug-exit pci-testdev, and the guest's own words stand behind --";
+	return "is unknown; Trivet's words are vm= name= kind= cpus= mem= cpu= weight= halt= "
+	       "on-reboot= on-crash= debug-exit pci-testdev, and the guest's own words stand behind --";
 }
 
 /* Reads the words before `--` into the line and its VM; complains about bad ones unless

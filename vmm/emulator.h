@@ -15,8 +15,8 @@ void emulator_mmio(struct vcpu *vcpu, gpa_t gpa);
 enum emulator_bus { EMULATOR_PORTS, EMULATOR_MEMORY };
 
 /*
- * One access of a vCPU to its local APIC or its VM's devices at a port or guest physical address: 1, 2, 4
- * bytes, or 8 in memory, within a page. The value read has no bits above
+ * One access of a vCPU to its local APIC or its VM's devices at a port or guest
+ * physical address: 1, 2, 4 bytes, or 8 in memory, within a page. The value read has no bits above
  * `size` bytes. Where no device is, the first access is logged.
  */
 u64 emulator_read(struct vcpu *vcpu, enum emulator_bus bus, u64 addr, unsigned size);

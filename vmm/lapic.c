@@ -457,8 +457,8 @@ bool lapic_write_msr(struct vcpu *vcpu, u32 index, u64 value)
 			vcpu->lapic.tsc_deadline = value;
 		return true;
 	}
-	if (!lapic_x2apic(vcpu) || !(rule->rights & WRITE_M) || (low & ~(rule->valid | rule->ignored)) ||
-	    (high && offset != LAPIC_ICR))
+	if (!lapic_x2apic(vcpu) || !(rule->rights & WRITE_M) || (high && offset != LAPIC_ICR) ||
+	    (low & ~(rule->valid | rule->ignored)))
 		return false;
 	if (offset == LAPIC_ICR) {
 		*reg(vcpu, LAPIC_ICR_HIGH) = high;
