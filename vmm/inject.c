@@ -115,6 +115,13 @@ bool inject_wakes(struct vcpu *vcpu)
 	       (interrupts_enabled(vcpu) && (interrupt_pending(vcpu) || lapic_pending(vcpu) >= 0));
 }
 
+/* Whatever is injected ends a halt. */
+static void give(struct vcpu *vcpu, const struct vcpu_event *event)
+{
+	vcpu->halted = false;
+	virt->inject(vcpu->virt, event);
+}
+
 static void deliver_extint(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
@@ -124,7 +131,7 @@ static void deliver_extint(struct vcpu *vcpu)
 	vm_device_lock(vm);
 	event.vector = vm->extint.ack(vm->extint.dev);
 	vm_device_unlock(vm);
-	virt->inject(vcpu->virt, &event);
+	give(vcpu, &event);
 }
 
 static void deliver_vector(struct vcpu *vcpu)
@@ -132,12 +139,12 @@ static void deliver_vector(struct vcpu *vcpu)
 	struct vcpu_event event = {.type = EVENT_INTERRUPT, .vector = lapic_pending(vcpu)};
 
 	lapic_ack(vcpu, event.vector);
-	virt->inject(vcpu->virt, &event);
+	give(vcpu, &event);
 }
 
 static void deliver(struct vcpu *vcpu, struct vcpu_event *event)
 {
-	virt->inject(vcpu->virt, event);
+	give(vcpu, event);
 	event->type = EVENT_NONE;
 }
 
@@ -145,7 +152,7 @@ static void deliver_nmi(struct vcpu *vcpu)
 {
 	static const struct vcpu_event nmi = {.type = EVENT_NMI, .vector = VECTOR_NMI};
 
-	virt->inject(vcpu->virt, &nmi);
+	give(vcpu, &nmi);
 	vcpu->nmi_pending--;
 }
 

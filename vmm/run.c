@@ -110,8 +110,6 @@ static bool prepare(struct vcpu *vcpu, u64 now, u64 until, u64 *deadline, enum v
 			return false;
 		go_to(vcpu, *why == VCPU_WAIT ? VCPU_OUT : VCPU_GUEST);
 	} while (__atomic_load_n(&vcpu->news, __ATOMIC_SEQ_CST));
-	if (*why == VCPU_SLICE && vcpu->halted)
-		virt->set(vcpu->virt, VREG_HALTED, 1);
 	return *why == VCPU_SLICE;
 }
 
@@ -133,6 +131,11 @@ enum vcpu_stop vcpu_run(struct vcpu *vcpu, u64 until)
 			break;
 		inject_prepare(vcpu);
 		lapic_prepare(vcpu);
+		/* It halts on inside, unless what came just now was injected, until the CPU ends it. */
+		if (vcpu->halted) {
+			virt->set(vcpu->virt, VREG_HALTED, 1);
+			vcpu->halted = false;
+		}
 		vcpu_debug_enter(vcpu);
 		virt->run(vcpu->virt, deadline, &exit);
 		exited = rdtsc();

@@ -22,6 +22,7 @@
 #include "tests/unit/fake_virt.h"
 #include "vmm/abi.h"
 #include "vmm/gmem.h"
+#include "vmm/inject.h"
 #include "vmm/mem.h"
 #include "vmm/msr.h"
 #include "vmm/once.h"
@@ -419,6 +420,47 @@ static void waits_until_an_interrupt(void **state)
 	assert_false(vm->vcpu->halted);
 }
 
+static void halts_inside(struct fake_vcpu *vcpu)
+{
+	open_interrupts(vcpu);
+	vcpu->reg[VREG_HALTED] = 1;
+}
+
+static void is_woken_inside(struct fake_vcpu *vcpu)
+{
+	assert_int_equal(vcpu->reg[VREG_HALTED], 1);
+	vcpu->reg[VREG_HALTED] = 0;
+	vcpu->reg[VREG_RFLAGS] &= ~(u64)RFLAGS_IF; /* in the interrupt's handler */
+}
+
+static void runs_on(struct fake_vcpu *vcpu)
+{
+	assert_int_equal(vcpu->reg[VREG_HALTED], 0);
+	reset_state(vcpu);
+}
+
+static void a_halt_inside_ends_inside(void **state)
+{
+	static const struct fake_run script[] = {RUN(halts_inside), RUN(is_woken_inside),
+						 RUN(runs_on)};
+
+	(void)state;
+	vm->halt = HALT_PASSES;
+	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_REQUEST);
+}
+
+/* A vector may come between the look whether any wakes it and the injection. */
+static void an_injection_ends_a_halt(void **state)
+{
+	(void)state;
+	vm->vcpu->halted = true;
+	cpu->reg[VREG_RFLAGS] = RFLAGS_ONE | RFLAGS_IF;
+	vm_irq_line(vm, 3, true);
+	inject_prepare(vm->vcpu);
+	assert_int_equal(cpu->next.type, EVENT_INTERRUPT);
+	assert_false(vm->vcpu->halted);
+}
+
 static void a_slice_ends_in_time(void **state)
 {
 	static const struct fake_run script[] = {RUN(reset_state)};
@@ -652,6 +694,8 @@ int main(void)
 		TEST(halted_without_interrupts_is_the_end),
 		TEST(interrupt_is_delivered),
 		TEST(waits_until_an_interrupt),
+		TEST(a_halt_inside_ends_inside),
+		TEST(an_injection_ends_a_halt),
 		TEST(a_slice_ends_in_time),
 		TEST(hypercalls_go_to_an_embedder),
 		TEST(timers_fire_between_runs),
