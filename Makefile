@@ -181,8 +181,14 @@ unit: units
 test:
 	@tests/rig/setup.sh test
 	@rm -f $(B)/unbuilt; $(MAKE) -k -j2 all guests units || touch $(B)/unbuilt
-	@tests/rig/fetch.sh $(B)/guest-cache generic || true
+	@tests/rig/fetch.sh $(B)/guest-cache || true
 	@$(PYTHON) tests/rig/run_tests.py --build $(B)
+
+# Tests of hours. One of them: make nightly K=stress
+nightly: all guests
+	@tests/rig/setup.sh test
+	@tests/rig/fetch.sh $(B)/guest-cache nightly
+	@$(PYTHON) tests/rig/run_tests.py --build $(B) --only nightly $(if $(K),-- -k "$(K)")
 
 bench: all guests
 	@tests/rig/fetch.sh $(B)/guest-cache
@@ -207,6 +213,7 @@ help:
 	@echo "make run        boot a Linux guest and connect the terminal"
 	@echo "                (KERNEL= INITRD= APPEND= MEM= CPUS= DISK= HV= EMULATOR= FIRMWARE= MODEL=)"
 	@echo "make test       set up and run every test; make unit: those of the host alone"
+	@echo "make nightly    the tests of hours: other kernels, stress, reboots (K= some of them)"
 	@echo "make lint       layering, headers, lengths, names, size by folder"
 	@echo "make bench      instructions of a Linux boot, native and under Trivet"
 	@echo "make install    image, GRUB menu script and example (DESTDIR=)"
@@ -216,4 +223,4 @@ help:
 -include $(TEST_OBJ:.o=.d)
 FORCE:
 .DELETE_ON_ERROR:
-.PHONY: all guests iso run setup unit units test bench lint install clean help nasm-there FORCE
+.PHONY: all guests iso run setup unit units test nightly bench lint install clean help nasm-there FORCE

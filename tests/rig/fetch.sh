@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # Fetches Debian's cloud kernel and busybox as packages into a folder (never onto the host) and
-# makes vmlinuz and initrd.img there: fetch.sh FOLDER [generic]. With `generic` Debian's generic
-# kernel too, as vmlinuz-generic. Without the network, or apt: the distribution's own kernel and
-# a static busybox where they are found; status 1 if there is neither.
+# makes vmlinuz and initrd.img there: fetch.sh FOLDER [nightly]. With `nightly` also Debian's generic
+# and real-time kernels, the installer as a network boot gets it, and stress.img, an initrd with
+# stress-ng. Without the network, or apt: the distribution's own kernel and a static busybox where
+# they are found; status 1 if there is neither.
 set -eu
 folder=${1:?folder}
 here=$(cd "$(dirname "$0")" && pwd)
@@ -90,6 +91,46 @@ find_busybox() {
 	return 1
 }
 
+# The installer, as a network boot gets it.
+fetch_installer() {
+	[ -f "$folder/installer-initrd.gz" ] && return 0
+	echo "Fetching debian-installer-12-netboot-amd64"
+	try_unpack debian-installer-12-netboot-amd64 || return 1
+	text=$folder/root/usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64
+	place "$text/linux" installer-linux && place "$text/initrd.gz" installer-initrd.gz || return 1
+	rm -rf "$folder/root/usr/lib/debian-installer"
+}
+
+# copy_libraries FILE: into $tree/lib64, what it needs and what that needs
+copy_libraries() {
+	for library in $(readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p'); do
+		[ ! -e "$tree/lib64/$library" ] || continue
+		from=$(find "$folder/root" -name "$library" | head -n 1)
+		[ -n "$from" ] || { echo "$library is in no package" >&2; return 1; }
+		cp -L "$from" "$tree/lib64/$library"
+		copy_libraries "$from" || return 1
+	done
+}
+
+# stress.img: a second initrd behind initrd.img's, with stress-ng and its libraries. It is not
+# packed: the guest unpacks slower than the loader reads.
+make_stress() {
+	[ ! -f "$folder/stress.img" ] || return 0
+	echo "Fetching stress-ng and its libraries"
+	for package in $(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts \
+		--no-breaks --no-replaces --no-enhances stress-ng 2>/dev/null | grep '^[a-z]'); do
+		try_unpack "$package" || return 1
+	done
+	tree=$folder/stress
+	rm -rf "$tree"
+	mkdir -p "$tree/bin" "$tree/lib64"
+	cp "$folder/root/usr/bin/stress-ng" "$tree/bin" || return 1
+	copy_libraries "$tree/bin/stress-ng" || return 1
+	(cd "$tree" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet) > "$folder/stress.new"
+	mv "$folder/stress.new" "$folder/stress.img"
+	rm -rf "$tree"
+}
+
 make_initrd() {
 	tree=$folder/initrd
 	rm -rf "$tree"
@@ -122,7 +163,11 @@ if [ ! -f "$folder/initrd.img" ] ||
 	find_busybox || { echo "No busybox for the guest." >&2; exit 1; }
 	make_initrd
 fi
-if [ "${2:-}" = generic ]; then
+if [ "${2:-}" = nightly ]; then
 	fetch_kernel linux-image-amd64 vmlinuz-generic ||
 		echo "The generic kernel could not be fetched." >&2
+	fetch_kernel linux-image-rt-amd64 vmlinuz-rt ||
+		echo "The real-time kernel could not be fetched." >&2
+	fetch_installer || echo "The installer could not be fetched." >&2
+	make_stress || echo "stress-ng could not be fetched." >&2
 fi

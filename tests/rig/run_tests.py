@@ -142,12 +142,13 @@ def coverage(build):
     return totals
 
 
-def run_system(build, arguments):
+def run_system(build, nightly, arguments):
     report = os.path.join(build, "system.xml")
     if os.path.exists(report):
         os.remove(report)
     command = ["pytest-3", "tests/system", "-q", "--junitxml", report, "-o",
-               "junit_family=xunit2", "-p", "no:cacheprovider", "-rfs", "--durations=5"]
+               "junit_family=xunit2", "-p", "no:cacheprovider", "-rfs"]
+    command += ["-m", "nightly", "-v", "--durations=0"] if nightly else ["--durations=5"]
     if subprocess.run(["/usr/bin/python3", "-c", "import xdist"], capture_output=True).returncode == 0:
         command += ["-n", "2", "--dist", "worksteal" if worksteal() else "load"]
     status = subprocess.run(command + arguments, env=dict(os.environ, B=build)).returncode
@@ -169,16 +170,16 @@ def worksteal():
 def main():
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     options.add_argument("--build", default="build")
-    options.add_argument("--only", choices=("unit", "system"))
+    options.add_argument("--only", choices=("unit", "system", "nightly"))
     options.add_argument("pytest", nargs="*", help="passed on to pytest")
     options = options.parse_args()
     totals, start = Totals(), time.time()
-    if options.only != "system":
+    if options.only in (None, "unit"):
         totals.add(run_units(options.build))
         if glob.glob(os.path.join(options.build, "unit/*/**/*.gcda"), recursive=True):
             totals.add(coverage(options.build))
     if options.only != "unit":
-        totals.add(run_system(options.build, options.pytest))
+        totals.add(run_system(options.build, options.only == "nightly", options.pytest))
     # What an earlier build left may have run in place of what does not build now.
     if options.only is None and os.path.exists(os.path.join(options.build, "unbuilt")):
         totals.failed.append("make all guests units: not all of it builds, see above")

@@ -15,9 +15,18 @@ from rig import session  # noqa: E402
 BUILD = os.environ.get("B", "build")
 
 
-def pytest_collection_modifyitems(items):
-    """The long Linux boots first, half of them for each of two workers: xdist hands an eighth of
-    all tests to each at first and shares out the rest as they become free."""
+def pytest_configure(config):
+    config.addinivalue_line("markers", "nightly: takes too long for make test; -m nightly runs it")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Without -m nightly, all but those. The long Linux boots first, half of them for each of two
+    workers: xdist hands an eighth of all tests to each at first and shares out the rest as they
+    become free."""
+    if not config.getoption("-m"):
+        nightly = [item for item in items if item.get_closest_marker("nightly")]
+        config.hook.pytest_deselected(items=nightly)
+        items[:] = [item for item in items if item not in nightly]
     long = [item for item in items if "test_linux" in item.nodeid]
     rest = [item for item in items if "test_linux" not in item.nodeid]
     first, second, chunk = long[::2], long[1::2], len(items) // 8

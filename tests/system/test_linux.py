@@ -1,45 +1,29 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Debian's own kernels under Trivet: boot to a shell, answer, reboot, end. Each row is a machine."""
+"""Debian's cloud kernel under Trivet: boot to a shell, all CPUs there, reboot, end by ACPI. Each row
+is a kind of machine; test_nightly.py has the others."""
 
 import pytest
 
 from conftest import fetched
+from linux import REJECT, SHELL, boot_and_look, modules
 from rig import session
 
-SHELL = "guest# "
-REJECT = [r"^panic|PANIC", r"Kernel panic", r"BUG:", r"\[guest\] killed"]
-
 ROWS = [
-    # model, firmware
-    ("arrandale", "bios"),
-    ("sandy_bridge", "bios"),
-    ("haswell", "bios"),
-    ("cnl", "bios"),
-    ("tigerlake", "bios"),
-    ("haswell", "uefi"),
+    # model, firmware, cores, vCPUs, Trivet's words, Linux's words, reboots
+    ("haswell", "bios", 4, 4, "no=apicv", "", 2),
+    ("haswell", "bios", 1, 4, "no=apicv", "", 0),  # on a shared core
+    ("arrandale", "bios", 2, 2, "", "", 0),  # no x2APIC, no TSC-deadline, no XSAVE
+    ("cnl", "bios", 2, 2, "", "nox2apic lapic=notscdeadline", 0),
+    ("sandy_bridge", "bios", 1, 1, "", "", 0),
+    ("tigerlake", "bios", 1, 1, "", "", 0),  # APICv
+    ("haswell", "uefi", 1, 1, "", "", 0),
 ]
 
 
-def modules(kernel="vmlinuz", append="console=ttyS0", mem="256M"):
-    return ["%s mem=%s -- %s" % (fetched(kernel), mem, append), fetched("initrd.img")]
-
-
-@pytest.mark.parametrize("model,firmware", ROWS)
-def test_shell_reboot_poweroff(boot, model, firmware):
-    """The default command line plus console=ttyS0; a command answers, reboot comes back."""
-    boot(emulator="bochs", model=model, firmware=firmware, modules=modules(), timeout=400,
-         expect=["Linux version", "init-reached", SHELL, r"^42\r?$", "init-reached", SHELL,
-                 "all VMs have ended"],
-         type=["guest# =>echo $((6*7))\\n", r"^42\r?\n(.|\n)*?guest# =>reboot -f\n",
-               r"init-reached(.|\n)*?guest# =>poweroff -f\n"],
-         reject=REJECT)
-
-
-def test_generic_kernel(boot):
-    """Debian's other kernel, packed with XZ."""
-    boot(emulator="bochs", modules=modules("vmlinuz-generic"), timeout=300, reject=REJECT,
-         expect=["Linux version", "init-reached", SHELL, r"^42\r?$", "all VMs have ended"],
-         type=["guest# =>echo $((6*7))\\n", r"^42\r?\n(.|\n)*?guest# =>poweroff -f\n"])
+@pytest.mark.parametrize("model,firmware,pcpus,vcpus,hv,append,reboots", ROWS)
+def test_shell(boot, model, firmware, pcpus, vcpus, hv, append, reboots):
+    """The default command line plus console=ttyS0."""
+    boot_and_look(boot, vcpus, reboots, model=model, firmware=firmware, pcpus=pcpus, hv=hv, append=append)
 
 
 def test_pci(boot):
