@@ -116,7 +116,7 @@ void vcpu_put(struct vcpu *vcpu)
 
 void vcpu_wake(struct vcpu *vcpu)
 {
-	u32 cpu = vcpu->task.cpu;
+	u32 cpu;
 
 	/* Either it sees the news before it enters the guest or waits, or `where` is seen here. */
 	(void)__atomic_exchange_n(&vcpu->news, true, __ATOMIC_SEQ_CST);
@@ -125,6 +125,8 @@ void vcpu_wake(struct vcpu *vcpu)
 		sched_wake(&vcpu->task);
 		break;
 	case VCPU_GUEST:
+		/* Not read before: it may have moved here since, and entered before the news. */
+		cpu = __atomic_load_n(&vcpu->task.cpu, __ATOMIC_ACQUIRE);
 		if (cpu != this_pcpu()->id)
 			smp_kick(cpu);
 		break;

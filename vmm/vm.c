@@ -361,8 +361,11 @@ void vm_request_poweroff(struct vm *vm)
 void vm_stop(struct vm *vm)
 {
 	for (unsigned i = 0; i < vm->vcpu_count; i++)
-		if (vm->vcpus[i])
+		if (vm->vcpus[i]) {
 			sched_hold(&vm->vcpus[i]->task);
+			/* It looks again, at what may be another state. */
+			__atomic_store_n(&vm->vcpus[i]->dead, false, __ATOMIC_SEQ_CST);
+		}
 }
 
 void vm_go(struct vm *vm)
