@@ -11,7 +11,7 @@
 
 /* Address and data of an MSI. */
 #define MSI_ADDRESS	  0xfee00000ull
-enum { MSI_LOGICAL = BIT(2), MSI_REDIRECT = BIT(3), MSI_LEVEL = BIT(15) };
+enum { MSI_LOGICAL = BIT(2), MSI_REDIRECT = BIT(3), MSI_ASSERT = BIT(14), MSI_LEVEL = BIT(15) };
 #define MSI_DEST   BITS(19, 12)
 #define MSI_VECTOR BITS(7, 0)
 #define MSI_MODE   BITS(10, 8)
@@ -73,9 +73,16 @@ bool vm_deliver(struct vm *vm, const struct apic_msg *msg)
 void vm_deliver_ipi(struct vcpu *from, const struct apic_msg *msg, unsigned shorthand)
 {
 	struct vm *vm = from->vm;
+	struct apic_msg all = {.dest = APIC_BROADCAST, .mode = APIC_LOWEST, .vector = msg->vector};
 
 	if (shorthand == IPI_DEST) {
 		vm_deliver(vm, msg);
+		return;
+	}
+	/* "[...] can be redirected back to the issuing APIC, which is essentially the same as the
+	 * "all including self" destination mode" */
+	if (shorthand == IPI_OTHERS && msg->mode == APIC_LOWEST) {
+		vm_deliver(vm, &all);
 		return;
 	}
 	/* "Valid Combinations": to itself a CPU can send vectors only. */
@@ -99,6 +106,9 @@ int vm_signal_msi(struct vm *vm, u64 address, u32 data)
 
 	if ((address & ~BITS(19, 0)) != MSI_ADDRESS)
 		return -EINVAL;
+	/* "Deassert" of a level is no interrupt. */
+	if (msg.level && !(data & MSI_ASSERT))
+		return 0;
 	if (!msg.logical && msg.dest == XAPIC_BROADCAST)
 		msg.dest = APIC_BROADCAST;
 	/* "Redirection hint": one of those that the destination means. */
