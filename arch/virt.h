@@ -16,7 +16,7 @@ struct virt_vm;
 struct virt_vcpu {
 	u64 gpr[GPR_COUNT]; /* but for RSP, which is a VREG */
 	/* The local APIC's registers, a page, at the offsets of the xAPIC; the CPU works on it
-	 * where it can. IRR and TMR are written by atomic operations of any pCPU. */
+	 * where it can. TMR is written by atomic operations of any pCPU. */
 	u32 *apic;
 	/* In the mode of now the CPU takes interrupts from IRR to ISR and ends them by itself. */
 	bool apic_delivers;

@@ -179,7 +179,7 @@ static bool quiet(const struct vcpu *vcpu)
 {
 	return !(vcpu->exception.type | vcpu->repeat.type | vcpu->interrupt.type |
 		 vcpu->nmi_pending | vcpu->extint | vcpu->vm->extint_pending | vcpu->windows) &&
-	       (vcpu->virt->apic_delivers || !vcpu->lapic.irr_words);
+	       (vcpu->virt->apic_delivers || !(vcpu->lapic.irr_words | vcpu->lapic.posted_words));
 }
 
 void inject_prepare(struct vcpu *vcpu)

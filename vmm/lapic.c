@@ -21,6 +21,7 @@
 #define VERSION	      0x00050014 /* six LVT entries */
 #define TICK_RATE_MAX 20000
 #define X2APIC_FIRST  0x800
+#define CPUID_1_ECX_X2APIC BIT(21)
 
 enum { BASE_BSP = BIT(8), BASE_X2APIC = BIT(10), BASE_ENABLE = BIT(11) };
 #define BASE_ADDRESS (~BITS(11, 0))
@@ -110,7 +111,8 @@ static void timer_settings(struct vcpu *vcpu)
 	u32 divide = *reg(vcpu, LAPIC_TIMER_DIVIDE);
 
 	vcpu->lapic.timer_mode = FIELD_GET(LVT_TIMER_MODE, *reg(vcpu, LAPIC_LVT_TIMER));
-	vcpu->lapic.timer_shift = (((divide & 3) | (divide & 8) >> 1) + 1) & 7;
+	vcpu->lapic.timer_shift = ((((divide & 3) | (divide & 8) >> 1) + 1) & 7) +
+				  cpuid_crystal_shift(vm_clock_hz(vcpu->vm));
 }
 
 static u64 timer_ticks(const struct vcpu *vcpu, u32 count)
@@ -136,14 +138,15 @@ static void timer_start(struct vcpu *vcpu, u32 count)
 	vcpu->lapic.deadline = count ? vm_now(vcpu->vm) + timer_ticks(vcpu, count) : 0;
 }
 
-/* The count goes on from where it is, at another speed. */
+/* The count goes on from where it is, at another speed; one that has ended is still served. */
 static void timer_divide(struct vcpu *vcpu, u32 value)
 {
 	u32 left = timer_current(vcpu);
 
 	*reg(vcpu, LAPIC_TIMER_DIVIDE) = value;
 	timer_settings(vcpu);
-	timer_start(vcpu, left);
+	if (left)
+		timer_start(vcpu, left);
 }
 
 /* The count has come to its end at lapic->deadline. */
@@ -205,13 +208,22 @@ static void set_mode(struct vcpu *vcpu)
 	lapic_resume(vcpu);
 }
 
+static u32 id_of(bool x2apic, u32 id)
+{
+	return x2apic ? id : id << 24;
+}
+
+/* In x2APIC mode. */
+static u32 ldr_of(u32 id)
+{
+	return (id >> 4) << 16 | BIT(id & 15);
+}
+
 /* The registers that the mode determines. */
 static void set_ids(struct vcpu *vcpu)
 {
-	u32 id = vcpu->id;
-
-	*reg(vcpu, LAPIC_ID) = lapic_x2apic(vcpu) ? id : id << 24;
-	*reg(vcpu, LAPIC_LDR) = lapic_x2apic(vcpu) ? (id >> 4) << 16 | BIT(id & 15) : 0;
+	*reg(vcpu, LAPIC_ID) = id_of(lapic_x2apic(vcpu), vcpu->id);
+	*reg(vcpu, LAPIC_LDR) = lapic_x2apic(vcpu) ? ldr_of(vcpu->id) : 0;
 	*reg(vcpu, LAPIC_ICR_HIGH) = 0;
 }
 
@@ -226,6 +238,7 @@ static void clear_registers(struct vcpu *vcpu)
 	set_ids(vcpu);
 	timer_stop(vcpu);
 	timer_settings(vcpu);
+	lapic_drop_posted(vcpu);
 	vcpu->lapic.errors = 0;
 }
 
@@ -246,13 +259,22 @@ void lapic_virtual_wire(struct vcpu *vcpu)
 	*reg(vcpu, LAPIC_LVT_LINT1) = FIELD_PREP(LVT_MODE, APIC_NMI);
 }
 
+/* EXTD is one where CPUID does not tell of x2APIC mode. */
+static u64 reserved_of_base(const struct vcpu *vcpu)
+{
+	const struct cpuid_table *cpuid = &vcpu->vm->cpuid;
+	bool x2apic = cpuid_query(cpuid, 1, 0, &(struct cpuid_state){0}).ecx & CPUID_1_ECX_X2APIC;
+
+	return BASE_RESERVED | ~(BIT(cpuid->maxphyaddr) - 1) | (x2apic ? 0 : BASE_X2APIC);
+}
+
 /* "x2APIC State Transitions". */
 static bool may_change_base(const struct vcpu *vcpu, u64 value)
 {
-	u64 old = vcpu->lapic.base, width = ~(BIT(vcpu->vm->cpuid.maxphyaddr) - 1);
+	u64 old = vcpu->lapic.base;
 	bool to_x2apic = value & BASE_X2APIC, to_on = value & BASE_ENABLE;
 
-	if ((value & (BASE_RESERVED | width)) || (to_x2apic && !to_on))
+	if ((value & reserved_of_base(vcpu)) || (to_x2apic && !to_on))
 		return false;
 	if (to_x2apic)
 		return old & BASE_ENABLE;
@@ -352,10 +374,9 @@ static void write_reg(struct vcpu *vcpu, unsigned offset, u32 value)
 		write_lvt(vcpu, offset, value);
 		break;
 	case LAPIC_TIMER_INITIAL:
-		if (vcpu->lapic.timer_mode == TIMER_DEADLINE) {
-			*reg(vcpu, offset) = 0; /* as it was, before the CPU served the write */
-			break;
-		}
+		/* "writes [...] to the initial-count register are ignored" in that mode */
+		if (vcpu->lapic.timer_mode == TIMER_DEADLINE)
+			value = 0;
 		*reg(vcpu, offset) = value;
 		timer_start(vcpu, value);
 		break;
@@ -420,10 +441,16 @@ void lapic_write(struct vcpu *vcpu, unsigned offset, unsigned size, u64 value)
 void lapic_written(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
 	unsigned offset = exit->apic.offset & (PAGE_SIZE - 16);
+	const struct lapic_rule *rule = rule_of(offset);
+	u32 value = *reg(vcpu, offset);
 
-	lapic_write(vcpu, offset, 4, *reg(vcpu, offset));
-	/* It cannot be written; only an xAPIC's page comes here. */
-	*reg(vcpu, LAPIC_ID) = vcpu->id << 24;
+	/* The value stands there already, also where it should not: */
+	if (offset == LAPIC_ID)
+		*reg(vcpu, offset) = id_of(lapic_x2apic(vcpu), vcpu->id);
+	if (offset == LAPIC_EOI || offset == LAPIC_SELF_IPI)
+		*reg(vcpu, offset) = 0;
+	if (rule->rights & (lapic_x2apic(vcpu) ? WRITE_M : WRITE_X))
+		write_reg(vcpu, offset, value & rule->valid);
 }
 
 /* ---- access by MSR */
@@ -475,12 +502,31 @@ void vcpu_get_lapic(struct vcpu *vcpu, struct lapic_state *state)
 {
 	const struct lapic *lapic = &vcpu->lapic;
 
+	lapic_take_posted(vcpu);
 	*state = (struct lapic_state){
 		.base = lapic->base, .tsc_deadline = lapic->tsc_deadline,
 		.deadline = lapic->deadline, .errors = lapic->errors,
 	};
 	memcpy(state->regs, vcpu->virt->apic, sizeof(state->regs));
-	state->regs[LAPIC_PPR / 4] = 0; /* follows from the others */
+	/* Follows from the others; what the CPU has left of a command that it served. */
+	state->regs[LAPIC_PPR / 4] = state->regs[LAPIC_SELF_IPI / 4] = 0;
+}
+
+/* The bits that a word of the page may have; those of ID, LDR and the version are looked at apart. */
+static u32 may_hold(unsigned offset, bool x2apic)
+{
+	const struct lapic_rule *rule = rule_of(offset);
+
+	if (offset & 15)
+		return 0;
+	if (offset == LAPIC_ID || offset == LAPIC_VERSION ||
+	    (x2apic && (offset == LAPIC_LDR || offset == LAPIC_ICR_HIGH)))
+		return ~0u;
+	if (offset - LAPIC_ISR < LAPIC_ESR - LAPIC_ISR)
+		return (offset & 0x7f) ? ~0u : ~(u32)BITS(LAPIC_VECTOR_MIN - 1, 0);
+	if (offset == LAPIC_ESR)
+		return ESR_ALL;
+	return rule->rights & WRITE_X ? rule->valid : 0;
 }
 
 /* Whether no register has a bit that software could not have set, and those that are fixed
@@ -488,27 +534,29 @@ void vcpu_get_lapic(struct vcpu *vcpu, struct lapic_state *state)
 static const char *check_state(const struct vcpu *vcpu, const struct lapic_state *s)
 {
 	bool x2apic = s->base & BASE_X2APIC;
-	u32 id = vcpu->id;
+	unsigned mode = FIELD_GET(LVT_TIMER_MODE, s->regs[LAPIC_LVT_TIMER / 4]);
 
-	if ((s->base & (BASE_RESERVED | ~(BIT(vcpu->vm->cpuid.maxphyaddr) - 1))) ||
-	    (x2apic && !(s->base & BASE_ENABLE)))
+	if ((s->base & reserved_of_base(vcpu)) || (x2apic && !(s->base & BASE_ENABLE)))
 		return "IA32_APIC_BASE has reserved bits, or x2APIC mode without EN";
-	if (s->regs[LAPIC_VERSION / 4] != VERSION || s->regs[LAPIC_ID / 4] != (x2apic ? id : id << 24))
+	if (s->regs[LAPIC_VERSION / 4] != VERSION || s->regs[LAPIC_ID / 4] != id_of(x2apic, vcpu->id))
 		return "the local APIC has another version or id";
-	if (x2apic && s->regs[LAPIC_LDR / 4] != ((id >> 4) << 16 | BIT(id & 15)))
+	if (x2apic && s->regs[LAPIC_LDR / 4] != ldr_of(vcpu->id))
 		return "LDR follows from the id in x2APIC mode";
-	for (unsigned offset = LAPIC_ISR; offset < LAPIC_ESR; offset += 0x80)
-		if (s->regs[offset / 4] & BITS(LAPIC_VECTOR_MIN - 1, 0))
-			return "vectors below 16 are not accepted";
-	for (unsigned i = 0; i < ARRAY_SIZE(rules); i++) {
-		u32 ones = i == LAPIC_DFR >> 4 ? ~(u32)DFR_MODEL : 0;
-		bool number = x2apic && (i == LAPIC_LDR >> 4 || i == LAPIC_ICR_HIGH >> 4);
+	for (unsigned i = 0; i < ARRAY_SIZE(s->regs); i++) {
+		u32 ones = i == LAPIC_DFR / 4 ? ~(u32)DFR_MODEL : 0;
 
-		if (rules[i].valid && !number && ((s->regs[4 * i] ^ ones) & ~rules[i].valid))
-			return "a register of the local APIC has reserved bits set";
+		if ((s->regs[i] ^ ones) & ~may_hold(i * 4, x2apic))
+			return "a register of the local APIC has reserved bits or vectors below 16";
 	}
-	if ((s->errors | s->regs[LAPIC_ESR / 4]) & ~ESR_ALL)
+	if (s->errors & ~ESR_ALL)
 		return "ESR has reserved bits set";
+	for (unsigned offset = LAPIC_LVT_TIMER; offset <= LAPIC_LVT_ERROR; offset += 16)
+		if (!(s->regs[LAPIC_SVR / 4] & SVR_ENABLE) && !(s->regs[offset / 4] & LVT_MASKED))
+			return "disabled by software, the LVT is masked";
+	if ((s->tsc_deadline && mode != TIMER_DEADLINE) ||
+	    (mode == TIMER_DEADLINE && s->regs[LAPIC_TIMER_INITIAL / 4]) ||
+	    (s->deadline && !s->regs[LAPIC_TIMER_INITIAL / 4]))
+		return "the local APIC's timer runs in another mode";
 	return NULL;
 }
 
@@ -522,6 +570,7 @@ int vcpu_set_lapic(struct vcpu *vcpu, const struct lapic_state *state, const cha
 	vcpu->lapic.deadline = state->deadline;
 	vcpu->lapic.errors = state->errors;
 	memcpy(vcpu->virt->apic, state->regs, sizeof(state->regs));
+	lapic_drop_posted(vcpu);
 	timer_settings(vcpu);
 	set_mode(vcpu);
 	return 0;

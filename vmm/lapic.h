@@ -2,13 +2,14 @@
 /*
  * The local APIC of a vCPU, in xAPIC and x2APIC mode, version 14h. Its registers
  * stand in vcpu->virt->apic, where the CPU may serve some of them. Its id is the
- * vCPU's, and cannot be written; its timer's clock is that of the TSC. Source: Intel
- * SDM volume 3, "Advanced Programmable Interrupt Controller (APIC)".
+ * vCPU's, and cannot be written; its timer's clock is the crystal's of CPUID leaf
+ * 15h, mostly that of the TSC. Source: Intel SDM volume 3, "Advanced Programmable
+ * Interrupt Controller (APIC)".
  *
- * Only the vCPU itself, in its slice, changes its APIC; others may set bits of IRR,
- * TMR and `events` (lapic_accept), by atomic operations, without a lock. So an
- * interrupt costs the sender no more than those and, where the vCPU is in its
- * guest, a kick.
+ * Only the vCPU itself, in its slice, changes its APIC; others may set bits of
+ * `posted`, `events` and TMR (lapic_accept), by atomic operations, without a lock; of IRR
+ * not: the CPU may be at work on it. So an interrupt costs the sender no more than those
+ * and, where the vCPU is in its guest, a kick.
  */
 #pragma once
 
@@ -41,11 +42,13 @@ struct lapic {
 	/* Set by others, atomic. */
 	u32 events;	  /* LAPIC_EVENT_* */
 	u32 errors;	  /* bits for ESR, until it is written */
-	u32 irr_words;	  /* the words of IRR that may hold something, as bits */
-	bool requests;	  /* bits of IRR are new to the CPU that delivers */
-	bool tmr_changed; /* and TMR */
+	u32 posted[8];	  /* vectors that are to go to IRR */
+	u32 posted_words; /* the words of `posted` that may hold some, as bits */
+	bool tmr_changed; /* TMR has, since the CPU was told */
 	u8 startup;	  /* the vector of the last STARTUP */
 	/* Its own: */
+	u8 irr_words;	  /* the words of IRR that may hold something, as bits */
+	bool requests;	  /* bits of IRR are new to the CPU that delivers */
 	u8 timer_mode, timer_shift; /* of LVT Timer and Divide, which the CPU may have changed */
 	u8 isr_words;	  /* the words of ISR that hold something, unless the CPU delivers ... */
 	u8 isr_highest;	  /* ... and the highest vector in service, or 0 */

@@ -27,19 +27,19 @@ static bool test(const struct vcpu *vcpu, unsigned bitmap, u8 vector)
 	return __atomic_load_n(word_of(vcpu, bitmap, vector), __ATOMIC_RELAXED) & BIT(vector % 32);
 }
 
-/* Whether it was set before. */
-static bool set(struct vcpu *vcpu, unsigned bitmap, u8 vector)
+/* Whether it was set before. Any pCPU. */
+static bool set_shared(u32 *word, u8 vector)
 {
 	u32 bit = BIT(vector % 32);
 
-	return __atomic_fetch_or(word_of(vcpu, bitmap, vector), bit, __ATOMIC_SEQ_CST) & bit;
+	return __atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST) & bit;
 }
 
-static bool clear(struct vcpu *vcpu, unsigned bitmap, u8 vector)
+static bool clear_shared(u32 *word, u8 vector)
 {
 	u32 bit = BIT(vector % 32);
 
-	return __atomic_fetch_and(word_of(vcpu, bitmap, vector), ~bit, __ATOMIC_SEQ_CST) & bit;
+	return __atomic_fetch_and(word, ~bit, __ATOMIC_SEQ_CST) & bit;
 }
 
 /* The highest vector in the words of a bitmap that a mask names, or -1. */
@@ -47,7 +47,7 @@ static int highest(const struct vcpu *vcpu, unsigned bitmap, u32 words)
 {
 	for (; words; words &= ~BIT(31 - __builtin_clz(words))) {
 		int i = 31 - __builtin_clz(words);
-		u32 word = __atomic_load_n(&vcpu->virt->apic[bitmap / 4 + i * 4], __ATOMIC_RELAXED);
+		u32 word = vcpu->virt->apic[bitmap / 4 + i * 4];
 
 		if (word)
 			return i * 32 + 31 - __builtin_clz(word);
@@ -101,17 +101,17 @@ bool lapic_matches(const struct vcpu *vcpu, u32 dest, bool logical)
 static bool request(struct vcpu *vcpu, u8 vector, bool level)
 {
 	struct lapic *lapic = &vcpu->lapic;
+	u32 *tmr = word_of(vcpu, LAPIC_TMR, vector);
 
 	if (vector < LAPIC_VECTOR_MIN) {
 		lapic_error(vcpu, ESR_RECEIVE_ILLEGAL);
 		return true;
 	}
-	if (level ? !set(vcpu, LAPIC_TMR, vector)
-		  : test(vcpu, LAPIC_TMR, vector) && clear(vcpu, LAPIC_TMR, vector))
+	if (level ? !set_shared(tmr, vector)
+		  : test(vcpu, LAPIC_TMR, vector) && clear_shared(tmr, vector))
 		__atomic_store_n(&lapic->tmr_changed, true, __ATOMIC_RELEASE);
-	if (!set(vcpu, LAPIC_IRR, vector)) {
-		__atomic_or_fetch(&lapic->irr_words, BIT(vector / 32), __ATOMIC_SEQ_CST);
-		__atomic_store_n(&lapic->requests, true, __ATOMIC_RELEASE);
+	if (!set_shared(&lapic->posted[vector / 32], vector)) {
+		__atomic_or_fetch(&lapic->posted_words, BIT(vector / 32), __ATOMIC_SEQ_CST);
 		vcpu_wake(vcpu);
 	}
 	return true;
@@ -137,8 +137,8 @@ bool lapic_accept(struct vcpu *vcpu, const struct apic_msg *msg)
 		send_event(vcpu, LAPIC_EVENT_NMI);
 		return true;
 	case APIC_INIT:
-		/* A start-up that came before it is void. */
-		__atomic_and_fetch(&lapic->events, ~(u32)LAPIC_EVENT_STARTUP, __ATOMIC_SEQ_CST);
+		/* What came before it is void. */
+		__atomic_store_n(&lapic->events, 0, __ATOMIC_SEQ_CST);
 		send_event(vcpu, LAPIC_EVENT_INIT);
 		return true;
 	case APIC_STARTUP:
@@ -146,6 +146,9 @@ bool lapic_accept(struct vcpu *vcpu, const struct apic_msg *msg)
 		send_event(vcpu, LAPIC_EVENT_STARTUP);
 		return true;
 	case APIC_EXTINT:
+		/* "Local APIC State After It Has Been Software Disabled": not among what it takes. */
+		if (!lapic_listens(vcpu))
+			return false;
 		send_event(vcpu, LAPIC_EVENT_EXTINT);
 		return true;
 	default:
@@ -162,7 +165,9 @@ void lapic_error(struct vcpu *vcpu, u32 error)
 {
 	u32 lvt = vcpu->virt->apic[LAPIC_LVT_ERROR / 4];
 
-	__atomic_or_fetch(&vcpu->lapic.errors, error, __ATOMIC_RELAXED);
+	/* A write of ESR "rearms the APIC error interrupt triggering mechanism". */
+	if (__atomic_fetch_or(&vcpu->lapic.errors, error, __ATOMIC_RELAXED) & error)
+		return;
 	/* An illegal vector there is an error of its own, which is told by no vector. */
 	if (!(lvt & LVT_MASKED) && (u8)lvt < LAPIC_VECTOR_MIN)
 		__atomic_or_fetch(&vcpu->lapic.errors, ESR_RECEIVE_ILLEGAL, __ATOMIC_RELAXED);
@@ -198,28 +203,45 @@ void lapic_lint0(struct vcpu *vcpu, bool level)
 
 /* ---- to the CPU */
 
+void lapic_take_posted(struct vcpu *vcpu)
+{
+	struct lapic *lapic = &vcpu->lapic;
+	u32 words = __atomic_load_n(&lapic->posted_words, __ATOMIC_ACQUIRE);
+
+	if (!words)
+		return;
+	/* Who sets a bit from here on says so again; one set before is seen here. */
+	words = __atomic_exchange_n(&lapic->posted_words, 0, __ATOMIC_SEQ_CST);
+	lapic->irr_words |= words;
+	lapic->requests = true;
+	for (; words; words &= words - 1) {
+		unsigned i = __builtin_ctz(words);
+
+		*word_of(vcpu, LAPIC_IRR, 32 * i) |=
+			__atomic_exchange_n(&lapic->posted[i], 0, __ATOMIC_SEQ_CST);
+	}
+}
+
+void lapic_drop_posted(struct vcpu *vcpu)
+{
+	__atomic_store_n(&vcpu->lapic.posted_words, 0, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < BITMAP_WORDS; i++)
+		__atomic_store_n(&vcpu->lapic.posted[i], 0, __ATOMIC_RELAXED);
+}
+
 /* The highest vector asked for, or -1; without a look at words that are known to be empty, but
- * where the CPU, too, puts vectors into IRR. */
+ * where the CPU, too, takes vectors out of IRR. */
 static int highest_request(struct vcpu *vcpu)
 {
-	u32 *words = &vcpu->lapic.irr_words, now = __atomic_load_n(words, __ATOMIC_ACQUIRE), empty;
+	u8 *words = &vcpu->lapic.irr_words;
 	int vector;
 
+	lapic_take_posted(vcpu);
 	if (vcpu->virt->apic_delivers)
 		return highest(vcpu, LAPIC_IRR, ALL_WORDS);
-	if (!now)
-		return -1;
-	vector = highest(vcpu, LAPIC_IRR, now);
-	empty = vector < 0 ? now : now & ~(BIT(vector / 32 + 1) - 1);
-	if (!empty)
-		return vector;
-	__atomic_and_fetch(words, ~empty, __ATOMIC_SEQ_CST);
-	/* Who sets a bit from here on says so again; one set before is seen here. */
-	now = highest(vcpu, LAPIC_IRR, empty);
-	if ((int)now < 0)
-		return vector;
-	__atomic_or_fetch(words, BIT(now / 32), __ATOMIC_SEQ_CST);
-	return now;
+	vector = highest(vcpu, LAPIC_IRR, *words);
+	*words &= vector < 0 ? 0 : BIT(vector / 32 + 1) - 1;
+	return vector;
 }
 
 int lapic_pending(struct vcpu *vcpu)
@@ -231,7 +253,7 @@ int lapic_pending(struct vcpu *vcpu)
 
 void lapic_ack(struct vcpu *vcpu, u8 vector)
 {
-	clear(vcpu, LAPIC_IRR, vector);
+	*word_of(vcpu, LAPIC_IRR, vector) &= ~BIT(vector % 32);
 	*word_of(vcpu, LAPIC_ISR, vector) |= BIT(vector % 32);
 	vcpu->lapic.isr_words |= BIT(vector / 32);
 	vcpu->lapic.isr_highest = vector;
@@ -291,16 +313,18 @@ void lapic_prepare(struct vcpu *vcpu)
 	int vector;
 
 	if (vcpu->virt->apic_delivers) {
-		if (lapic->tmr_changed)
+		lapic_take_posted(vcpu);
+		/* TMR was changed before its vector was posted. */
+		if (__atomic_load_n(&lapic->tmr_changed, __ATOMIC_ACQUIRE))
 			sync_eoi_exits(vcpu);
 		/* What the CPU has seen of IRR it keeps up by itself. */
-		if (__atomic_load_n(&lapic->requests, __ATOMIC_ACQUIRE)) {
-			(void)__atomic_exchange_n(&lapic->requests, false, __ATOMIC_SEQ_CST);
+		if (lapic->requests)
 			virt->irr_push(vcpu->virt, highest_request(vcpu));
-		}
+		lapic->requests = false;
 		return;
 	}
-	if (!lapic->irr_words && !lapic->threshold)
+	if (!lapic->irr_words && !lapic->threshold &&
+	    !__atomic_load_n(&lapic->posted_words, __ATOMIC_ACQUIRE))
 		return;
 	vector = highest_request(vcpu);
 	if (vector >= 0)

@@ -23,6 +23,9 @@ void vm_deliver_ipi(struct vcpu *from, const struct apic_msg *msg, unsigned shor
 void lapic_error(struct vcpu *vcpu, u32 error);
 /* Raises what an LVT entry, by its register, says; a masked one nothing. */
 void lapic_local(struct vcpu *vcpu, unsigned lvt);
+/* Brings what others have sent into IRR; or forgets it. */
+void lapic_take_posted(struct vcpu *vcpu);
+void lapic_drop_posted(struct vcpu *vcpu);
 /* The processor priority. */
 u32 lapic_ppr(const struct vcpu *vcpu);
 /* After a change of mode: looks at the bits anew, and hands them to the CPU where it delivers. */
