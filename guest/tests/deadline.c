@@ -3,8 +3,9 @@
  * Measure: how late interrupts of the TSC-deadline timer come to a CPU that halts, and
  * how far TSC, ACPI's PM timer and the 8254 drift apart. Rule: each deadline interrupts once, never
  * early; the clocks stay within 0.01 %. SDM volume 3, "TSC-Deadline Mode"; ACPI, "Power
- * Management Timer"; 8254 data sheet. Words: count=N deadlines (20000), late=N what the worst may
- * be, seconds=N for the clocks (1), `x2apic`.
+ * Management Timer"; 8254 data sheet. Words: count=N deadlines (20000); late=N what all
+ * but one in 200 may be and worst=N what each may be, in ticks; seconds=N for the clocks (1);
+ * `x2apic`.
  */
 #include "guest/lib/acpi.h"
 #include "guest/lib/apic.h"
@@ -34,7 +35,8 @@ static void on_deadline(struct trap_frame *frame)
 static void lateness(void)
 {
 	unsigned count = (unsigned)boot_number("count", 20000), early = 0, wrong = 0;
-	unsigned bucket[BUCKETS] = {0};
+	unsigned bucket[BUCKETS] = {0}, above = 0;
+	u64 bound = boot_number("late", ~0u);
 	u64 at = rdtsc() + 2 * GAP, worst = 0, late, sum = 0;
 
 	apic_write(APIC_LVT_TIMER, APIC_DEADLINE | VECTOR);
@@ -49,6 +51,7 @@ static void lateness(void)
 		late = taken_at - at;
 		worst = late > worst ? late : worst;
 		sum += late;
+		above += late > bound;
 		while (n + 1 < BUCKETS && late >= 250u << n)
 			n++;
 		bucket[n]++;
@@ -63,7 +66,8 @@ static void lateness(void)
 	print("\n");
 	test_equal("each-once", taken + wrong, count);
 	test_equal("never-early", early, 0);
-	CHECK("in-time", worst <= boot_number("late", ~0u));
+	CHECK("in-time", above <= count / 200);
+	CHECK("worst-in-time", worst <= boot_number("worst", ~0u));
 }
 
 /* --- clocks --- */
