@@ -171,8 +171,10 @@ u64 lapic_timer(struct vcpu *vcpu, u64 now)
 	u64 clock = now - vm->clock_start;
 
 	if (lapic->tsc_deadline) {
-		if (clock + vcpu->tsc_delta < lapic->tsc_deadline)
-			return vm_clock_to_tsc(vm, lapic->tsc_deadline - vcpu->tsc_delta);
+		u64 tsc = clock + vcpu->tsc_delta, left = lapic->tsc_deadline - tsc;
+
+		if (tsc < lapic->tsc_deadline) /* the guest's TSC may be far from the host's */
+			return left < VTIMER_NEVER - now ? now + left : VTIMER_NEVER;
 		lapic->tsc_deadline = 0;
 		lapic_local(vcpu, LAPIC_LVT_TIMER);
 	} else if (lapic->deadline) {

@@ -766,7 +766,7 @@ static void divider_changes_while_it_counts(void **state)
 static void tsc_deadline(void **state)
 {
 	struct vcpu *vcpu = timer(0x40);
-	u64 start = vm->clock_at;
+	u64 start = vm->clock_at, now;
 
 	(void)state;
 	/* in other modes "reads zero and writes are ignored" */
@@ -800,6 +800,14 @@ static void tsc_deadline(void **state)
 	assert_int_equal(lapic_pending(vcpu), -1);
 	advance(vcpu, 30);
 	assert_true(takes(vcpu, 0x40));
+	/* one that never comes, with a TSC ahead of the VM's clock and behind it */
+	now = vm->clock_start + vm->clock_at;
+	assert_true(set_msr(vcpu, MSR_TSC_DEADLINE, ~0ull));
+	assert_true(lapic_timer(vcpu, now) > now + BIT(62));
+	vcpu_set_tsc_delta(vcpu, 0 - vm->clock_at);
+	assert_true(lapic_timer(vcpu, now) > now + BIT(62));
+	assert_int_equal(lapic_pending(vcpu), -1);
+	vcpu_set_tsc_delta(vcpu, 10000);
 	/* masked it ends, without a vector */
 	wr(vcpu, LAPIC_LVT_TIMER, TSC_DEADLINE | MASKED | 0x40);
 	assert_true(set_msr(vcpu, MSR_TSC_DEADLINE, vm->clock_at + 10000 + 30));
