@@ -17,14 +17,6 @@ enum { MSI_LOGICAL = BIT(2), MSI_REDIRECT = BIT(3), MSI_ASSERT = BIT(14), MSI_LE
 #define MSI_MODE   BITS(10, 8)
 #define XAPIC_BROADCAST 0xff
 
-/* One that takes part in the machine, or NULL. */
-static struct vcpu *vcpu_at(const struct vm *vm, u32 id)
-{
-	struct vcpu *vcpu = id < vm->vcpu_count ? vm->vcpus[id] : NULL;
-
-	return vcpu && !vcpu->parked ? vcpu : NULL;
-}
-
 /* Lower than that of any other is taken first; of equals, the next behind the last one. */
 static unsigned rank(const struct vm *vm, const struct vcpu *vcpu)
 {
@@ -36,15 +28,12 @@ static unsigned rank(const struct vm *vm, const struct vcpu *vcpu)
 static bool deliver_lowest(struct vm *vm, const struct apic_msg *msg)
 {
 	struct apic_msg fixed = *msg;
-	struct vcpu *best = NULL;
+	struct vcpu *vcpu, *best = NULL;
 
-	for (unsigned i = 0; i < vm->vcpu_count; i++) {
-		struct vcpu *vcpu = vcpu_at(vm, i);
-
-		if (vcpu && lapic_matches(vcpu, msg->dest, msg->logical) &&
-		    lapic_listens(vcpu) && (!best || rank(vm, vcpu) < rank(vm, best)))
+	VM_FOR_EACH_VCPU(vcpu, vm)
+		if (lapic_matches(vcpu, msg->dest, msg->logical) && lapic_listens(vcpu) &&
+		    (!best || rank(vm, vcpu) < rank(vm, best)))
 			best = vcpu;
-	}
 	fixed.mode = APIC_FIXED;
 	if (!best)
 		return false;
@@ -54,25 +43,26 @@ static bool deliver_lowest(struct vm *vm, const struct apic_msg *msg)
 
 bool vm_deliver(struct vm *vm, const struct apic_msg *msg)
 {
-	struct vcpu *vcpu = vcpu_at(vm, msg->dest);
+	struct vcpu *vcpu;
 	bool taken = false;
 
 	if (msg->mode == APIC_LOWEST)
 		return deliver_lowest(vm, msg);
 	/* Mostly one: no need to ask all. */
-	if (!msg->logical && msg->dest != APIC_BROADCAST)
+	if (!msg->logical && msg->dest != APIC_BROADCAST) {
+		vcpu = vm_vcpu(vm, msg->dest);
 		return vcpu && lapic_accept(vcpu, msg);
-	for (unsigned i = 0; i < vm->vcpu_count; i++) {
-		vcpu = vcpu_at(vm, i);
-		if (vcpu && lapic_matches(vcpu, msg->dest, msg->logical))
-			taken |= lapic_accept(vcpu, msg);
 	}
+	VM_FOR_EACH_VCPU(vcpu, vm)
+		if (lapic_matches(vcpu, msg->dest, msg->logical))
+			taken |= lapic_accept(vcpu, msg);
 	return taken;
 }
 
 void vm_deliver_ipi(struct vcpu *from, const struct apic_msg *msg, unsigned shorthand)
 {
 	struct vm *vm = from->vm;
+	struct vcpu *vcpu;
 	struct apic_msg all = {.dest = APIC_BROADCAST, .mode = APIC_LOWEST, .vector = msg->vector};
 
 	if (shorthand == IPI_DEST) {
@@ -88,12 +78,9 @@ void vm_deliver_ipi(struct vcpu *from, const struct apic_msg *msg, unsigned shor
 	/* "Valid Combinations": to itself a CPU can send vectors only. */
 	if (shorthand != IPI_OTHERS && msg->mode != APIC_FIXED)
 		return;
-	for (unsigned i = 0; i < vm->vcpu_count; i++) {
-		struct vcpu *vcpu = vcpu_at(vm, i);
-
-		if (vcpu && (vcpu == from ? shorthand != IPI_OTHERS : shorthand != IPI_SELF))
+	VM_FOR_EACH_VCPU(vcpu, vm)
+		if (vcpu == from ? shorthand != IPI_OTHERS : shorthand != IPI_SELF)
 			lapic_accept(vcpu, msg);
-	}
 }
 
 int vm_signal_msi(struct vm *vm, u64 address, u32 data)

@@ -217,16 +217,10 @@ bool pv_eoi_done(struct vcpu *vcpu)
 	return !vcpu->pv.eoi_offered;
 }
 
-/* The vCPU with an APIC id that a guest names, or NULL. */
-static struct vcpu *by_apic_id(struct vcpu *vcpu, u64 id)
-{
-	return id < VM_VCPUS_MAX ? vcpu->vm->vcpus[id] : NULL;
-}
-
 /* The caller waits for what that vCPU is to do; with `kick` its HLT ends first. */
 static u64 yield_to(struct vcpu *vcpu, u64 apic_id, bool kick)
 {
-	struct vcpu *target = by_apic_id(vcpu, apic_id);
+	struct vcpu *target = vm_vcpu(vcpu->vm, apic_id);
 
 	if (!target)
 		return 0;
@@ -248,7 +242,7 @@ static u64 send_ipi(struct vcpu *vcpu, u64 map, u32 first, u64 icr)
 		return (u64)ABI_HYPERCALL_EINVAL;
 	for (; map; map &= map - 1) {
 		u64 id = (u64)first + __builtin_ctzll(map);
-		struct vcpu *target = by_apic_id(vcpu, id);
+		struct vcpu *target = vm_vcpu(vcpu->vm, id);
 
 		msg.dest = id;
 		taken += target && lapic_accept(target, &msg);

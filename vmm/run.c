@@ -39,18 +39,15 @@ static bool awake(struct vcpu *vcpu)
 static void check_dead(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
+	struct vcpu *other;
 
 	if (!vcpu->waits_startup && (virt->get(vcpu->virt, VREG_RFLAGS) & RFLAGS_IF))
 		return;
 	__atomic_store_n(&vcpu->dead, true, __ATOMIC_SEQ_CST);
-	for (unsigned i = 0; i < vm->vcpu_count; i++) {
-		struct vcpu *other = vm->vcpus[i];
-
-		if (other && !other->parked &&
-		    (!__atomic_load_n(&other->dead, __ATOMIC_SEQ_CST) ||
-		     __atomic_load_n(&other->lapic.events, __ATOMIC_SEQ_CST)))
+	VM_FOR_EACH_VCPU(other, vm)
+		if (!__atomic_load_n(&other->dead, __ATOMIC_SEQ_CST) ||
+		    __atomic_load_n(&other->lapic.events, __ATOMIC_SEQ_CST))
 			return;
-	}
 	if (!vm->nmi_expected)
 		vm_end(vm, "halted");
 }

@@ -85,6 +85,11 @@ u64 vm_boot_epoch(const struct vm *of)
 	return of->boot_epoch;
 }
 
+struct vcpu *vm_vcpu(const struct vm *of, u64 id)
+{
+	return id < of->vcpu_count && !of->vcpus[id]->parked ? of->vcpus[id] : NULL;
+}
+
 void lapic_kick(struct vcpu *of)
 {
 	kicked = of;
@@ -483,6 +488,9 @@ static void kick_and_yield(void **state)
 		assert_int_equal(hypercall(5, 0, nobody[i], 0, 0), 0);
 		assert_int_equal(hypercall(11, nobody[i], 0, 0, 0), 0);
 	}
+	vcpus[2].parked = true;
+	assert_int_equal(hypercall(5, 0, 2, 0, 0), 0);
+	assert_int_equal(hypercall(10, 5, 0, 0, 0xfd), 1); /* 0 alone */
 	assert_int_equal(kicks, 1);
 	assert_int_equal(yields, 2);
 }
