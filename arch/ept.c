@@ -76,8 +76,6 @@ void ept_flush(struct vmx_vcpu *v)
 	} descriptor = {vm->ept_pointer, 0};
 	u64 generation = __atomic_load_n(&vm->generation, __ATOMIC_ACQUIRE);
 
-	if (v->generation == generation)
-		return;
 	v->generation = generation;
 	vmwrite64(EPT_POINTER, vm->ept_pointer);
 	__asm__ volatile("invept %0, %1" ::"m"(descriptor), "r"((u64)INVEPT_SINGLE) : "cc", "memory");

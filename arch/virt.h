@@ -90,6 +90,7 @@ enum vcpu_cr_access { CR_WRITE, CR_READ, CR_CLTS, CR_LMSW };
 struct vcpu_exit {
 	enum vcpu_exit_reason reason;
 	u8 insn_len; /* 0: not known, decode the instruction */
+	bool in_delivery; /* of an event, which `undelivered` has */
 	union {
 		struct {
 			u16 port;

@@ -148,6 +148,34 @@ static inline struct vmx_vcpu *to_vmx(struct virt_vcpu *vcpu)
 	return (struct vmx_vcpu *)vcpu;
 }
 
+static inline u32 vmx_state_field(enum vmx_cached which)
+{
+	static const u32 field[CACHED_COUNT] = {
+		[CACHED_RIP] = VMCS_GUEST_RIP, [CACHED_RSP] = VMCS_GUEST_RSP,
+		[CACHED_RFLAGS] = VMCS_GUEST_RFLAGS,
+		[CACHED_INTERRUPTIBILITY] = VMCS_GUEST_INTERRUPTIBILITY,
+	};
+
+	return field[which];
+}
+
+/* The value of a cached field, and a new one for the next entry. */
+static inline u64 vmx_state_cached(struct vmx_vcpu *v, enum vmx_cached which)
+{
+	if (!(v->cache_valid & BIT(which))) {
+		v->cache[which] = vmcs_get(vmx_state_field(which));
+		v->cache_valid |= BIT(which);
+	}
+	return v->cache[which];
+}
+
+static inline void vmx_state_cache(struct vmx_vcpu *v, enum vmx_cached which, u64 value)
+{
+	v->cache[which] = value;
+	v->cache_valid |= BIT(which);
+	v->cache_dirty |= BIT(which);
+}
+
 /* vmx_vcpu.c: life and loading. */
 int vmx_vcpu_create(struct virt_vm *vm, struct virt_vcpu **vcpu);
 void vmx_vcpu_destroy(struct virt_vcpu *vcpu);
@@ -165,8 +193,6 @@ void vmx_vcpu_get_fpu(struct virt_vcpu *vcpu, void *area);
 void vmx_vcpu_set_fpu(struct virt_vcpu *vcpu, const void *area);
 
 /* vmx_state.c: registers. */
-u64 vmx_state_cached(struct vmx_vcpu *v, enum vmx_cached which);
-void vmx_state_cache(struct vmx_vcpu *v, enum vmx_cached which, u64 value);
 void vmx_state_write_back(struct vmx_vcpu *v);
 u64 vmx_state_get(struct virt_vcpu *vcpu, enum vcpu_reg reg);
 void vmx_state_set(struct virt_vcpu *vcpu, enum vcpu_reg reg, u64 value);
@@ -223,7 +249,7 @@ void ept_vm_destroy(struct virt_vm *vm);
 int ept_vm_map(struct virt_vm *vm, gpa_t gpa, hpa_t hpa, u64 size, unsigned rights,
 	       enum virt_memtype type);
 int ept_vm_unmap(struct virt_vm *vm, gpa_t gpa, u64 size);
-/* Takes over what of the EPT has changed since the vCPU's last entry. */
+/* Takes over what of the EPT has changed since the vCPU's last entry: v->generation tells. */
 void ept_flush(struct vmx_vcpu *v);
 
 /* vmx_dirty.c: what the guest writes. The first two serve struct virt_ops. */

@@ -31,33 +31,36 @@ enum { REASON_EXCEPTION = 0, REASON_EXTERNAL_INTERRUPT = 1, REASON_CR = 28, REAS
        REASON_IO = 30, REASON_APIC_ACCESS = 44, REASON_APIC_EOI = 45, REASON_EPT_VIOLATION = 48,
        REASON_APIC_WRITE = 56, REASON_PML_FULL = 62, REASON_COUNT = 70 };
 
-/* Reasons that need no more than a name; EXIT_HOST, 0, stands for "not here". */
+/* Reasons that need no more than a name; EXIT_HOST, 0, stands for "not here". INSTRUCTION: the guest
+ * executed one, whose length is known, so that no delivery of an event was interrupted. */
+#define INSTRUCTION 0x80
+_Static_assert(EXIT_REASONS <= INSTRUCTION, "reasons and the bit");
 static const u8 plain_reason[REASON_COUNT] = {
 	[2] = EXIT_SHUTDOWN,
 	[3 ... 4] = EXIT_INIT, /* INIT, SIPI */
 	[7] = EXIT_INTR_WINDOW, [8] = EXIT_NMI_WINDOW,
 	[9] = EXIT_TASK_SWITCH,
-	[10] = EXIT_CPUID,
-	[11] = EXIT_UNDEFINED, /* GETSEC */
-	[12] = EXIT_HLT,
-	[13] = EXIT_CACHE,     /* INVD */
-	[15] = EXIT_PROTECTED, /* RDPMC */
-	[17] = EXIT_UNDEFINED, /* RSM */
-	[18] = EXIT_HYPERCALL,
-	[19 ... 27] = EXIT_UNDEFINED, /* the VMX instructions but for VMCALL */
-	[31] = EXIT_RDMSR, [32] = EXIT_WRMSR,
-	[36] = EXIT_UNDEFINED, /* MWAIT */
-	[37] = EXIT_STEP,      /* monitor trap flag */
-	[39] = EXIT_UNDEFINED, /* MONITOR */
-	[40] = EXIT_PAUSE,     /* a loop of it */
+	[10] = INSTRUCTION | EXIT_CPUID,
+	[11] = INSTRUCTION | EXIT_UNDEFINED, /* GETSEC */
+	[12] = INSTRUCTION | EXIT_HLT,
+	[13] = INSTRUCTION | EXIT_CACHE,     /* INVD */
+	[15] = INSTRUCTION | EXIT_PROTECTED, /* RDPMC */
+	[17] = INSTRUCTION | EXIT_UNDEFINED, /* RSM */
+	[18] = INSTRUCTION | EXIT_HYPERCALL,
+	[19 ... 27] = INSTRUCTION | EXIT_UNDEFINED, /* the VMX instructions but for VMCALL */
+	[31] = INSTRUCTION | EXIT_RDMSR, [32] = INSTRUCTION | EXIT_WRMSR,
+	[36] = INSTRUCTION | EXIT_UNDEFINED, /* MWAIT */
+	[37] = EXIT_STEP,		     /* monitor trap flag */
+	[39] = INSTRUCTION | EXIT_UNDEFINED, /* MONITOR */
+	[40] = INSTRUCTION | EXIT_PAUSE,     /* a loop of it */
 	[43] = EXIT_APIC_TPR,
-	[50] = EXIT_UNDEFINED, /* INVEPT */
-	[52] = EXIT_DEADLINE,  /* the preemption timer */
-	[53] = EXIT_UNDEFINED, /* INVVPID */
-	[54] = EXIT_CACHE,     /* WBINVD */
-	[55] = EXIT_XSETBV,
-	[59] = EXIT_UNDEFINED, /* VMFUNC */
-	[60] = EXIT_UNDEFINED, /* ENCLS */
+	[50] = INSTRUCTION | EXIT_UNDEFINED, /* INVEPT */
+	[52] = EXIT_DEADLINE,		     /* the preemption timer */
+	[53] = INSTRUCTION | EXIT_UNDEFINED, /* INVVPID */
+	[54] = INSTRUCTION | EXIT_CACHE,     /* WBINVD */
+	[55] = INSTRUCTION | EXIT_XSETBV,
+	[59] = INSTRUCTION | EXIT_UNDEFINED, /* VMFUNC */
+	[60] = INSTRUCTION | EXIT_UNDEFINED, /* ENCLS */
 };
 
 static void decode_io(struct vcpu_exit *exit)
@@ -185,29 +188,45 @@ static void decode_exception(struct vmx_vcpu *v, struct vcpu_exit *exit)
 		complete_debug(v, exit->event.type);
 }
 
-static void decode_plain(u32 reason, struct vcpu_exit *exit)
+static void decode_unknown(u32 reason, struct vcpu_exit *exit)
 {
-	exit->reason = reason < REASON_COUNT ? plain_reason[reason] : EXIT_HOST;
-	if (exit->reason == EXIT_HOST) {
-		exit->reason = EXIT_UNKNOWN;
-		exit->failed.code = reason;
-		exit->failed.detail = vmread(EXIT_QUALIFICATION);
-		exit->failed.reason = "an exit reason that Trivet does not know";
+	exit->reason = EXIT_UNKNOWN;
+	exit->failed.code = reason;
+	exit->failed.detail = vmread(EXIT_QUALIFICATION);
+	exit->failed.reason = "an exit reason that Trivet does not know";
+}
+
+/* "Information for VM Exits That Occur During Event Delivery". */
+static void take_vectoring(struct vmx_vcpu *v, struct vcpu_exit *exit)
+{
+	v->vectoring_info = vmread32(IDT_VECTORING_INFO);
+	exit->in_delivery = v->vectoring_info & INTR_INFO_VALID;
+	if (!exit->in_delivery)
 		return;
-	}
-	/* The length is only defined for instructions: "Information for VM Exits
-	 * Due to Instruction Execution"; nobody uses it with the other reasons. */
-	exit->insn_len = vmread32(EXIT_INSN_LENGTH);
+	v->vectoring_error = vmread32(IDT_VECTORING_ERROR);
+	v->vectoring_length = vmread32(EXIT_INSN_LENGTH);
 }
 
 void vmx_exit_decode(struct vmx_vcpu *v, u32 reason, struct vcpu_exit *exit)
 {
-	if (reason == REASON_IO)
-		decode_io(exit);
-	else if (reason == REASON_EXTERNAL_INTERRUPT) {
-		irq_dispatch(FIELD_GET(INTR_INFO_VECTOR, vmread32(EXIT_INTR_INFO)));
+	u8 plain = reason < REASON_COUNT ? plain_reason[reason] : 0;
+
+	if (plain & INSTRUCTION) {
+		exit->reason = plain & ~INSTRUCTION;
+		exit->insn_len = vmread32(EXIT_INSN_LENGTH);
+		return;
+	}
+	if (reason == REASON_EXTERNAL_INTERRUPT) {
 		exit->reason = EXIT_HOST;
-	} else if (reason == REASON_EPT_VIOLATION)
+		irq_dispatch(FIELD_GET(INTR_INFO_VECTOR, vmread32(EXIT_INTR_INFO)));
+		return;
+	}
+	take_vectoring(v, exit);
+	if (plain)
+		exit->reason = plain;
+	else if (reason == REASON_IO)
+		decode_io(exit);
+	else if (reason == REASON_EPT_VIOLATION)
 		decode_memory(v, exit);
 	else if (reason == REASON_PML_FULL) { /* and has been emptied */
 		reblock_nmi(v, vmread(EXIT_QUALIFICATION));
@@ -223,5 +242,5 @@ void vmx_exit_decode(struct vmx_vcpu *v, u32 reason, struct vcpu_exit *exit)
 	else if (reason == REASON_EXCEPTION)
 		decode_exception(v, exit);
 	else
-		decode_plain(reason, exit);
+		decode_unknown(reason, exit);
 }

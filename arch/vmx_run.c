@@ -12,17 +12,16 @@
 #define EXIT_REASON_BASIC  BITS(15, 0)
 
 /* Without VPID every entry and exit flushes linear mappings by itself. */
-static void flush_stale(struct vmx_vcpu *v)
+static void flush_vpid(struct vmx_vcpu *v)
 {
 	struct {
 		u64 vpid, address;
 	} descriptor = {v->vpid, 0};
 
-	if (v->flush_vpid && vmx_uses(VMX_PROC2, PROC2_VPID))
+	if (vmx_uses(VMX_PROC2, PROC2_VPID))
 		__asm__ volatile("invvpid %0, %1" ::"m"(descriptor), "r"((u64)INVVPID_SINGLE)
 				 : "cc", "memory");
 	v->flush_vpid = false;
-	ept_flush(v);
 }
 
 /* One that has come already ends the entry at once, but behind the event that is
@@ -45,9 +44,15 @@ void vmx_run(struct virt_vcpu *vcpu, u64 deadline, struct vcpu_exit *exit)
 	int failed;
 
 	exit->insn_len = 0;
+	exit->in_delivery = false;
+	v->vectoring_info = 0;
 	arm_deadline(deadline);
-	flush_stale(v);
-	vmx_state_write_back(v);
+	if (v->flush_vpid)
+		flush_vpid(v);
+	if (v->generation != __atomic_load_n(&v->vm->generation, __ATOMIC_ACQUIRE))
+		ept_flush(v);
+	if (v->cache_dirty)
+		vmx_state_write_back(v);
 	failed = vmx_entry(v, v->launched);
 	v->cache_valid = 0;
 	if (failed) {
@@ -62,10 +67,5 @@ void vmx_run(struct virt_vcpu *vcpu, u64 deadline, struct vcpu_exit *exit)
 	v->launched = true;
 	if (v->pml && v->vm->logs)
 		vmx_dirty_drain(v);
-	v->vectoring_info = vmread32(IDT_VECTORING_INFO);
-	if (v->vectoring_info & INTR_INFO_VALID) {
-		v->vectoring_error = vmread32(IDT_VECTORING_ERROR);
-		v->vectoring_length = vmread32(EXIT_INSN_LENGTH);
-	}
 	vmx_exit_decode(v, reason & EXIT_REASON_BASIC, exit);
 }

@@ -13,34 +13,12 @@
 	(CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PGE | CR4_PCE | CR4_OSFXSR |        \
 	 CR4_OSXMMEXCPT)
 
-static const u32 cached_field[CACHED_COUNT] = {
-	[CACHED_RIP] = VMCS_GUEST_RIP, [CACHED_RSP] = VMCS_GUEST_RSP,
-	[CACHED_RFLAGS] = VMCS_GUEST_RFLAGS,
-	[CACHED_INTERRUPTIBILITY] = VMCS_GUEST_INTERRUPTIBILITY,
-};
-
-u64 vmx_state_cached(struct vmx_vcpu *v, enum vmx_cached which)
-{
-	if (!(v->cache_valid & BIT(which))) {
-		v->cache[which] = vmcs_get(cached_field[which]);
-		v->cache_valid |= BIT(which);
-	}
-	return v->cache[which];
-}
-
-void vmx_state_cache(struct vmx_vcpu *v, enum vmx_cached which, u64 value)
-{
-	v->cache[which] = value;
-	v->cache_valid |= BIT(which);
-	v->cache_dirty |= BIT(which);
-}
-
 void vmx_state_write_back(struct vmx_vcpu *v)
 {
 	for (u32 dirty = v->cache_dirty; dirty; dirty &= dirty - 1) {
 		unsigned which = __builtin_ctz(dirty);
 
-		vmcs_set(cached_field[which], v->cache[which]);
+		vmcs_set(vmx_state_field(which), v->cache[which]);
 	}
 	v->cache_dirty = 0;
 }

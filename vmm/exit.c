@@ -5,6 +5,7 @@
  */
 #include "vmm/exit.h"
 
+#include "arch/cpu.h"
 #include "arch/lib/log.h"
 #include "vmm/abi.h"
 #include "vmm/cr.h"
@@ -224,6 +225,25 @@ static void (*const handlers[EXIT_REASONS])(struct vcpu *, const struct vcpu_exi
 	[EXIT_MACHINE_CHECK] = exit_machine_check,
 	[EXIT_UNKNOWN] = exit_failed,
 };
+
+bool exit_early(struct vcpu *vcpu, const struct vcpu_exit *exit)
+{
+	const u64 *gpr = vcpu->virt->gpr;
+	const struct vm_msr_policy *policy = &vcpu->vm->msr_policy;
+	u64 start = rdtsc();
+
+	if (exit->reason != EXIT_WRMSR || (u32)gpr[GPR_RCX] != LAPIC_MSR_EOI ||
+	    (u32)(gpr[GPR_RAX] | gpr[GPR_RDX]) || policy->count || policy->deny ||
+	    vcpu->debug.flags || !lapic_eoi_early(vcpu))
+		return false;
+	vcpu->exits[EXIT_WRMSR]++;
+	vcpu_skip(vcpu, exit);
+	/* RIP may have left the canonical range. */
+	if (vcpu->exception.type)
+		inject_prepare(vcpu);
+	vcpu->exit_ticks[EXIT_WRMSR] += rdtsc() - start;
+	return true;
+}
 
 void exit_handle(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {

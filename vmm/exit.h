@@ -9,3 +9,10 @@
 
 /* Serves one exit of the loaded vCPU. */
 void exit_handle(struct vcpu *vcpu, const struct vcpu_exit *exit);
+
+/*
+ * Serves one that needs nothing beyond the guest's registers and its local APIC's, so that
+ * the guest can go on at once: `where` is still VCPU_GUEST, and whoever has something for the vCPU or
+ * its pCPU kicks, which ends the next entry as soon as it is made. False with nothing done.
+ */
+bool exit_early(struct vcpu *vcpu, const struct vcpu_exit *exit);

@@ -96,11 +96,16 @@ static bool extint_pending(const struct vcpu *vcpu)
 	return vcpu->extint || (vcpu->vm->extint_pending && lapic_takes_extint(vcpu));
 }
 
-/* One that Trivet has to inject. */
-static bool interrupt_pending(struct vcpu *vcpu)
+/* The vector that Trivet has to inject, or -1. */
+static int vector_pending(struct vcpu *vcpu)
 {
-	return vcpu->interrupt.type || extint_pending(vcpu) ||
-	       (!vcpu->virt->apic_delivers && lapic_pending(vcpu) >= 0);
+	return vcpu->virt->apic_delivers ? -1 : lapic_pending(vcpu);
+}
+
+/* An interrupt that Trivet has to inject, that vector or another one. */
+static bool interrupt_pending(struct vcpu *vcpu, int vector)
+{
+	return vcpu->interrupt.type || extint_pending(vcpu) || vector >= 0;
 }
 
 static bool interrupts_enabled(struct vcpu *vcpu)
@@ -112,7 +117,7 @@ bool inject_wakes(struct vcpu *vcpu)
 {
 	return vcpu->exception.type || vcpu->repeat.type ||
 	       (vcpu->nmi_pending && !(virt->shadow(vcpu->virt) & SHADOW_NMI)) ||
-	       (interrupts_enabled(vcpu) && (interrupt_pending(vcpu) || lapic_pending(vcpu) >= 0));
+	       (interrupts_enabled(vcpu) && interrupt_pending(vcpu, lapic_pending(vcpu)));
 }
 
 /* Whatever is injected ends a halt. */
@@ -134,9 +139,9 @@ static void deliver_extint(struct vcpu *vcpu)
 	give(vcpu, &event);
 }
 
-static void deliver_vector(struct vcpu *vcpu)
+static void deliver_vector(struct vcpu *vcpu, int vector)
 {
-	struct vcpu_event event = {.type = EVENT_INTERRUPT, .vector = lapic_pending(vcpu)};
+	struct vcpu_event event = {.type = EVENT_INTERRUPT, .vector = vector};
 
 	lapic_ack(vcpu, event.vector);
 	give(vcpu, &event);
@@ -184,24 +189,27 @@ static bool quiet(const struct vcpu *vcpu)
 
 void inject_prepare(struct vcpu *vcpu)
 {
+	int vector;
+
 	if (quiet(vcpu))
 		return;
+	vector = vector_pending(vcpu);
 	if (vcpu->exception.type)
 		deliver_exception(vcpu);
 	else if (vcpu->repeat.type)
 		deliver(vcpu, &vcpu->repeat);
 	else if (vcpu->nmi_pending && !virt->shadow(vcpu->virt))
 		deliver_nmi(vcpu);
-	else if (interrupt_pending(vcpu) && interrupts_enabled(vcpu) &&
+	else if (interrupt_pending(vcpu, vector) && interrupts_enabled(vcpu) &&
 		 !(virt->shadow(vcpu->virt) & ~(unsigned)SHADOW_NMI)) {
 		if (vcpu->interrupt.type)
 			deliver(vcpu, &vcpu->interrupt);
 		else if (extint_pending(vcpu))
 			deliver_extint(vcpu);
 		else
-			deliver_vector(vcpu);
+			deliver_vector(vcpu, vector);
 	}
 	/* One event an entry: the guest exits again as soon as it can take the next. */
 	set_window(vcpu, WINDOW_NMI, vcpu->nmi_pending);
-	set_window(vcpu, WINDOW_INTERRUPT, interrupt_pending(vcpu));
+	set_window(vcpu, WINDOW_INTERRUPT, interrupt_pending(vcpu, vector_pending(vcpu)));
 }

@@ -87,6 +87,9 @@ void lapic_ack(struct vcpu *vcpu, u8 vector);
 bool lapic_takes_extint(const struct vcpu *vcpu);
 /* Ends the highest vector in service: a write of EOI. */
 void lapic_eoi(struct vcpu *vcpu);
+/* The same by WRMSR, where nothing waits for that end; false with nothing done. */
+bool lapic_eoi_early(struct vcpu *vcpu);
+#define LAPIC_MSR_EOI (0x800 + (LAPIC_EOI >> 4))
 
 /* Before each entry: hands the CPU what it serves by itself, or asks for an exit when TPR
  * lets the next vector through. */

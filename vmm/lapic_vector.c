@@ -273,22 +273,45 @@ static void broadcast(struct vcpu *vcpu, u8 vector)
 	vm_device_unlock(vm);
 }
 
-void lapic_eoi(struct vcpu *vcpu)
+/* Takes a vector out of ISR; the next one there, or -1. */
+static int end(struct vcpu *vcpu, u8 vector)
 {
 	struct lapic *lapic = &vcpu->lapic;
+	u32 *word = word_of(vcpu, LAPIC_ISR, vector);
+	int next;
+
+	*word &= ~BIT(vector % 32);
+	if (!*word)
+		lapic->isr_words &= ~BIT(vector / 32);
+	next = highest(vcpu, LAPIC_ISR, vcpu->virt->apic_delivers ? ALL_WORDS : lapic->isr_words);
+	lapic->isr_highest = next < 0 ? 0 : next;
+	return next;
+}
+
+void lapic_eoi(struct vcpu *vcpu)
+{
 	u8 vector = in_service(vcpu);
 	int next;
 
 	if (!vector)
 		return;
-	*word_of(vcpu, LAPIC_ISR, vector) &= ~BIT(vector % 32);
-	if (!*word_of(vcpu, LAPIC_ISR, vector))
-		lapic->isr_words &= ~BIT(vector / 32);
-	next = highest(vcpu, LAPIC_ISR, vcpu->virt->apic_delivers ? ALL_WORDS : lapic->isr_words);
-	lapic->isr_highest = next < 0 ? 0 : next;
+	next = end(vcpu, vector);
 	if (vcpu->virt->apic_delivers)
 		virt->isr_sync(vcpu->virt, next);
 	broadcast(vcpu, vector);
+}
+
+bool lapic_eoi_early(struct vcpu *vcpu)
+{
+	const struct lapic *lapic = &vcpu->lapic;
+	u8 vector = lapic->isr_highest;
+
+	if (!vector || vcpu->virt->apic_delivers || !lapic_x2apic(vcpu) || lapic->threshold ||
+	    vcpu->pv.eoi_offered || lapic->irr_words ||
+	    __atomic_load_n(&lapic->posted_words, __ATOMIC_ACQUIRE) || test(vcpu, LAPIC_TMR, vector))
+		return false;
+	end(vcpu, vector);
+	return true;
 }
 
 void lapic_ended(struct vcpu *vcpu, const struct vcpu_exit *exit)

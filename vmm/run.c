@@ -134,14 +134,20 @@ enum vcpu_stop vcpu_run(struct vcpu *vcpu, u64 until)
 			vcpu->halted = false;
 		}
 		vcpu_debug_enter(vcpu);
-		virt->run(vcpu->virt, deadline, &exit);
+		do
+			virt->run(vcpu->virt, deadline, &exit);
+		while (exit_early(vcpu, &exit));
 		exited = rdtsc();
 		vcpu->where = VCPU_ROOT;
-		if ((vcpu->idle & VCPU_PASSES_HLT) && virt->get(vcpu->virt, VREG_HALTED)) {
+		/* Who executes an instruction is not halted. */
+		if ((vcpu->idle & VCPU_PASSES_HLT) && !exit.insn_len &&
+		    virt->get(vcpu->virt, VREG_HALTED)) {
 			virt->set(vcpu->virt, VREG_HALTED, 0);
 			vcpu->halted = true;
 		}
-		inject_take_undelivered(vcpu);
+		vcpu->delivery.type = EVENT_NONE;
+		if (exit.in_delivery)
+			inject_take_undelivered(vcpu);
 		if (pv_eoi_done(vcpu))
 			lapic_eoi(vcpu);
 		exit_handle(vcpu, &exit);

@@ -250,6 +250,7 @@ static void run(struct virt_vcpu *vcpu, u64 deadline, struct vcpu_exit *exit)
 		now->guest(v);
 	v->undelivered = now->undelivered;
 	*exit = now->exit;
+	exit->in_delivery = now->undelivered.type;
 }
 
 static u64 get(struct virt_vcpu *vcpu, enum vcpu_reg reg)
