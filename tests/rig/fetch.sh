@@ -91,13 +91,14 @@ find_busybox() {
 	return 1
 }
 
-# The installer, as a network boot gets it.
+# The installer, as a network boot gets it; its initrd unpacked, which is slow work for a loader.
 fetch_installer() {
-	[ -f "$folder/installer-initrd.gz" ] && return 0
+	[ -f "$folder/installer-initrd" ] && return 0
 	echo "Fetching debian-installer-12-netboot-amd64"
 	try_unpack debian-installer-12-netboot-amd64 || return 1
 	text=$folder/root/usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64
-	place "$text/linux" installer-linux && place "$text/initrd.gz" installer-initrd.gz || return 1
+	place "$text/linux" installer-linux && gzip -d "$text/initrd.gz" &&
+		place "$text/initrd" installer-initrd || return 1
 	rm -rf "$folder/root/usr/lib/debian-installer"
 }
 

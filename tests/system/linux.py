@@ -10,7 +10,7 @@ NEXT_SHELL = r"init-reached(.|\n)*?" + SHELL
 ENDED = [r"^\[guest\] powered off", "^all VMs have ended"]
 # The kernel's complaint about a processor's speculation is none about the machine.
 REJECT = [r"^panic:|PANIC", "Kernel panic", r"\[guest\] killed", r"\bBUG\b.*:", "Call Trace", "(?<!RETBleed: )WARNING:",
-          r"ACPI:? .*(Error|Warning|BIOS)", r"Firmware (Bug|Warn)", "(?i)unstable", "(?i)soft lockup|stall",
+          r"ACPI:? .*(Error|Warning|BIOS)", r"Firmware (Bug|Warn)", "(?i)unstable", "soft lockup|rcu.* stall",
           "nobody cared", "Unknown kernel"]
 LOOK = ("echo look $(nproc) $(grep LOC: /proc/interrupts) "
         "$(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)")
