@@ -455,6 +455,8 @@ static void modes_and_shorthands(void **state)
 	ipi(cpu[0], 0, ALL | 0x8500);
 	ipi(cpu[0], 1, 0x8500);
 	assert_int_equal(has_event(LAPIC_EVENT_INIT), 0);
+	ipi(cpu[0], 1, 0x500); /* that is an edge: INIT */
+	assert_int_equal(has_event(LAPIC_EVENT_INIT), 2);
 	/* no illegal vector goes out; NMI and INIT have none */
 	for (unsigned vector = 0; vector < 16; vector++) {
 		ipi(cpu[0], 1, vector);

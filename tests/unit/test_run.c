@@ -449,6 +449,37 @@ static void a_halt_inside_ends_inside(void **state)
 	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_REQUEST);
 }
 
+/* HLT exits where somebody else waits for the pCPU, unless halt= says otherwise; a vCPU that may
+ * halt inside is lazy: who is queued does not wait for its slice's end. */
+static void halts_as_the_option_says(void **state)
+{
+	static const struct {
+		enum vm_halt halt;
+		bool alone, exits, lazy;
+	} rows[] = {
+		{HALT_AUTO, true, false, true}, {HALT_AUTO, false, true, false},
+		{HALT_EXITS, true, true, true}, {HALT_EXITS, false, true, false},
+		{HALT_PASSES, true, false, true}, {HALT_PASSES, false, false, true},
+	};
+	static const struct fake_run script[] = {RUN(reset_state)};
+	struct sched_queue *queue = &pcpu_vmm()->queue;
+
+	(void)state;
+	queue->running = &vm->vcpu->task;
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		vm->requests = 0;
+		vm->halt = rows[i].halt;
+		vm->vcpu->task.lazy = false;
+		queue->count = !rows[i].alone;
+		assert_int_equal(play(script, 1), VCPU_REQUEST);
+		assert_int_equal(cpu->hlt_exits, rows[i].exits);
+		assert_int_equal(cpu->pause_exits, !rows[i].alone);
+		assert_int_equal(vm->vcpu->task.lazy, rows[i].lazy);
+	}
+	queue->running = NULL;
+	queue->count = 0;
+}
+
 /* A vector may come between the look whether any wakes it and the injection. */
 static void an_injection_ends_a_halt(void **state)
 {
@@ -695,6 +726,7 @@ int main(void)
 		TEST(interrupt_is_delivered),
 		TEST(waits_until_an_interrupt),
 		TEST(a_halt_inside_ends_inside),
+		TEST(halts_as_the_option_says),
 		TEST(an_injection_ends_a_halt),
 		TEST(a_slice_ends_in_time),
 		TEST(hypercalls_go_to_an_embedder),
