@@ -206,7 +206,7 @@ BAD_WORDS = {
     "selftest": ("selftest=panic", [], r"selftest: this image has no test 'panic'"),
     "module word": ("", ["{demo} colour=red"], r"colour=red"),
     "before --": ("", ["{demo} root=/dev/vda"], r"root=.*--"),
-    "cpus": ("", ["{demo} cpus=2"], r"cpus=2"),
+    "cpus": ("", ["{demo} cpus=33"], r"cpus=33.* from 1 to 32"),
     "disk": ("", ["{demo}", "/etc/passwd kind=disk"], r"kind=disk"),
     "memory": ("", ["{demo} mem=900G"], r"mem"),
     "not an image": ("", ["/etc/passwd mem=64M"], r"module 1"),

@@ -279,7 +279,7 @@ def test_keys():
 
 RUNS = {
     "own kernel": (["APPEND=code=7 'two words'"], ["no debug-exit port", r"\[guest\] halted"]),
-    "two CPUs": (["CPUS=2"], ["cpus=2.* not supported yet", "no VM to run"]),
+    "two CPUs": (["CPUS=2"], ["64 MiB, 2 vCPUs", r"\[guest\] halted"]),
     "bad memory": (["MEM=64MB"], ["mem=64MB.* must be a number", "no VM to run"]),
     "a disk": (["DISK=/etc/hostname"], ["kind=disk.* not supported yet", "no VM to run"]),
 }
