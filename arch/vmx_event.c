@@ -48,7 +48,9 @@ bool vmx_event_skip(struct virt_vcpu *vcpu, unsigned insn_len)
 			valid = false;
 		}
 	}
-	vmx_state_cache(v, CACHED_RIP, rip);
+	vmwrite(GUEST_RIP, rip);
+	v->cache[CACHED_RIP] = rip;
+	v->cache_dirty &= ~BIT(CACHED_RIP);
 	if (shadow & INTERRUPTIBILITY_SHADOWS)
 		vmx_state_cache(v, CACHED_INTERRUPTIBILITY, shadow & ~INTERRUPTIBILITY_SHADOWS);
 	if (flags & (RFLAGS_TF | RFLAGS_RF)) {

@@ -207,24 +207,11 @@ static void take_vectoring(struct vmx_vcpu *v, struct vcpu_exit *exit)
 	v->vectoring_length = vmread32(EXIT_INSN_LENGTH);
 }
 
-void vmx_exit_decode(struct vmx_vcpu *v, u32 reason, struct vcpu_exit *exit)
+static __attribute__((noinline)) void decode_other(struct vmx_vcpu *v, u32 reason,
+						   struct vcpu_exit *exit)
 {
-	u8 plain = reason < REASON_COUNT ? plain_reason[reason] : 0;
-
-	if (plain & INSTRUCTION) {
-		exit->reason = plain & ~INSTRUCTION;
-		exit->insn_len = vmread32(EXIT_INSN_LENGTH);
-		return;
-	}
-	if (reason == REASON_EXTERNAL_INTERRUPT) {
-		exit->reason = EXIT_HOST;
-		irq_dispatch(FIELD_GET(INTR_INFO_VECTOR, vmread32(EXIT_INTR_INFO)));
-		return;
-	}
 	take_vectoring(v, exit);
-	if (plain)
-		exit->reason = plain;
-	else if (reason == REASON_IO)
+	if (reason == REASON_IO)
 		decode_io(exit);
 	else if (reason == REASON_EPT_VIOLATION)
 		decode_memory(v, exit);
@@ -241,6 +228,23 @@ void vmx_exit_decode(struct vmx_vcpu *v, u32 reason, struct vcpu_exit *exit)
 		decode_dr(exit);
 	else if (reason == REASON_EXCEPTION)
 		decode_exception(v, exit);
+	else if (reason < REASON_COUNT && plain_reason[reason])
+		exit->reason = plain_reason[reason];
 	else
 		decode_unknown(reason, exit);
+}
+
+void vmx_exit_decode(struct vmx_vcpu *v, u32 reason, struct vcpu_exit *exit)
+{
+	u8 plain = reason < REASON_COUNT ? plain_reason[reason] : 0;
+
+	if (plain & INSTRUCTION) {
+		exit->reason = plain & ~INSTRUCTION;
+		exit->insn_len = vmread32(EXIT_INSN_LENGTH);
+	} else if (reason == REASON_EXTERNAL_INTERRUPT) {
+		exit->reason = EXIT_HOST;
+		irq_dispatch(FIELD_GET(INTR_INFO_VECTOR, vmread32(EXIT_INTR_INFO)));
+	} else {
+		decode_other(v, reason, exit);
+	}
 }

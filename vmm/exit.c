@@ -226,28 +226,34 @@ static void (*const handlers[EXIT_REASONS])(struct vcpu *, const struct vcpu_exi
 	[EXIT_UNKNOWN] = exit_failed,
 };
 
-bool exit_early(struct vcpu *vcpu, const struct vcpu_exit *exit)
+enum exit_early exit_early(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
-	const u64 *gpr = vcpu->virt->gpr;
 	const struct vm_msr_policy *policy = &vcpu->vm->msr_policy;
-	u64 start = rdtsc();
+	u64 *gpr = vcpu->virt->gpr, start = rdtsc();
+	u32 index = gpr[GPR_RCX], low = gpr[GPR_RAX], high = gpr[GPR_RDX];
 
-	if (exit->reason != EXIT_WRMSR || (u32)gpr[GPR_RCX] != LAPIC_MSR_EOI ||
-	    (u32)(gpr[GPR_RAX] | gpr[GPR_RDX]) || policy->count || policy->deny ||
-	    vcpu->debug.flags || !lapic_eoi_early(vcpu))
-		return false;
+	if (policy->count || policy->deny || vcpu->debug.flags)
+		return EXIT_UNSERVED;
+	if (index == LAPIC_MSR_ICR && lapic_send_early(vcpu, low, high)) {
+		vcpu->exits[EXIT_WRMSR]++;
+		vcpu_skip(vcpu, exit);
+		return EXIT_SERVED;
+	}
+	if (index != LAPIC_MSR_EOI || (low | high) || !lapic_eoi_early(vcpu))
+		return EXIT_UNSERVED;
 	vcpu->exits[EXIT_WRMSR]++;
 	vcpu_skip(vcpu, exit);
 	/* RIP may have left the canonical range. */
 	if (vcpu->exception.type)
 		inject_prepare(vcpu);
 	vcpu->exit_ticks[EXIT_WRMSR] += rdtsc() - start;
-	return true;
+	return EXIT_AGAIN;
 }
 
 void exit_handle(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
 	vcpu->exits[exit->reason]++;
-	vcpu_debug_leave(vcpu);
+	if (vcpu->debug.flags)
+		vcpu_debug_leave(vcpu);
 	handlers[exit->reason](vcpu, exit);
 }

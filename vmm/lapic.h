@@ -87,9 +87,11 @@ void lapic_ack(struct vcpu *vcpu, u8 vector);
 bool lapic_takes_extint(const struct vcpu *vcpu);
 /* Ends the highest vector in service: a write of EOI. */
 void lapic_eoi(struct vcpu *vcpu);
-/* The same by WRMSR, where nothing waits for that end; false with nothing done. */
+/* The same by WRMSR, where nothing waits for that end; and an IPI by WRMSR, a vector for
+ * one other vCPU that takes it. False with nothing done. */
+enum { LAPIC_MSR_EOI = 0x800 + (LAPIC_EOI >> 4), LAPIC_MSR_ICR = 0x800 + (LAPIC_ICR >> 4) };
 bool lapic_eoi_early(struct vcpu *vcpu);
-#define LAPIC_MSR_EOI (0x800 + (LAPIC_EOI >> 4))
+bool lapic_send_early(struct vcpu *vcpu, u32 low, u32 dest);
 
 /* Before each entry: hands the CPU what it serves by itself, or asks for an exit when TPR
  * lets the next vector through. */

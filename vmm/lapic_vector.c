@@ -314,6 +314,18 @@ bool lapic_eoi_early(struct vcpu *vcpu)
 	return true;
 }
 
+bool lapic_send_early(struct vcpu *vcpu, u32 low, u32 dest)
+{
+	struct vcpu *to = dest < vcpu->vm->vcpu_count ? vcpu->vm->vcpus[dest] : NULL;
+
+	if (!lapic_x2apic(vcpu) || (low & ~(BITS(7, 0) | ICR_ASSERT)) ||
+	    (u8)low < LAPIC_VECTOR_MIN || !to || to == vcpu || to->parked || !lapic_listens(to))
+		return false;
+	vcpu->virt->apic[LAPIC_ICR / 4] = low;
+	vcpu->virt->apic[LAPIC_ICR_HIGH / 4] = dest;
+	return request(to, low, false);
+}
+
 void lapic_ended(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
 	broadcast(vcpu, exit->apic.vector);

@@ -9,6 +9,7 @@
 
 #define LAPIC_VECTOR_MIN 16 /* those below are illegal */
 
+enum { ICR_ASSERT = BIT(14) };
 enum { SVR_ENABLE = BIT(8) };
 enum { LVT_MASKED = BIT(16) };
 enum { ESR_SEND_ILLEGAL = BIT(5), ESR_RECEIVE_ILLEGAL = BIT(6), ESR_ILLEGAL_REGISTER = BIT(7),

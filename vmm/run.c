@@ -87,7 +87,8 @@ static bool prepare(struct vcpu *vcpu, u64 now, u64 until, u64 *deadline, enum v
 		vcpu->where = VCPU_ROOT;
 		if (__atomic_load_n(&vcpu->news, __ATOMIC_ACQUIRE)) {
 			(void)__atomic_exchange_n(&vcpu->news, false, __ATOMIC_SEQ_CST);
-			vcpu_take_events(vcpu);
+			if (__atomic_load_n(&lapic->events, __ATOMIC_ACQUIRE))
+				vcpu_take_events(vcpu);
 		}
 		*why = VCPU_WAIT;
 		*deadline = MIN(*deadline, MIN(timer, until));
@@ -114,6 +115,7 @@ enum vcpu_stop vcpu_run(struct vcpu *vcpu, u64 until)
 {
 	struct vcpu_exit exit = {.reason = EXIT_HOST};
 	u64 exited = rdtsc();
+	enum exit_early early;
 	enum vcpu_stop why;
 
 	vcpu->vm->ran = true;
@@ -133,10 +135,12 @@ enum vcpu_stop vcpu_run(struct vcpu *vcpu, u64 until)
 			virt->set(vcpu->virt, VREG_HALTED, 1);
 			vcpu->halted = false;
 		}
-		vcpu_debug_enter(vcpu);
-		do
+		if (vcpu->debug.flags)
+			vcpu_debug_enter(vcpu);
+		do {
 			virt->run(vcpu->virt, deadline, &exit);
-		while (exit_early(vcpu, &exit));
+			early = exit.reason == EXIT_WRMSR ? exit_early(vcpu, &exit) : EXIT_UNSERVED;
+		} while (early == EXIT_AGAIN);
 		exited = rdtsc();
 		vcpu->where = VCPU_ROOT;
 		/* Who executes an instruction is not halted. */
@@ -148,9 +152,10 @@ enum vcpu_stop vcpu_run(struct vcpu *vcpu, u64 until)
 		vcpu->delivery.type = EVENT_NONE;
 		if (exit.in_delivery)
 			inject_take_undelivered(vcpu);
-		if (pv_eoi_done(vcpu))
+		if (vcpu->pv.eoi_offered && pv_eoi_done(vcpu))
 			lapic_eoi(vcpu);
-		exit_handle(vcpu, &exit);
+		if (early == EXIT_UNSERVED)
+			exit_handle(vcpu, &exit);
 		if (vcpu->leave) {
 			why = vcpu->leave;
 			vcpu->leave = VCPU_SLICE;
