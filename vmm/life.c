@@ -10,6 +10,8 @@
 #include "arch/lib/string.h"
 #include "vmm/vcpu.h"
 
+#define CRASHES_TOLD 4 /* in full, of a machine that restarts by itself */
+
 const char *const life_state_names[LIFE_STATES] = {
 	[LIFE_OFF] = "off",	    [LIFE_STARTING] = "starting", [LIFE_RUNNING] = "running",
 	[LIFE_PAUSED] = "paused", [LIFE_ENDED] = "ended",
@@ -109,7 +111,7 @@ static void finish(struct machine *m, const char *reason)
 {
 	stop(m);
 	vm_pause_clock(m->vm);
-	if (m->vm->crashed)
+	if (m->vm->crashed && m->crashes < CRASHES_TOLD)
 		tell_state(m->vm);
 	str_format(m->reason, sizeof(m->reason), "%s", reason);
 	machine_log_costs(m->vm);
@@ -163,8 +165,10 @@ static void serve_guest(struct machine *m)
 	if (vm->requests & VM_REQUEST_END) {
 		finish(m, vm->end_reason);
 		/* Not one that crashes as soon as it runs. */
-		if (vm->crashed && m->config.on_crash == ON_RESTART && vm_now(vm) > vm_clock_hz(vm))
+		if (vm->crashed && m->config.on_crash == ON_RESTART && vm_now(vm) > vm_clock_hz(vm)) {
+			m->crashes++;
 			begin(m, true);
+		}
 	} else if (!(vm->requests & VM_REQUEST_RESET)) {
 		return;
 	} else if (m->config.on_reboot == ON_STOP) {

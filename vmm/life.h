@@ -31,10 +31,11 @@ enum life_request {
 /* One machine of the configuration; it lives as long as Trivet. */
 struct machine {
 	struct machine_config config;
-	enum life_state state; /* changed by its job only, as the next three */
+	enum life_state state; /* changed by its job only, as the next four */
 	struct vm *vm;	       /* NULL in LIFE_OFF */
 	bool held;	       /* its vCPUs are stopped by life.c */
 	char reason[96];       /* why it ended last; "" */
+	unsigned crashes;      /* after which it was restarted */
 	struct console_stream *console; /* NULL: there was no memory */
 	struct machine *next;
 

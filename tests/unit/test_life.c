@@ -353,10 +353,17 @@ static void what_a_reset_and_a_crash_do(void **state)
 	play(crash, 1);
 	assert_int_equal(m.state, LIFE_RUNNING);
 	assert_true(vm_now(m.vm) < tsc_hz);
+	/* and again and again; its state is told four times at most */
+	for (unsigned i = 1; i < 4; i++) {
+		m.vm->clock_start -= 2 * tsc_hz;
+		play(crash, 1);
+		assert_int_equal(m.state, LIFE_RUNNING);
+	}
 	m.config.on_crash = ON_DEFAULT;
 	m.vm->clock_start -= 2 * tsc_hz;
 	play(crash, 1);
 	assert_int_equal(m.state, LIFE_ENDED);
+	assert_int_equal(cpu()->dumps, 0);
 	destroyed();
 }
 
