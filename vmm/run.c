@@ -11,6 +11,7 @@
 #include "vmm/vtimer.h"
 
 #define HINT_SECONDS 10
+#define NEWS_AT_ONCE 16
 
 /* Most first boots that look dead are a kernel that writes to no serial port. */
 static void hint(struct vm *vm)
@@ -44,20 +45,22 @@ static void check_dead(struct vcpu *vcpu)
 	if (!vcpu->waits_startup && (virt->get(vcpu->virt, VREG_RFLAGS) & RFLAGS_IF))
 		return;
 	__atomic_store_n(&vcpu->dead, true, __ATOMIC_SEQ_CST);
+	/* In this order: who takes its events has risen before. */
 	VM_FOR_EACH_VCPU(other, vm)
-		if (!__atomic_load_n(&other->dead, __ATOMIC_SEQ_CST) ||
-		    __atomic_load_n(&other->lapic.events, __ATOMIC_SEQ_CST))
+		if (__atomic_load_n(&other->lapic.events, __ATOMIC_SEQ_CST) ||
+		    !__atomic_load_n(&other->dead, __ATOMIC_SEQ_CST))
 			return;
 	if (!vm->nmi_expected)
 		vm_end(vm, "halted");
 }
 
 /* On a pCPU that others want, HLT and long loops of PAUSE are to come back. Where nobody does
- * now, the slice ends as soon as somebody does. */
+ * now, the slice ends as soon as somebody does. A HLT that a kick is to end comes back too. */
 static void set_idle_exits(struct vcpu *vcpu)
 {
 	enum vm_halt halt = vcpu->vm->halt;
-	bool alone = sched_alone(), pass = halt == HALT_PASSES || (halt == HALT_AUTO && alone);
+	bool alone = sched_alone();
+	bool pass = !vcpu->kicked && (halt == HALT_PASSES || (halt == HALT_AUTO && alone));
 	u8 idle = (pass ? VCPU_PASSES_HLT : 0) | (alone ? VCPU_PASSES_PAUSE : 0);
 
 	if (halt == HALT_PASSES)
@@ -79,13 +82,14 @@ static void go_to(struct vcpu *vcpu, enum vcpu_where where)
  */
 static bool prepare(struct vcpu *vcpu, u64 now, u64 until, u64 *deadline, enum vcpu_stop *why)
 {
-	do {
+	for (unsigned i = 0; i < NEWS_AT_ONCE; i++) {
 		const struct lapic *lapic = &vcpu->lapic;
 		u64 timer = lapic->deadline | lapic->tsc_deadline ? lapic_timer(vcpu, now) :
 								    VTIMER_NEVER;
 
 		vcpu->where = VCPU_ROOT;
 		if (__atomic_load_n(&vcpu->news, __ATOMIC_ACQUIRE)) {
+			vcpu->dead = false;
 			(void)__atomic_exchange_n(&vcpu->news, false, __ATOMIC_SEQ_CST);
 			if (__atomic_load_n(&lapic->events, __ATOMIC_ACQUIRE))
 				vcpu_take_events(vcpu);
@@ -94,6 +98,8 @@ static bool prepare(struct vcpu *vcpu, u64 now, u64 until, u64 *deadline, enum v
 		*deadline = MIN(*deadline, MIN(timer, until));
 		if (awake(vcpu)) {
 			*why = VCPU_SLICE;
+			if (vcpu->kicked && (vcpu->idle & VCPU_PASSES_HLT))
+				set_idle_exits(vcpu);
 		} else {
 			check_dead(vcpu);
 			vcpu->task.wake_at = timer;
@@ -107,8 +113,12 @@ static bool prepare(struct vcpu *vcpu, u64 now, u64 until, u64 *deadline, enum v
 		if (*why == VCPU_SLICE && (now >= until || sched_should_yield()))
 			return false;
 		go_to(vcpu, *why == VCPU_WAIT ? VCPU_OUT : VCPU_GUEST);
-	} while (__atomic_load_n(&vcpu->news, __ATOMIC_SEQ_CST));
-	return *why == VCPU_SLICE;
+		if (!__atomic_load_n(&vcpu->news, __ATOMIC_SEQ_CST))
+			return *why == VCPU_SLICE;
+	}
+	/* Others send without end: they may not hold up what else this pCPU has to do. */
+	*why = VCPU_SLICE;
+	return false;
 }
 
 enum vcpu_stop vcpu_run(struct vcpu *vcpu, u64 until)

@@ -480,6 +480,93 @@ static void halts_as_the_option_says(void **state)
 	queue->count = 0;
 }
 
+/* A kick that comes while it runs ends the next halt, so that one may not pass. */
+static void is_kicked(struct fake_vcpu *vcpu)
+{
+	assert_false(vcpu->hlt_exits);
+	lapic_kick(vm->vcpu);
+}
+
+static void halts_outside(struct fake_vcpu *vcpu)
+{
+	assert_true(vcpu->hlt_exits);
+}
+
+static void a_kick_ends_the_next_halt_inside(void **state)
+{
+	static const struct fake_run script[] = {
+		RUN(is_kicked),
+		{.guest = halts_outside, .exit = {.reason = EXIT_HLT, .insn_len = 1}},
+		RUN(reset_state)};
+
+	(void)state;
+	vm->halt = HALT_PASSES;
+	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_REQUEST);
+	assert_false(vm->vcpu->halted);
+	/* from then on it passes again, as after a kick that ended one */
+	vm->requests = 0;
+	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_REQUEST);
+}
+
+static void halts_for_good(struct fake_vcpu *vcpu)
+{
+	vcpu->reg[VREG_RFLAGS] &= ~(u64)RFLAGS_IF;
+	vcpu->reg[VREG_HALTED] = 1;
+}
+
+static void gets_an_nmi(struct fake_vcpu *vcpu)
+{
+	(void)vcpu;
+	assert_true(vm->vcpu->dead);
+	assert_true(lapic_accept(vm->vcpu, &(struct apic_msg){.mode = APIC_NMI}));
+}
+
+static void is_alive(struct fake_vcpu *vcpu)
+{
+	assert_false(vm->vcpu->dead);
+	reset_state(vcpu);
+}
+
+/* Else another one that halts would end the VM meanwhile. */
+static void who_wakes_within_its_slice_is_not_dead(void **state)
+{
+	static const struct fake_run script[] = {RUN(halts_for_good), RUN(gets_an_nmi),
+						 RUN(is_alive)};
+
+	(void)state;
+	vm->halt = HALT_PASSES;
+	vm->nmi_expected = true;
+	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_REQUEST);
+	assert_int_equal(cpu->event[0].type, EVENT_NMI);
+}
+
+static unsigned looks;
+
+static u64 is_sent_something_at_each_look(struct virt_vcpu *vcpu, enum vcpu_reg reg)
+{
+	assert_in_range(looks++, 0, 1000);
+	vcpu_wake(vm->vcpu);
+	return fake_virt_ops.get(vcpu, reg);
+}
+
+/* Siblings that send without end do not keep the pCPU from its own work. */
+static void a_storm_of_news_ends_the_slice(void **state)
+{
+	struct virt_ops noisy = fake_virt_ops;
+
+	(void)state;
+	noisy.get = is_sent_something_at_each_look;
+	looks = 0;
+	cpu->reg[VREG_RFLAGS] = RFLAGS_ONE | RFLAGS_IF;
+	vm->vcpu->halted = true;
+	virt = &noisy;
+	assert_int_equal(play(NULL, 0), VCPU_SLICE);
+	virt = &fake_virt_ops;
+	assert_true(vm->vcpu->news); /* for the next one */
+	assert_int_equal(vm->vcpu->where, VCPU_OUT);
+	assert_int_equal(play(NULL, 0), VCPU_WAIT);
+}
+
 /* A vector may come between the look whether any wakes it and the injection. */
 static void an_injection_ends_a_halt(void **state)
 {
@@ -727,6 +814,9 @@ int main(void)
 		TEST(waits_until_an_interrupt),
 		TEST(a_halt_inside_ends_inside),
 		TEST(halts_as_the_option_says),
+		TEST(a_kick_ends_the_next_halt_inside),
+		TEST(who_wakes_within_its_slice_is_not_dead),
+		TEST(a_storm_of_news_ends_the_slice),
 		TEST(an_injection_ends_a_halt),
 		TEST(a_slice_ends_in_time),
 		TEST(hypercalls_go_to_an_embedder),
