@@ -351,7 +351,7 @@ u64 sched_serve(u64 now)
 	smp_serve();
 	next = __atomic_load_n(&own->due, __ATOMIC_ACQUIRE);
 	if (now < next && (!boot || now < console_next()))
-		return next;
+		return boot ? MIN(next, console_next()) : next;
 	/* Who arms a timer from here on puts 0 there, which stays. */
 	(void)__atomic_exchange_n(&own->due, DUE_COMPUTING, __ATOMIC_SEQ_CST);
 	if (vtimer_next(&own->timers) <= now)

@@ -683,6 +683,30 @@ static void undelivered_event_goes_in_at_the_next_entry(void **state)
 	assert_int_equal(cpu->event[0].error, 6);
 }
 
+/* A date of the console's that came nearer since all was looked at last. */
+static void deadline_follows_the_console(void **state)
+{
+	static const struct fake_run script[] = {RUN(reset_state)};
+	static const struct console_backend slow = {.poll_ticks = 1ull << 60};
+	u64 soon;
+
+	(void)state;
+	console_start();
+	console_focus(NULL);
+	console_flush();
+	console_set_backend(&slow);
+	console_poll(rdtsc());
+	sched_serve(rdtsc()); /* a fresh pCPU has no alarm yet */
+	sched_serve(rdtsc());
+	assert_true(console_put(vm, 0, 'x')); /* the beginning of a line */
+	soon = console_next();
+	assert_in_range(soon, rdtsc(), rdtsc() + tsc_hz);
+	assert_int_equal(play(script, 1), VCPU_REQUEST);
+	assert_int_equal(cpu->deadline, soon);
+	console_flush();
+	console_focus(vm->console);
+}
+
 static void console_is_due(struct fake_vcpu *v)
 {
 	(void)v;
@@ -824,6 +848,7 @@ int main(void)
 		TEST(a_storm_of_timers_is_bounded),
 		TEST(deadline_is_the_next_thing_due),
 		TEST(undelivered_event_goes_in_at_the_next_entry),
+		TEST(deadline_follows_the_console),
 		TEST(silent_guest_gets_one_hint),
 		TEST(reset_gives_power_up_state),
 		TEST(slices_tell_of_steal_time),
