@@ -119,3 +119,10 @@ def test_demo_answers(boot):
     boot(emulator="bochs", pmem=256, timeout=60, modules=[built("guest/demo.elf")], reject=REJECT,
          expect=["^Trivet demo guest", "demo> ", "^  cpuid: ", "demo> "],
          type=["demo> =>help\\n"])
+
+
+def test_a_single_vm_gets_all_cores_and_memory(boot):
+    """Neither mem= nor cpus=: a vCPU for each core, and more than any mem= of the other rows."""
+    boot(emulator="bochs", pmem=256, pcpus=2, timeout=60, reject=REJECT,
+         modules=["%s debug-exit -- cpus=2" % built("guest/tests/smp.elf")],
+         expect=[r"^\[guest\] 2[0-9]{2} MiB, 2 vCPUs", PASSED, ENDED])
