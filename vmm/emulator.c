@@ -5,9 +5,12 @@
  */
 #include "vmm/emulator.h"
 
+#include "arch/cpu.h"
 #include "arch/lib/log.h"
 #include "arch/memory.h"
 #include "vmm/emulate.h"
+#include "vmm/gmem.h"
+#include "vmm/gwalk.h"
 #include "vmm/inject.h"
 #include "vmm/vm.h"
 #include "vmm/vtimer.h"
@@ -100,6 +103,56 @@ static void unsupported(struct vcpu *vcpu, const struct emulator *em, gpa_t gpa)
 	}
 	vm_kill(vcpu->vm, "the instruction at %lxh, which reaches %lxh, is not emulated",
 		em->regs.rip, gpa.v);
+}
+
+/* Decodes what the CPU has just fetched at RIP; false where it is not to be found again. */
+static bool decode_again(struct vcpu *vcpu, struct insn *insn)
+{
+	struct gwalk_ctx walk = {
+		.cr0 = virt->get(vcpu->virt, VREG_CR0), .cr3 = virt->get(vcpu->virt, VREG_CR3),
+		.cr4 = virt->get(vcpu->virt, VREG_CR4), .efer = virt->get(vcpu->virt, VREG_EFER),
+		.maxphyaddr = vcpu->vm->cpuid.maxphyaddr};
+	u64 linear = virt->get(vcpu->virt, VREG_RIP), pdpte[4];
+	u8 bytes[DECODE_MAX_LENGTH];
+	struct vcpu_segment cs;
+	unsigned mode, length;
+	u32 rights;
+	gpa_t gpa;
+
+	virt->get_segment(vcpu->virt, SREG_CS, &cs);
+	mode = (walk.efer & EFER_LMA) && cs.l ? 64 : cs.db ? 32 : 16;
+	if (mode != 64)
+		linear = (u32)(linear + cs.base);
+	if ((walk.cr4 & CR4_PAE) && !(walk.efer & EFER_LMA)) {
+		for (unsigned i = 0; i < ARRAY_SIZE(pdpte); i++)
+			pdpte[i] = virt->get(vcpu->virt, VREG_PDPTE0 + i);
+		walk.pdpte = pdpte;
+	}
+	length = MIN(sizeof(bytes), PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
+	return !gwalk_translate(vcpu->vm, &walk, GVA(linear), GWALK_PEEK, &gpa, &rights) &&
+	       !guest_read(vcpu->vm, gpa, bytes, length) && !decode_insn(bytes, length, mode, insn);
+}
+
+bool emulator_apic(struct vcpu *vcpu, const struct vcpu_exit *exit)
+{
+	u64 gpa = exit->memory.gpa.v;
+	unsigned offset = gpa & (PAGE_SIZE - 1);
+	struct vcpu_exit done = {.reason = EXIT_APIC_ACCESS};
+	struct insn insn;
+
+	/* Other vCPUs may have changed the code: what counts is what it is now. */
+	if (offset > PAGE_SIZE - 4 || !lapic_claims(vcpu, gpa) || !decode_again(vcpu, &insn) ||
+	    insn.op != INSN_MOV || insn.opsize != 4 ||
+	    (insn.form != INSN_REG_MEM) != exit->memory.write)
+		return false;
+	if (insn.form == INSN_REG_MEM)
+		vcpu_set_gpr(vcpu, insn.reg, (u32)lapic_read(vcpu, offset, 4));
+	else
+		lapic_write(vcpu, offset, 4,
+			    insn.form == INSN_MEM_IMM ? (u32)insn.imm : (u32)vcpu_gpr(vcpu, insn.reg));
+	done.insn_len = insn.length;
+	vcpu_skip(vcpu, &done);
+	return true;
 }
 
 void emulator_mmio(struct vcpu *vcpu, gpa_t gpa)

@@ -631,6 +631,176 @@ static void faults_of_emulated_instructions(void **state)
 	assert_int_equal(probe.writes, 0);
 }
 
+/* ---- the local APIC, on its short ways */
+
+#define APIC_PAGE 0xfee00000u
+
+static u32 apic_reg(const struct vcpu *of, unsigned offset)
+{
+	return of->virt->apic[offset / 4];
+}
+
+static void apic_access(unsigned offset, bool write)
+{
+	handle((struct vcpu_exit){.reason = EXIT_APIC_ACCESS,
+				  .memory = {GPA(APIC_PAGE + offset), write, false}});
+}
+
+/* What the CPU has checked is not looked at again: the segment is of no use, only the offset is. */
+static void apic_page_by_mov(void **state)
+{
+	(void)state;
+	lapic_virtual_wire(vcpu);
+	cpu->seg[SREG_DS].unusable = true;
+	code("\x8b\x43\x30", 3); /* mov eax, [ebx + 30h] */
+	apic_access(LAPIC_VERSION, false);
+	done(3);
+	assert_int_equal(*gpr(GPR_RAX), 0x50014);
+	code("\x89\x4b\x08", 3); /* mov [ebx + 8], ecx */
+	*gpr(GPR_RCX) = 0xffffffff00000020;
+	apic_access(LAPIC_TPR, true);
+	done(3);
+	assert_int_equal(apic_reg(vcpu, LAPIC_TPR), 0x20);
+	code("\xc7\x03\x30\0\0\0", 6); /* mov dword [ebx], 30h */
+	apic_access(LAPIC_TPR, true);
+	done(6);
+	assert_int_equal(apic_reg(vcpu, LAPIC_TPR), 0x30);
+	code("\xa1\0\0\0\0", 5); /* mov eax, [0] */
+	apic_access(LAPIC_TPR, false);
+	done(5);
+	assert_int_equal(*gpr(GPR_RAX), 0x30);
+	cpu->reg[VREG_RSP] = 0x40;
+	code("\x89\x23", 2); /* mov [ebx], esp */
+	apic_access(LAPIC_TPR, true);
+	assert_int_equal(apic_reg(vcpu, LAPIC_TPR), 0x40);
+}
+
+static void apic_page_by_other_instructions(void **state)
+{
+	(void)state;
+	lapic_virtual_wire(vcpu);
+	*gpr(GPR_RBX) = APIC_PAGE;
+	code("\x83\x8b\x80\0\0\0\x28", 7); /* or dword [ebx + 80h], 28h */
+	apic_access(LAPIC_TPR, true);
+	done(7);
+	assert_int_equal(apic_reg(vcpu, LAPIC_TPR), 0x28);
+	code("\x8a\x83\x80\0\0\0", 6); /* mov al, [ebx + 80h] */
+	*gpr(GPR_RAX) = 0x1100;
+	apic_access(LAPIC_TPR, false);
+	done(6);
+	assert_int_equal(*gpr(GPR_RAX), 0x1128);
+	/* an exit by a write, in whose place another vCPU has put a read: as the code is now */
+	code("\x8b\x83\x80\0\0\0", 6);
+	apic_access(LAPIC_TPR, true);
+	done(6);
+	assert_int_equal(*gpr(GPR_RAX), 0x28);
+	assert_int_equal(apic_reg(vcpu, LAPIC_TPR), 0x28);
+	/* the code's page is gone by now: the fetch faults */
+	cpu->reg[VREG_CR0] |= CR0_PG;
+	cpu->reg[VREG_CR3] = 0x5000;
+	apic_access(LAPIC_TPR, true);
+	fault(14);
+}
+
+static void to_x2apic(struct vcpu *which)
+{
+	assert_true(lapic_write_msr(which, MSR_APIC_BASE, which->lapic.base | BIT(10)));
+	lapic_prepare(which); /* as before any entry */
+}
+
+static void in_service(u8 vector, bool level)
+{
+	struct apic_msg msg = {.mode = APIC_FIXED, .vector = vector, .level = level};
+
+	assert_true(lapic_accept(vcpu, &msg));
+	assert_int_equal(lapic_pending(vcpu), vector);
+	lapic_ack(vcpu, vector);
+	assert_int_equal(lapic_pending(vcpu), -1);
+}
+
+static enum exit_early wrmsr_early(u32 index, u64 value)
+{
+	static const struct vcpu_exit exit = {.reason = EXIT_WRMSR, .insn_len = 2};
+
+	*gpr(GPR_RCX) = 0xffffffff00000000 | index;
+	*gpr(GPR_RAX) = 0xffffffff00000000 | (u32)value;
+	*gpr(GPR_RDX) = 0xffffffff00000000 | value >> 32;
+	cpu->reg[VREG_RIP] = RIP;
+	vcpu->exception.type = EVENT_NONE;
+	return exit_early(vcpu, &exit);
+}
+
+static void eoi_on_the_short_way(void **state)
+{
+	struct apic_msg below = {.mode = APIC_FIXED, .vector = 0x31};
+
+	(void)state;
+	lapic_virtual_wire(vcpu);
+	in_service(0x51, false);
+	assert_int_equal(wrmsr_early(0x80b, 0), EXIT_UNSERVED); /* an MSR in x2APIC mode only */
+	to_x2apic(vcpu);
+	assert_int_equal(wrmsr_early(0x80b, 1), EXIT_UNSERVED); /* #GP */
+	assert_int_equal(wrmsr_early(0x80b, 1ull << 32), EXIT_UNSERVED);
+	vm->msr_policy.deny = true;
+	assert_int_equal(wrmsr_early(0x80b, 0), EXIT_UNSERVED);
+	vm->msr_policy.deny = false;
+	vcpu->debug.flags = VCPU_DEBUG_STEP;
+	assert_int_equal(wrmsr_early(0x80b, 0), EXIT_UNSERVED);
+	vcpu->debug.flags = 0;
+	assert_int_equal(vcpu->exits[EXIT_WRMSR], 0);
+	assert_int_equal(apic_reg(vcpu, LAPIC_ISR + 0x20), BIT(0x11));
+	assert_int_equal(wrmsr_early(0x80b, 0), EXIT_AGAIN);
+	done(2);
+	assert_int_equal(vcpu->exits[EXIT_WRMSR], 1);
+	assert_int_equal(apic_reg(vcpu, LAPIC_ISR + 0x20), 0);
+	assert_int_equal(wrmsr_early(0x80b, 0), EXIT_UNSERVED); /* nothing is in service */
+	/* the way around: a level is told to the I/O APIC, a vector waits for the end of this one */
+	in_service(0x51, true);
+	assert_int_equal(wrmsr_early(0x80b, 0), EXIT_UNSERVED);
+	lapic_eoi(vcpu);
+	in_service(0x51, false);
+	assert_true(lapic_accept(vcpu, &below));
+	assert_int_equal(wrmsr_early(0x80b, 0), EXIT_UNSERVED);
+	assert_int_equal(apic_reg(vcpu, LAPIC_ISR + 0x20), BIT(0x11));
+}
+
+static void ipi_on_the_short_way(void **state)
+{
+	struct vcpu *other;
+
+	(void)state;
+	assert_int_equal(vcpu_create(vm, 1, &other), 0);
+	vcpu_put(vcpu);
+	vcpu_load(other);
+	vcpu_reset(other);
+	lapic_virtual_wire(other);
+	vcpu_put(other);
+	vcpu_load(vcpu);
+	assert_int_equal(wrmsr_early(0x830, 1ull << 32 | 0x51), EXIT_UNSERVED);
+	to_x2apic(vcpu);
+	assert_int_equal(wrmsr_early(0x830, 1ull << 32 | 0x4051), EXIT_SERVED);
+	done(2);
+	assert_int_equal(apic_reg(vcpu, LAPIC_ICR), 0x4051);
+	assert_int_equal(apic_reg(vcpu, LAPIC_ICR_HIGH), 1);
+	assert_int_equal(lapic_pending(other), 0x51);
+	lapic_ack(other, 0x51);
+	/* itself, nobody, an illegal vector, a mode, logical, a level, shorthands, reserved bits */
+	static const u64 others[] = {0x51, 2ull << 32 | 0x51, 0xffffffffull << 32 | 0x51,
+				     1ull << 32 | 0x400f, 1ull << 32 | 0x151, 1ull << 32 | 0x400,
+				     1ull << 32 | 0x851, 1ull << 32 | 0xc051, 1ull << 32 | 0x40051,
+				     1ull << 32 | 0xc0051, 1ull << 32 | 0x1051, 1ull << 32 | 0x100051};
+	for (unsigned i = 0; i < ARRAY_SIZE(others); i++)
+		assert_int_equal(wrmsr_early(0x830, others[i]), EXIT_UNSERVED);
+	assert_int_equal(lapic_pending(other), -1);
+	/* one that does not listen, one that is away */
+	other->virt->apic[LAPIC_SVR / 4] = 0xff;
+	assert_int_equal(wrmsr_early(0x830, 1ull << 32 | 0x51), EXIT_UNSERVED);
+	other->virt->apic[LAPIC_SVR / 4] = 0x1ff;
+	other->parked = true;
+	assert_int_equal(wrmsr_early(0x830, 1ull << 32 | 0x51), EXIT_UNSERVED);
+	other->parked = false;
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -661,6 +831,10 @@ int main(void)
 		TEST(event_that_waits_does_not_kill),
 		TEST(instruction_that_is_not_emulated),
 		TEST(faults_of_emulated_instructions),
+		TEST(apic_page_by_mov),
+		TEST(apic_page_by_other_instructions),
+		TEST(eoi_on_the_short_way),
+		TEST(ipi_on_the_short_way),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
