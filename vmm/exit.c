@@ -249,10 +249,10 @@ enum exit_early exit_early(struct vcpu *vcpu, const struct vcpu_exit *exit)
 	if (index != LAPIC_MSR_EOI || (low | high) || !lapic_eoi_early(vcpu))
 		return EXIT_UNSERVED;
 	vcpu->exits[EXIT_WRMSR]++;
-	vcpu_skip(vcpu, exit);
-	/* RIP may have left the canonical range. */
-	if (vcpu->exception.type)
+	if (!virt->skip(vcpu->virt, exit->insn_len)) {
+		inject_gp(vcpu);
 		inject_prepare(vcpu);
+	}
 	vcpu->exit_ticks[EXIT_WRMSR] += rdtsc() - start;
 	return EXIT_AGAIN;
 }

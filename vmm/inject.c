@@ -99,7 +99,7 @@ static bool extint_pending(const struct vcpu *vcpu)
 /* The vector that Trivet has to inject, or -1. */
 static int vector_pending(struct vcpu *vcpu)
 {
-	return vcpu->virt->apic_delivers ? -1 : lapic_pending(vcpu);
+	return vcpu->virt->apic_delivers || !lapic_requested(&vcpu->lapic) ? -1 : lapic_pending(vcpu);
 }
 
 /* An interrupt that Trivet has to inject, that vector or another one. */
@@ -184,7 +184,7 @@ static bool quiet(const struct vcpu *vcpu)
 {
 	return !(vcpu->exception.type | vcpu->repeat.type | vcpu->interrupt.type |
 		 vcpu->nmi_pending | vcpu->extint | vcpu->vm->extint_pending | vcpu->windows) &&
-	       (vcpu->virt->apic_delivers || !(vcpu->lapic.irr_words | vcpu->lapic.posted_words));
+	       (vcpu->virt->apic_delivers || !lapic_requested(&vcpu->lapic));
 }
 
 void inject_prepare(struct vcpu *vcpu)

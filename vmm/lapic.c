@@ -23,7 +23,6 @@
 #define X2APIC_FIRST  0x800
 #define CPUID_1_ECX_X2APIC BIT(21)
 
-enum { BASE_BSP = BIT(8), BASE_X2APIC = BIT(10), BASE_ENABLE = BIT(11) };
 #define BASE_ADDRESS (~BITS(11, 0))
 #define BASE_RESERVED (BITS(7, 0) | BIT(9))
 

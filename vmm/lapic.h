@@ -55,6 +55,12 @@ struct lapic {
 	u8 threshold;	  /* as virt->tpr_threshold was told last */
 };
 
+/* Whether a vector may stand in IRR, or be about to; never wrongly false. */
+static inline bool lapic_requested(const struct lapic *lapic)
+{
+	return lapic->irr_words | __atomic_load_n(&lapic->posted_words, __ATOMIC_ACQUIRE);
+}
+
 /* IA32_APIC_BASE: EN, whether the guest's APIC is there at all; EXTD; BSP. */
 bool lapic_enabled(const struct vcpu *vcpu);
 bool lapic_x2apic(const struct vcpu *vcpu);

@@ -77,7 +77,7 @@ u32 lapic_ppr(const struct vcpu *vcpu)
 
 bool lapic_listens(const struct vcpu *vcpu)
 {
-	return lapic_enabled(vcpu) && (vcpu->virt->apic[LAPIC_SVR / 4] & SVR_ENABLE);
+	return (vcpu->lapic.base & BASE_ENABLE) && (vcpu->virt->apic[LAPIC_SVR / 4] & SVR_ENABLE);
 }
 
 bool lapic_matches(const struct vcpu *vcpu, u32 dest, bool logical)
@@ -258,7 +258,10 @@ void lapic_ack(struct vcpu *vcpu, u8 vector)
 	vcpu->lapic.isr_words |= BIT(vector / 32);
 	vcpu->lapic.isr_highest = vector;
 	/* An offer that stands for one below goes too, where the end of this one is awaited. */
-	pv_eoi_offer(vcpu, !test(vcpu, LAPIC_TMR, vector) && highest_request(vcpu) < 0);
+	if (vcpu->msrs.pv_eoi)
+		pv_eoi_offer(vcpu, !test(vcpu, LAPIC_TMR, vector) && highest_request(vcpu) < 0);
+	else
+		highest_request(vcpu); /* mostly that was the last */
 }
 
 /* The I/O APIC has to hear of the end of what came as a level. */
@@ -306,9 +309,9 @@ bool lapic_eoi_early(struct vcpu *vcpu)
 	const struct lapic *lapic = &vcpu->lapic;
 	u8 vector = lapic->isr_highest;
 
-	if (!vector || vcpu->virt->apic_delivers || !lapic_x2apic(vcpu) || lapic->threshold ||
-	    vcpu->pv.eoi_offered || lapic->irr_words ||
-	    __atomic_load_n(&lapic->posted_words, __ATOMIC_ACQUIRE) || test(vcpu, LAPIC_TMR, vector))
+	if (!vector || vcpu->virt->apic_delivers || !(lapic->base & BASE_X2APIC) ||
+	    lapic->threshold || vcpu->pv.eoi_offered || lapic_requested(lapic) ||
+	    test(vcpu, LAPIC_TMR, vector))
 		return false;
 	end(vcpu, vector);
 	return true;
@@ -318,7 +321,7 @@ bool lapic_send_early(struct vcpu *vcpu, u32 low, u32 dest)
 {
 	struct vcpu *to = dest < vcpu->vm->vcpu_count ? vcpu->vm->vcpus[dest] : NULL;
 
-	if (!lapic_x2apic(vcpu) || (low & ~(BITS(7, 0) | ICR_ASSERT)) ||
+	if (!(vcpu->lapic.base & BASE_X2APIC) || (low & ~(BITS(7, 0) | ICR_ASSERT)) ||
 	    (u8)low < LAPIC_VECTOR_MIN || !to || to == vcpu || to->parked || !lapic_listens(to))
 		return false;
 	vcpu->virt->apic[LAPIC_ICR / 4] = low;
@@ -341,26 +344,26 @@ static void sync_eoi_exits(struct vcpu *vcpu)
 	virt->eoi_exits(vcpu->virt, vectors);
 }
 
-void lapic_prepare(struct vcpu *vcpu)
+static void prepare_delivery(struct vcpu *vcpu)
+{
+	struct lapic *lapic = &vcpu->lapic;
+
+	lapic_take_posted(vcpu);
+	/* TMR was changed before its vector was posted. */
+	if (__atomic_load_n(&lapic->tmr_changed, __ATOMIC_ACQUIRE))
+		sync_eoi_exits(vcpu);
+	/* What the CPU has seen of IRR it keeps up by itself. */
+	if (lapic->requests)
+		virt->irr_push(vcpu->virt, highest_request(vcpu));
+	lapic->requests = false;
+}
+
+static __attribute__((noinline)) void prepare_threshold(struct vcpu *vcpu)
 {
 	struct lapic *lapic = &vcpu->lapic;
 	unsigned threshold = 0;
 	int vector;
 
-	if (vcpu->virt->apic_delivers) {
-		lapic_take_posted(vcpu);
-		/* TMR was changed before its vector was posted. */
-		if (__atomic_load_n(&lapic->tmr_changed, __ATOMIC_ACQUIRE))
-			sync_eoi_exits(vcpu);
-		/* What the CPU has seen of IRR it keeps up by itself. */
-		if (lapic->requests)
-			virt->irr_push(vcpu->virt, highest_request(vcpu));
-		lapic->requests = false;
-		return;
-	}
-	if (!lapic->irr_words && !lapic->threshold &&
-	    !__atomic_load_n(&lapic->posted_words, __ATOMIC_ACQUIRE))
-		return;
 	vector = highest_request(vcpu);
 	if (vector >= 0)
 		pv_eoi_offer(vcpu, false); /* its end is what this one waits for */
@@ -369,6 +372,14 @@ void lapic_prepare(struct vcpu *vcpu)
 	if (threshold != lapic->threshold)
 		virt->tpr_threshold(vcpu->virt, threshold);
 	lapic->threshold = threshold;
+}
+
+void lapic_prepare(struct vcpu *vcpu)
+{
+	if (vcpu->virt->apic_delivers)
+		prepare_delivery(vcpu);
+	else if (vcpu->lapic.threshold || lapic_requested(&vcpu->lapic))
+		prepare_threshold(vcpu);
 }
 
 void lapic_resume(struct vcpu *vcpu)

@@ -9,6 +9,7 @@
 
 #define LAPIC_VECTOR_MIN 16 /* those below are illegal */
 
+enum { BASE_BSP = BIT(8), BASE_X2APIC = BIT(10), BASE_ENABLE = BIT(11) };
 enum { ICR_ASSERT = BIT(14) };
 enum { SVR_ENABLE = BIT(8) };
 enum { LVT_MASKED = BIT(16) };

@@ -342,16 +342,11 @@ static void idle(struct sched_queue *queue, u64 until)
 	__atomic_store_n(&queue->idle, false, __ATOMIC_SEQ_CST);
 }
 
-u64 sched_serve(u64 now)
+static __attribute__((noinline)) u64 serve_due(struct pcpu_vmm *own, u64 now)
 {
-	struct pcpu_vmm *own = this_pcpu()->vmm;
 	bool boot = this_pcpu()->id == 0;
 	u64 next, computing = DUE_COMPUTING;
 
-	smp_serve();
-	next = __atomic_load_n(&own->due, __ATOMIC_ACQUIRE);
-	if (now < next && (!boot || now < console_next()))
-		return boot ? MIN(next, console_next()) : next;
 	/* Who arms a timer from here on puts 0 there, which stays. */
 	(void)__atomic_exchange_n(&own->due, DUE_COMPUTING, __ATOMIC_SEQ_CST);
 	if (vtimer_next(&own->timers) <= now)
@@ -363,6 +358,18 @@ u64 sched_serve(u64 now)
 	__atomic_compare_exchange_n(&own->due, &computing, next, false, __ATOMIC_SEQ_CST,
 				    __ATOMIC_RELAXED);
 	return next;
+}
+
+u64 sched_serve(u64 now)
+{
+	struct pcpu_vmm *own = this_pcpu()->vmm;
+	u64 next;
+
+	smp_serve();
+	next = __atomic_load_n(&own->due, __ATOMIC_ACQUIRE);
+	if (this_pcpu()->id == 0)
+		next = MIN(next, console_next());
+	return now < next ? next : serve_due(own, now);
 }
 
 bool sched_should_yield(void)
