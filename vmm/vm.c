@@ -209,24 +209,36 @@ int vm_restore_device(struct vm *vm, const char *type, unsigned index, const voi
 	return vdev_restore(dev, blob, size);
 }
 
-void vm_end(struct vm *vm, const char *fmt, ...)
+/* Of several vCPUs that end it at once, the first gives the reason. */
+static bool may_end(struct vm *vm)
 {
-	if (__atomic_load_n(&vm->requests, __ATOMIC_ACQUIRE) & VM_REQUEST_END)
-		return;
-	STR_FORMAT_REST(vm->end_reason, sizeof(vm->end_reason), fmt);
+	return !(__atomic_fetch_or(&vm->requests, VM_REQUEST_ENDING, __ATOMIC_ACQ_REL) &
+		 VM_REQUEST_ENDING);
+}
+
+static void tell_end(struct vm *vm)
+{
 	__atomic_or_fetch(&vm->requests, VM_REQUEST_END, __ATOMIC_RELEASE);
 	if (vm->vcpu)
 		vcpu_wake(vm->vcpu); /* which may wait: somebody has to tell of it */
 }
 
+void vm_end(struct vm *vm, const char *fmt, ...)
+{
+	if (!may_end(vm))
+		return;
+	STR_FORMAT_REST(vm->end_reason, sizeof(vm->end_reason), fmt);
+	tell_end(vm);
+}
+
 void vm_kill(struct vm *vm, const char *fmt, ...)
 {
-	char why[sizeof(vm->end_reason)];
-
-	STR_FORMAT_REST(why, sizeof(why), fmt);
+	if (!may_end(vm))
+		return;
+	STR_FORMAT_REST(vm->end_reason, sizeof(vm->end_reason), fmt);
 	vm->crashed = true;
-	vm_end(vm, "%s", why);
 	log_error("[%s] killed: %s", vm->name, vm->end_reason);
+	tell_end(vm);
 }
 
 void vm_request_reset(struct vm *vm, const char *how)

@@ -24,7 +24,8 @@ struct vtimer_queue;
 #define VM_MSR_RANGES  16
 
 /* Why a VM's vCPUs must leave their run loop; bits of vm->requests. */
-enum { VM_REQUEST_RESET = 1, VM_REQUEST_END = 2 };
+enum { VM_REQUEST_RESET = 1, VM_REQUEST_END = 2,
+       VM_REQUEST_ENDING = 4 /* somebody is about to give the reason */ };
 
 /* Whether HLT exits: only where the vCPU has no pCPU for itself, always, or never. */
 enum vm_halt { HALT_AUTO, HALT_EXITS, HALT_PASSES };

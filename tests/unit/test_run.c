@@ -238,7 +238,7 @@ static void the_first_reason_counts(void **state)
 	assert_string_equal(vm->end_reason, "exit code 42");
 	vm_kill(vm, "%s", "something else");
 	assert_string_equal(vm->end_reason, "exit code 42");
-	assert_int_equal(vm->requests, VM_REQUEST_END);
+	assert_true(vm->requests & VM_REQUEST_END);
 	assert_true(vm->crashed);
 }
 
