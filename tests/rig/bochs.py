@@ -30,11 +30,12 @@ MODELS = {
     "ryzen": "ryzen",
 }
 DEFAULT_MODEL = "haswell"
+HOST_MOST = 2048  # MiB that Bochs takes from the host; what is beyond stands in a file of its own
 
 BOCHSRC = """config_interface: textconfig
 display_library: term
 cpu: model={model}, count={pcpus}, ips=100000000, reset_on_triple_fault=0, ignore_bad_msrs={lax}{msrs}
-memory: guest={pmem}, host={pmem}
+memory: guest={pmem}, host={host}
 romimage: file={rom}
 vgaromimage: file=/usr/share/seabios/vgabios-stdvga.bin
 vga: extension=vbe, update_freq=1
@@ -114,7 +115,7 @@ def bochsrc(config, iso, tty_name, log, msrs=""):
     model = config.model or DEFAULT_MODEL
     return BOCHSRC.format(model=MODELS.get(model, model), pcpus=config.pcpus, pmem=config.pmem,
                           rom=ROM[config.firmware], iso=iso, tty=tty_name, log=log,
-                          msrs=msrs, lax=1 if config.lax_msrs else 0,
+                          host=min(config.pmem, HOST_MOST), msrs=msrs, lax=1 if config.lax_msrs else 0,
                           error="ignore" if config.refusals else "report")
 
 
