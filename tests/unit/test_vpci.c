@@ -448,7 +448,7 @@ static void of_overlapping_bars_the_lower_wins(void **state)
 /* Devices with a BAR of a whole window, by the port of their arguments. */
 static int hog_create(struct vdev *d)
 {
-	static const struct vpci_type memory = {.bars = {{0x20000000}}}, ports = {.bars = {{0x4000, 1}}};
+	static const struct vpci_type memory = {.bars = {{0x20000000, 0}}}, ports = {.bars = {{0x4000, 1}}};
 
 	return vpci_create((struct vpci_function *)((u8 *)d->state + sizeof(struct vpci_state)), d,
 			   d->args.port ? &ports : &memory);
