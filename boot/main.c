@@ -6,6 +6,7 @@
 #include "boot/main.h"
 
 #include "arch/apic.h"
+#include "arch/lib/audit.h"
 #include "arch/memory.h"
 #include "arch/percpu.h"
 #include "arch/pic.h"
@@ -147,6 +148,7 @@ void boot_main(u64 mbi)
 	tsc_init(&acpi.clocks);
 	start_cores();
 	start_virtualization();
+	audit(AUDIT_BOOTED, NULL);
 	selftest_run(options.selftest, false);
 	run_guests();
 	end_machine(&options);

@@ -5,6 +5,7 @@
  */
 #include "vmm/machine.h"
 
+#include "arch/lib/audit.h"
 #include "arch/lib/log.h"
 #include "arch/lib/string.h"
 #include "arch/tsc.h"
@@ -264,6 +265,7 @@ int machine_start(struct vm *vm, const bool *cancel)
 		vm->nmi_expected = false;
 		vdev_reset_all(vm);
 		reset_vcpus(vm, &state);
+		audit(AUDIT_VM_START, vm);
 	}
 	space_leave();
 	return error;

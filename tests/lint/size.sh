@@ -3,10 +3,10 @@
 # Code lines by folder against the budget of 15,000, and the image against 256 KiB. size.sh BUILD
 # The budget is overdrawn: KVM's whole interface, scheduling, console, monitor and entry checker took
 # more than was left, and SMP with its interrupt architecture, ACPI, PCI and clocks as much again as
-# was asked of them. So that it gets no worse, `most` is what stands now: it goes down when lines are
+# was asked of them, then the walls around Trivet itself. So that it gets no worse, `most` is what stands now: it goes down when lines are
 # won back, and up only with a reason in the commit.
 budget=15000
-most=20150
+most=20900
 command -v cloc >/dev/null || { echo "cloc is missing"; exit 1; }
 count() {
 	cloc --quiet --csv --include-lang='C,C/C++ Header,Assembly' --force-lang=Assembly,asm --force-lang=Assembly,inc "$@" |
