@@ -54,7 +54,7 @@ SMALL   := boot/% vmm/load% vmm/elf vmm/monitor% vmm/line vmm/console% vmm/life 
 	$(addprefix drivers/v,rtc ioapic acpi pci pci_host pci_test i8042 reset debug) \
 	$(patsubst %.c,%,$(filter-out drivers/v%,$(wildcard drivers/*.c)))
 LDFLAGS := -nostdlib -static -no-pie --build-id=none -z max-page-size=4096 -z noexecstack \
-	--no-warn-rwx-segments --orphan-handling=error -T linker.ld
+	--gc-sections --no-warn-rwx-segments --orphan-handling=error -T linker.ld
 
 all: $(B)/trivet.elf $(B)/trivet-test.elf $(B)/size.checked
 

@@ -7,14 +7,9 @@
 
 #include "arch/lib/types.h"
 
-struct ksym {
-	u32 offset; /* from IMAGE_BASE; the table is sorted by it */
-	u32 name;   /* index into ksyms_names */
-};
-
 extern const u32 ksyms_count;
-extern const struct ksym ksyms_table[];
-extern const char ksyms_names[];
+extern const u32 ksyms_table[]; /* starts of functions from IMAGE_BASE, ascending */
+extern const char ksyms_names[]; /* as many strings, in the same order */
 
 /* The function that holds addr, and how far in; NULL where none is known. */
 const char *ksyms_lookup(u64 addr, u64 *offset);

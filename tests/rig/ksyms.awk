@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Turns the sorted output of nm into an assembler table of function names: offsets from the
-# image's start (the symbol image_start), offsets into one string of names, sorted by address. The
-# last entry, without a name, is the end of the text (image_rodata).
+# image's start (the symbol image_start), sorted by address, then as many names in the same order.
+# The last entry, with an empty name, is the end of the text (image_rodata).
 
 function hex(text,	value, i) {
 	value = 0
@@ -27,9 +27,8 @@ END {
 	print "ksyms_count: dd " count + 0
 	print "ksyms_table:"
 	for (i = 0; i < count; i++) {
-		print "dd " at[i] ", " offset + 0
+		print "dd " at[i]
 		text = text "db \"" name[i] "\", 0\n"
-		offset += length(name[i]) + 1
 	}
 	print "ksyms_names:"
 	printf "%s", text
