@@ -8,6 +8,7 @@
 #include "arch/pages.h"
 
 #include "arch/frames.h"
+#include "arch/lib/audit.h"
 #include "arch/lib/lock.h"
 #include "arch/lib/log.h"
 #include "arch/lib/string.h"
@@ -63,6 +64,7 @@ static void *take_run(struct chunk *chunk, unsigned first, unsigned count)
 		chunk->used[page / 64] |= BIT(page % 64);
 	chunk->free -= count;
 	in_use += count;
+	AUDIT(AUDIT_PAGES_TAKE, &((struct audit_pages){pages, count}));
 	memset(pages, 0, count * PAGE_SIZE);
 	return pages;
 }
@@ -133,6 +135,7 @@ void pages_free(void *pages, unsigned count)
 		return;
 	if (chunk->magic != CHUNK_MAGIC || first == 0 || first + count > CHUNK_PAGES)
 		panic("pages_free: %u at %p are not from pages_alloc", count, pages);
+	AUDIT(AUDIT_PAGES_FREE, &((struct audit_pages){pages, count}));
 	spin_lock(&lock);
 	for (unsigned page = first; page < first + count; page++) {
 		was_used &= page_used(chunk, page);

@@ -7,6 +7,7 @@
 #include "arch/vmx.h"
 
 #include "arch/apic.h"
+#include "arch/lib/audit.h"
 
 #define INVVPID_SINGLE	   1
 #define EXIT_REASON_BASIC  BITS(15, 0)
@@ -40,6 +41,7 @@ static void arm_deadline(u64 deadline)
 void vmx_run(struct virt_vcpu *vcpu, u64 deadline, struct vcpu_exit *exit)
 {
 	struct vmx_vcpu *v = to_vmx(vcpu);
+	const char *complaint;
 	u32 reason;
 	int failed;
 
@@ -53,7 +55,14 @@ void vmx_run(struct virt_vcpu *vcpu, u64 deadline, struct vcpu_exit *exit)
 		ept_flush(v);
 	if (v->cache_dirty)
 		vmx_state_write_back(v);
+	complaint = AUDIT_HOT(AUDIT_ENTRY, vcpu);
+	if (complaint) {
+		*exit = (struct vcpu_exit){.reason = EXIT_ENTRY_FAILED,
+					   .failed.reason = complaint};
+		return;
+	}
 	failed = vmx_entry(v, v->launched);
+	AUDIT(AUDIT_EXIT, vcpu);
 	v->cache_valid = 0;
 	if (failed) {
 		vmx_error_entry(v, failed == 2 ? vmread32(INSTRUCTION_ERROR) : 0, exit);

@@ -9,6 +9,7 @@
 #include "arch/vmx.h"
 
 #include "arch/desc.h"
+#include "arch/lib/audit.h"
 #include "arch/percpu.h"
 
 #define CPUID_1_ECX_XSAVE BIT(26)
@@ -334,12 +335,14 @@ void vmx_vcpu_load(struct virt_vcpu *vcpu)
 	vmx_vcpu_load_debug(v);
 	msrs_load(v);
 	fpu_restore(v);
+	AUDIT(AUDIT_LOADED, vcpu);
 }
 
 void vmx_vcpu_put(struct virt_vcpu *vcpu)
 {
 	struct vmx_vcpu *v = to_vmx(vcpu);
 
+	AUDIT(AUDIT_PUT, vcpu);
 	vmx_state_write_back(v);
 	v->cache_valid = 0;
 	fpu_save(v);

@@ -10,6 +10,7 @@
 #include "vmm/sched.h"
 
 #include "arch/apic.h"
+#include "arch/lib/audit.h"
 #include "arch/lib/log.h"
 #include "arch/memory.h"
 #include "arch/percpu.h"
@@ -309,9 +310,11 @@ static void run_slice(struct sched_queue *queue, struct task *task)
 	enum task_next next;
 	u64 ran;
 
+	AUDIT(AUDIT_SLICE, task);
 	load(queue, task);
 	wake_idle(queue->spare); /* what was loaded before can go only now */
 	next = task->slice(task, queue->until);
+	AUDIT(AUDIT_SLICE_END, task);
 	spin_lock(&queue->lock);
 	ran = rdtsc() - queue->since;
 	task->ran += ran;

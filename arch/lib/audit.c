@@ -4,8 +4,6 @@
  */
 #include "arch/lib/audit.h"
 
-#include "arch/lib/log.h"
-
 /* Host tests may have none. */
 extern const struct audit *const __start_audits[] __attribute__((weak));
 extern const struct audit *const __stop_audits[] __attribute__((weak));
@@ -19,12 +17,4 @@ const char *audit_run(enum audit_point point, const void *what)
 		if (!complaint && (*it)->point == point)
 			complaint = (*it)->check(what);
 	return complaint;
-}
-
-void audit(enum audit_point point, const void *what)
-{
-	const char *complaint = audit_run(point, what);
-
-	if (complaint)
-		panic("audit: %s", complaint);
 }

@@ -6,18 +6,29 @@
  */
 #pragma once
 
+#include "arch/lib/log.h"
 #include "arch/lib/section.h"
-#include "arch/lib/types.h"
 
 enum audit_point {
 	/* rare: looked at in each image that has checks for them */
 	AUDIT_BOOTED,	/* NULL; the cores are up, the low mappings gone, no VM yet */
 	AUDIT_VM_START, /* struct vm *; its space is loaded, no vCPU of it has run since reset */
-	/* paranoid build only */
-	AUDIT_ENTRY,	/* struct virt_vcpu *; all is ready for the entry */
+	/* paranoid build only; its checks are in tests/paranoid */
+	AUDIT_ENTRY,	/* struct virt_vcpu *; all is ready for the entry, which a complaint refuses */
 	AUDIT_EXIT,	/* struct virt_vcpu *; first of all behind an exit */
+	AUDIT_LOADED,	/* struct virt_vcpu *; its state is in the CPU, just so as it was left */
+	AUDIT_PUT,	/* struct virt_vcpu *, before its state is taken out of the CPU */
 	AUDIT_LOCK,	/* struct spinlock *, before it is waited for */
 	AUDIT_UNLOCK,	/* struct spinlock *, before it is given back */
+	AUDIT_PAGES_FREE, /* struct audit_pages *; nobody uses them any more */
+	AUDIT_PAGES_TAKE, /* struct audit_pages *, before they are cleared for their next user */
+	AUDIT_SLICE,	/* struct task *, which is about to run */
+	AUDIT_SLICE_END, /* struct task *, which has run */
+};
+
+struct audit_pages {
+	void *pages;
+	unsigned count;
 };
 
 struct audit {
@@ -34,11 +45,19 @@ struct audit {
 const char *audit_run(enum audit_point point, const void *what);
 
 /* At a rare point: a complaint is a panic. */
-void audit(enum audit_point point, const void *what);
+static inline void audit(enum audit_point point, const void *what)
+{
+	const char *complaint = audit_run(point, what);
 
-/* At points on the paths that guests wait for. */
+	if (complaint)
+		panic("audit: %s", complaint);
+}
+
+/* At points on the paths that guests wait for: AUDIT_HOT as audit_run, AUDIT as audit. */
 #ifdef PARANOID
 #define AUDIT_HOT(point, what) audit_run(point, what)
+#define AUDIT(point, what)     audit(point, what)
 #else
 #define AUDIT_HOT(point, what) ((const char *)NULL)
+#define AUDIT(point, what)     ((void)0)
 #endif

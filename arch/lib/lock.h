@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "arch/lib/types.h"
+#include "arch/lib/audit.h"
 
 struct spinlock {
 	u32 next, owner;
@@ -13,14 +13,17 @@ struct spinlock {
 
 static inline void spin_lock(struct spinlock *lock)
 {
-	u32 ticket = __atomic_fetch_add(&lock->next, 1, __ATOMIC_RELAXED);
+	u32 ticket;
 
+	AUDIT(AUDIT_LOCK, lock);
+	ticket = __atomic_fetch_add(&lock->next, 1, __ATOMIC_RELAXED);
 	while (__atomic_load_n(&lock->owner, __ATOMIC_ACQUIRE) != ticket)
 		__builtin_ia32_pause();
 }
 
 static inline void spin_unlock(struct spinlock *lock)
 {
+	AUDIT(AUDIT_UNLOCK, lock);
 	__atomic_store_n(&lock->owner, lock->owner + 1, __ATOMIC_RELEASE);
 }
 

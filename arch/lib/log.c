@@ -26,11 +26,17 @@ static u64 ring_end; /* bytes ever written */
 static struct log_sink *sinks;
 static enum log_level max_level = LOG_INFO;
 
-/* Once the lock is broken nobody takes it any more, and giving it back means nothing. */
+/* Once the lock is broken nobody takes it any more, nor gives it back. */
 static void acquire(void)
 {
 	if (!__atomic_load_n(&lock_broken, __ATOMIC_RELAXED))
 		spin_lock(&lock);
+}
+
+static void release(void)
+{
+	if (!__atomic_load_n(&lock_broken, __ATOMIC_RELAXED))
+		spin_unlock(&lock);
 }
 
 /* The line at *at, or the first one behind it that the ring still has whole. */
@@ -54,7 +60,7 @@ size_t log_read(u64 *at, char line[LOG_LINE_MAX])
 
 	acquire();
 	len = next_line(at, line);
-	spin_unlock(&lock);
+	release();
 	return len;
 }
 
@@ -69,7 +75,7 @@ void log_add_sink(struct log_sink *sink)
 		sink->write(line, len);
 	sink->next = sinks;
 	sinks = sink;
-	spin_unlock(&lock);
+	release();
 }
 
 void log_set_level(enum log_level level)
@@ -99,5 +105,5 @@ void log_line(enum log_level level, const char *fmt, ...)
 		ring[ring_end++ % RING_SIZE] = line[i];
 	for (const struct log_sink *sink = sinks; sink; sink = sink->next)
 		sink->write(line, len);
-	spin_unlock(&lock);
+	release();
 }
