@@ -33,7 +33,6 @@ int ept_vm_create(struct virt_vm **out)
 		pages_free(vm, 1);
 		return -ENOMEM;
 	}
-	vm->generation = 1;
 	vm->ept_pointer = virt_to_phys(vm->ept.root).v | MEMORY_TYPE_WB | EPTP_WALK_4;
 	*out = vm;
 	return 0;
@@ -61,22 +60,31 @@ int ept_vm_map(struct virt_vm *vm, gpa_t gpa, hpa_t hpa, u64 size, unsigned righ
 
 int ept_vm_unmap(struct virt_vm *vm, gpa_t gpa, u64 size)
 {
-	int error = pt_unmap(&vm->ept, gpa.v, size);
-
-	if (!error)
-		vm->generation++;
-	return error;
+	return pt_unmap(&vm->ept, gpa.v, size);
 }
 
+/* For all vCPUs of the VM, whatever their VPIDs. */
+static void invept(u64 ept_pointer)
+{
+	struct {
+		u64 ept_pointer, reserved;
+	} descriptor = {ept_pointer, 0};
+
+	__asm__ volatile("invept %0, %1" ::"m"(descriptor), "r"((u64)INVEPT_SINGLE) : "cc", "memory");
+}
+
+/* A new VM's record is empty: what the CPUs keep of an earlier one with the same root goes. */
 void ept_flush(struct vmx_vcpu *v)
 {
 	struct virt_vm *vm = v->vm;
-	struct {
-		u64 ept_pointer, reserved;
-	} descriptor = {vm->ept_pointer, 0};
-	u64 generation = __atomic_load_n(&vm->generation, __ATOMIC_ACQUIRE);
+	u64 *flushed = &vm->flushed[this_pcpu()->id];
+	u64 generation = __atomic_load_n(&vm->ept.generation, __ATOMIC_ACQUIRE);
+	u64 ept_pointer = __atomic_load_n(&vm->ept_pointer, __ATOMIC_ACQUIRE);
 
 	v->generation = generation;
-	vmwrite64(EPT_POINTER, vm->ept_pointer);
-	__asm__ volatile("invept %0, %1" ::"m"(descriptor), "r"((u64)INVEPT_SINGLE) : "cc", "memory");
+	vmwrite64(EPT_POINTER, ept_pointer);
+	if (*flushed == generation)
+		return;
+	invept(ept_pointer);
+	*flushed = generation;
 }

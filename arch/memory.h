@@ -77,7 +77,6 @@ u64 frames_available(void);
 struct space {
 	struct pt pt;
 	u64 cr3;
-	u64 generation; /* raised by every unmap; each CPU flushes what it missed */
 };
 
 /* As in a page-table entry. */

@@ -79,9 +79,19 @@ static bool table_is_empty(const struct pt *pt, const u64 *table)
 	return true;
 }
 
+/* Tables that lie where others have been are told from them, too. */
+void pt_downgraded(struct pt *pt)
+{
+	static u64 last;
+	u64 next = __atomic_add_fetch(&last, 1, __ATOMIC_ACQ_REL);
+
+	__atomic_store_n(&pt->generation, next, __ATOMIC_RELEASE);
+}
+
 int pt_create(struct pt *pt, const struct pt_format *format)
 {
 	*pt = (struct pt){.format = format, .keep_from = ENTRIES};
+	pt_downgraded(pt);
 	pt->root = table_new(pt);
 	return pt->root ? 0 : -ENOMEM;
 }
@@ -125,7 +135,7 @@ static int map_level(struct pt *pt, u64 *table, unsigned level, u64 addr, u64 hp
 }
 
 /* Leaves in the range lie wholly in it. */
-static void unmap_level(struct pt *pt, u64 *table, unsigned level, u64 addr, u64 size)
+static void unmap_level(struct pt *pt, u64 *table, unsigned level, u64 addr, u64 size, bool keep)
 {
 	u64 *entry;
 
@@ -133,11 +143,11 @@ static void unmap_level(struct pt *pt, u64 *table, unsigned level, u64 addr, u64
 		if (is_present(pt, *entry) && is_leaf(pt, *entry, level)) {
 			set_entry(entry, 0);
 		} else if (is_present(pt, *entry)) {
+			bool kept = keep || (level == ROOT && entry >= &table[pt->keep_from]);
 			u64 *child = table_at(*entry);
 
-			unmap_level(pt, child, level - 1, addr, here);
-			if ((level < ROOT || entry < &table[pt->keep_from]) &&
-			    table_is_empty(pt, child)) {
+			unmap_level(pt, child, level - 1, addr, here, kept);
+			if (!kept && table_is_empty(pt, child)) {
 				set_entry(entry, 0);
 				table_free(pt, child);
 			}
@@ -145,12 +155,18 @@ static void unmap_level(struct pt *pt, u64 *table, unsigned level, u64 addr, u64
 	}
 }
 
+static void unmap(struct pt *pt, u64 addr, u64 size)
+{
+	unmap_level(pt, pt->root, ROOT, addr, size, false);
+	pt_downgraded(pt);
+}
+
 void pt_destroy(struct pt *pt, unsigned first, unsigned last)
 {
 	u64 span = span_of(ROOT);
 
 	pt->keep_from = ENTRIES;
-	unmap_level(pt, pt->root, ROOT, first * span, (last - first + 1) * span);
+	unmap(pt, first * span, (last - first + 1) * span);
 	table_free(pt, pt->root);
 	pt->root = NULL;
 }
@@ -160,7 +176,7 @@ int pt_map(struct pt *pt, u64 addr, hpa_t hpa, u64 size, u64 bits)
 	if (!range_is_empty(pt, pt->root, ROOT, addr, size))
 		return -EEXIST;
 	if (map_level(pt, pt->root, ROOT, addr, hpa.v, size, bits)) {
-		unmap_level(pt, pt->root, ROOT, addr, size);
+		unmap(pt, addr, size);
 		return -ENOMEM;
 	}
 	return 0;
@@ -201,7 +217,7 @@ int pt_unmap(struct pt *pt, u64 addr, u64 size)
 {
 	if (split_level(pt, pt->root, ROOT, addr, size, false))
 		return -ENOMEM;
-	unmap_level(pt, pt->root, ROOT, addr, size);
+	unmap(pt, addr, size);
 	return 0;
 }
 
@@ -245,6 +261,7 @@ static void merge_level(struct pt *pt, u64 *table, unsigned level, u64 addr, u64
 void pt_merge(struct pt *pt, u64 addr, u64 size)
 {
 	merge_level(pt, pt->root, ROOT, addr, size);
+	pt_downgraded(pt);
 }
 
 u64 *pt_leaf(const struct pt *pt, u64 addr, unsigned *level)

@@ -2,8 +2,9 @@
 /*
  * Four-level radix tables of 512 entries, shared by the host's page tables and
  * the nested ones, which differ in their bits only. Entries are written with
- * one store each, so that a walker on another core never sees half an edit;
- * the caller flushes TLBs after a downgrade. Table pages come from pages_alloc.
+ * one store each, so that a walker on another core never sees half an edit.
+ * Every downgrade gives the tables a new generation: who uses them compares it
+ * with that of its last flush. Table pages come from pages_alloc.
  */
 #pragma once
 
@@ -19,8 +20,9 @@ struct pt_format {
 struct pt {
 	const struct pt_format *format;
 	u64 *root;
-	unsigned keep_from;   /* root entries from here on keep an empty table; 512: none */
+	unsigned keep_from;   /* tables below root entries from here on stay when empty; 512: none */
 	unsigned table_pages; /* tables allocated, the root included */
+	u64 generation;	      /* never 0, and no two tables ever have the same; read atomically */
 };
 
 #define PT_ADDRESS BITS(51, 12)
@@ -34,12 +36,13 @@ void pt_destroy(struct pt *pt, unsigned first, unsigned last);
 /*
  * Maps [addr, addr+size) to [hpa, hpa+size) with `bits` in each leaf, by the
  * largest pages that alignment and the format allow. All page-aligned, nothing
- * may be mapped there yet. 0; -EEXIST or -ENOMEM with the tables as before.
+ * may be mapped there yet. 0; -EEXIST or -ENOMEM with the tables as before, in
+ * the latter case of a new generation.
  */
 int pt_map(struct pt *pt, u64 addr, hpa_t hpa, u64 size, u64 bits);
 
 /* Removes what is mapped in the range, splitting large pages; empty tables are
- * freed, so the caller flushes before another CPU can walk them. 0, or -ENOMEM
+ * freed, so other CPUs flush before they walk them again. 0, or -ENOMEM
  * from a split, every address then mapped as before. A range that one or more
  * pt_map have mapped, all of each, needs no split and cannot fail. */
 int pt_unmap(struct pt *pt, u64 addr, u64 size);
@@ -48,9 +51,12 @@ int pt_unmap(struct pt *pt, u64 addr, u64 size);
  * -ENOMEM with a part of it done; pt_merge takes it back. */
 int pt_split(struct pt *pt, u64 addr, u64 size);
 /* Joins pages wholly in the range to the largest leaves that can stand for them.
- * It frees tables: the caller flushes as for pt_unmap. */
+ * It frees tables, as pt_unmap does. */
 void pt_merge(struct pt *pt, u64 addr, u64 size);
 
 /* The entry of the leaf that maps addr, to be changed by atomic operations, and
  * its level (1 to 3); NULL where nothing is mapped. */
 u64 *pt_leaf(const struct pt *pt, u64 addr, unsigned *level);
+
+/* Gives the tables a new generation, behind a downgrade of an entry that pt_leaf gave. */
+void pt_downgraded(struct pt *pt);

@@ -144,25 +144,26 @@ void space_destroy(struct space *space)
 
 int space_map(struct space *space, u64 virt, hpa_t hpa, u64 size, unsigned flags)
 {
-	return pt_map(&space->pt, virt, hpa, size, PTE_P | PTE_NX | flags);
+	int error = pt_map(&space->pt, virt, hpa, size, PTE_P | PTE_NX | flags);
+
+	if (this_pcpu()->space == space)
+		space_enter(space); /* one that failed has freed tables */
+	return error;
 }
 
 int space_unmap(struct space *space, u64 virt, u64 size)
 {
 	int error = pt_unmap(&space->pt, virt, size);
 
-	if (error)
-		return error;
-	__atomic_add_fetch(&space->generation, 1, __ATOMIC_ACQ_REL);
 	if (this_pcpu()->space == space)
 		space_enter(space);
-	return 0;
+	return error;
 }
 
 void space_enter(struct space *space)
 {
 	struct pcpu *pcpu = this_pcpu();
-	u64 generation = __atomic_load_n(&space->generation, __ATOMIC_ACQUIRE);
+	u64 generation = __atomic_load_n(&space->pt.generation, __ATOMIC_ACQUIRE);
 
 	if (pcpu->space == space && pcpu->space_generation == generation)
 		return;
@@ -189,8 +190,8 @@ u64 memory_trampoline_cr3(void)
 }
 
 /*
- * Addresses are not used again, so an unmapped range that another CPU still has
- * in its TLB leads nowhere new. Room is for 512 GiB.
+ * Addresses are not used again and tables stay, so an unmapped range that another
+ * CPU still has in its TLB leads nowhere new. Room is for 512 GiB.
  */
 void *phys_map(hpa_t hpa, u64 size, enum phys_cache cache)
 {

@@ -10,6 +10,7 @@
 #include "arch/lib/string.h"
 #include "arch/memory.h"
 #include "arch/msr.h"
+#include "arch/percpu.h"
 #include "arch/virt.h"
 #include "arch/vmcs.h"
 
@@ -105,7 +106,7 @@ struct virt_vm {
 	u64 ept_pointer;
 	u8 *msr_bitmap;	  /* two pages: the other one for vCPUs whose x2APIC the CPU serves */
 	void *apic_frame; /* what the EPT shows at VIRT_APIC_PAGE for vmx_apic_page; no guest sees it */
-	u64 generation; /* raised by every downgrade; each vCPU flushes what it missed */
+	u64 flushed[PCPU_MAX]; /* by pCPU id: the EPT's generation as its last INVEPT found it */
 	struct vmx_log log[VIRT_LOGS_MAX];
 	unsigned logs;
 	bool protect; /* logged pages are write-protected until their first write */
@@ -136,7 +137,7 @@ struct vmx_vcpu {
 	u8 tpr_threshold;
 	u32 proc_controls, proc2_controls;
 	u32 vectoring_info, vectoring_error, vectoring_length; /* what the last exit interrupted */
-	u64 generation; /* of the EPT, as flushed on last_pcpu */
+	u64 generation; /* of the EPT, as taken over on last_pcpu */
 	u32 last_pcpu;
 	u64 cr2, dr[4], dr6, xcr0; /* while not loaded */
 	u64 msr[SWITCHED_COUNT];   /* while not loaded */

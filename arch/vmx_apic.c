@@ -61,7 +61,7 @@ int vmx_apic_page(struct virt_vm *vm, bool on)
 				  MAP_READ | MAP_WRITE, MEMTYPE_RAM);
 	if (!on && mapped) {
 		__atomic_store_n(entry, 0, __ATOMIC_RELEASE);
-		__atomic_add_fetch(&vm->generation, 1, __ATOMIC_ACQ_REL);
+		pt_downgraded(&vm->ept);
 	}
 	return 0;
 }

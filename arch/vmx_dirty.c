@@ -33,12 +33,6 @@ static u64 *entry_of(struct virt_vm *vm, u64 gpa)
 	return pt_leaf(&vm->ept, gpa, &level);
 }
 
-/* What is in the TLBs is no longer so. */
-static void changed(struct virt_vm *vm)
-{
-	__atomic_add_fetch(&vm->generation, 1, __ATOMIC_ACQ_REL);
-}
-
 /* The first log decides how all are kept. */
 static void choose(struct virt_vm *vm)
 {
@@ -62,7 +56,6 @@ static int begin(struct virt_vm *vm, u64 gpa, u64 size, u64 *bitmap)
 {
 	if (pt_split(&vm->ept, gpa, size)) {
 		pt_merge(&vm->ept, gpa, size);
-		changed(vm);
 		return -ENOMEM;
 	}
 	if (vm->logs == 0)
@@ -70,7 +63,7 @@ static int begin(struct virt_vm *vm, u64 gpa, u64 size, u64 *bitmap)
 	vm->log[vm->logs++] = (struct vmx_log){gpa, size, bitmap};
 	for (u64 done = 0; done < size; done += PAGE_SIZE)
 		watch(vm, entry_of(vm, gpa + done));
-	changed(vm);
+	pt_downgraded(&vm->ept);
 	return 0;
 }
 
@@ -89,7 +82,7 @@ static void take(struct virt_vm *vm, const struct vmx_log *log)
 		if (log->bitmap[page / 64] & BIT(page % 64))
 			watch(vm, entry);
 	}
-	changed(vm);
+	pt_downgraded(&vm->ept);
 }
 
 static void end(struct virt_vm *vm, struct vmx_log *log)
@@ -141,7 +134,7 @@ static void protect(struct virt_vm *vm)
 				__atomic_fetch_and(entry, ~EPT_WRITE, __ATOMIC_ACQ_REL);
 		}
 	vm->ept_pointer &= ~EPTP_AD;
-	changed(vm);
+	pt_downgraded(&vm->ept);
 }
 
 bool vmx_dirty_fault(struct vmx_vcpu *v, gpa_t gpa, u64 qualification)
@@ -163,7 +156,7 @@ bool vmx_dirty_fault(struct vmx_vcpu *v, gpa_t gpa, u64 qualification)
 	if (log || !entry || !walk)
 		return false;
 	if (!(v->vm->ept_pointer & EPTP_AD))
-		return v->generation != __atomic_load_n(&v->vm->generation, __ATOMIC_ACQUIRE);
+		return v->generation != __atomic_load_n(&v->vm->ept.generation, __ATOMIC_ACQUIRE);
 	protect(v->vm);
 	return true;
 }

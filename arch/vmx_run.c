@@ -51,7 +51,7 @@ void vmx_run(struct virt_vcpu *vcpu, u64 deadline, struct vcpu_exit *exit)
 	arm_deadline(deadline);
 	if (v->flush_vpid)
 		flush_vpid(v);
-	if (v->generation != __atomic_load_n(&v->vm->generation, __ATOMIC_ACQUIRE))
+	if (v->generation != __atomic_load_n(&v->vm->ept.generation, __ATOMIC_ACQUIRE))
 		ept_flush(v);
 	if (v->cache_dirty)
 		vmx_state_write_back(v);

@@ -287,13 +287,13 @@ static unsigned frame(void)
 	unsigned failed = 0;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(modes); i++) {
-		u64 generation = g.vm->virt->generation;
+		u64 generation = g.vm->virt->ept.generation;
 
 		failed += look_for_frame(modes[i]);
 		failed += walk_through_frame(modes[i]);
 		failed += execute_frame(modes[i]);
 		/* Bochs would not miss the flush. */
-		CHECK(modes[i] == VIRT_APIC_XAPIC || !access || g.vm->virt->generation > generation);
+		CHECK(modes[i] == VIRT_APIC_XAPIC || !access || g.vm->virt->ept.generation > generation);
 	}
 	return failed;
 }

@@ -252,10 +252,45 @@ static void test_kept_tables(void **state)
 		assert_int_equal(pt_map(&pt, at, HPA(0), PAGE_SIZE, BITS_RW), 0);
 		assert_int_equal(pt_unmap(&pt, at, PAGE_SIZE), 0);
 	}
-	/* The root and the level 3 table of the upper half. */
-	assert_int_equal(pt.table_pages, 2);
+	/* The root and all tables of the upper half: other CPUs may be walking them. */
+	assert_int_equal(pt.table_pages, 4);
 	assert_int_equal(pt.root[0], 0);
 	assert_int_not_equal(pt.root[256], 0);
+}
+
+/* What takes rights away, or frees a table, is to be seen by whoever has the tables in a TLB. */
+static void test_generations(void **state)
+{
+	u64 generation = pt.generation, first = generation;
+	struct pt other;
+
+	(void)state;
+	assert_int_not_equal(generation, 0);
+	assert_int_equal(pt_map(&pt, 0, HPA(0), GIB(1), BITS_RW), 0);
+	assert_int_equal(pt_map(&pt, 0, HPA(0), GIB(1), BITS_RW), -EEXIST);
+	assert_int_equal(pt_split(&pt, 0, MIB(2)), 0);
+	assert_int_equal(pt.generation, generation);
+	pt_merge(&pt, 0, MIB(2));
+	assert_true(pt.generation > generation);
+	generation = pt.generation;
+	assert_int_equal(pt_unmap(&pt, 0, PAGE_SIZE), 0);
+	assert_true(pt.generation > generation);
+	generation = pt.generation;
+	fake_pages_fail_after = 1; /* one table is made, and freed again */
+	assert_int_equal(pt_map(&pt, GIB(512) - PAGE_SIZE, HPA(0), MIB(4), BITS_RW), -ENOMEM);
+	fake_pages_fail_after = -1;
+	assert_true(pt.generation > generation);
+	generation = pt.generation;
+	pt_downgraded(&pt);
+	assert_true(pt.generation > generation);
+	generation = pt.generation;
+	/* new tables, perhaps in the place of old ones */
+	assert_int_equal(pt_create(&other, &host[3]), 0);
+	assert_true(other.generation > generation);
+	pt_destroy(&other, 0, 511);
+	teardown(NULL);
+	assert_int_equal(pt_create(&pt, &host[3]), 0);
+	assert_true(pt.generation > generation && pt.generation > first);
 }
 
 static void test_nested_format(void **state)
@@ -453,6 +488,7 @@ int main(void)
 		TEST(test_split_fails_at_each_allocation),
 		TEST(test_unmap_of_nothing),
 		TEST(test_kept_tables),
+		TEST(test_generations),
 		TEST(test_nested_format),
 		TEST(test_destroy_part),
 		TEST(test_create_fails),

@@ -63,14 +63,14 @@ static void on_and_off(void **state)
 		assert_int_equal(leaf() & 7, 3);
 		assert_int_equal(leaf() & PT_ADDRESS, virt_to_phys(vm->apic_frame).v);
 		tables = vm->ept.table_pages;
-		generation = vm->generation;
+		generation = vm->ept.generation;
 		assert_int_equal(vmx_apic_page(vm, false), 0);
 		assert_int_equal(leaf(), 0);
-		assert_true(vm->generation > generation);
+		assert_true(vm->ept.generation > generation);
 		assert_int_equal(vm->ept.table_pages, tables);
-		generation = vm->generation;
+		generation = vm->ept.generation;
 		assert_int_equal(vmx_apic_page(vm, false), 0);
-		assert_int_equal(vm->generation, generation);
+		assert_int_equal(vm->ept.generation, generation);
 	}
 	assert_int_equal(vmx_apic_page(vm, true), 0);
 	end();

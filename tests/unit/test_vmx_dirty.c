@@ -46,8 +46,8 @@ static void begin(enum mechanism mechanism)
 	assert_int_equal(ept_vm_map(vm, GPA(ROM), HPA(MIB(64)), PAGE_SIZE, MAP_READ | MAP_EXEC,
 				    MEMTYPE_RAM), 0);
 	assert_int_equal(vm->ept_pointer & EPTP_AD, 0);
-	vcpu = (struct vmx_vcpu){.vm = vm, .generation = vm->generation};
-	generation = vm->generation;
+	vcpu = (struct vmx_vcpu){.vm = vm, .generation = vm->ept.generation};
+	generation = vm->ept.generation;
 }
 
 static void end(void)
@@ -59,8 +59,8 @@ static void end(void)
 
 static void raised(void)
 {
-	assert_true(vm->generation > generation);
-	generation = vm->generation;
+	assert_true(vm->ept.generation > generation);
+	generation = vm->ept.generation;
 }
 
 static u64 *leaf(u64 gpa, unsigned wanted)
@@ -198,7 +198,7 @@ static void faults_of_others(void **state)
 	begin(PROTECT);
 	assert_false(vmx_dirty_fault(&vcpu, GPA(BASE), BIT(1) | BIT(7) | BIT(8)));
 	assert_int_equal(vmx_dirty_log(vm, GPA(BASE), SIZE, bitmap), 0);
-	vcpu.generation = vm->generation;
+	vcpu.generation = vm->ept.generation;
 	assert_false(vmx_dirty_fault(&vcpu, GPA(ROM), BIT(1) | BIT(7) | BIT(8)));
 	assert_false(vmx_dirty_fault(&vcpu, GPA(ROM), BIT(1) | BIT(7))); /* sets a flag there */
 	assert_false(vmx_dirty_fault(&vcpu, GPA(GIB(100)), BIT(1) | BIT(7)));
@@ -215,7 +215,7 @@ static void from_flags_to_protection(void **state)
 		begin(m);
 		assert_int_equal(vmx_dirty_log(vm, GPA(BASE), SIZE, bitmap), 0);
 		raised();
-		vcpu.generation = vm->generation;
+		vcpu.generation = vm->ept.generation;
 		write_with(m, 1, true);
 		/* a data write there is the guest's, a walk of nothing too */
 		assert_false(vmx_dirty_fault(&vcpu, GPA(ROM), BIT(1) | BIT(7) | BIT(8)));
@@ -226,7 +226,7 @@ static void from_flags_to_protection(void **state)
 		assert_int_equal(vm->ept_pointer & EPTP_AD, 0);
 		/* another vCPU, whose walk was with the flags too, tries again; then it is real */
 		assert_true(vmx_dirty_fault(&vcpu, GPA(ROM), BIT(0) | BIT(1) | BIT(7)));
-		vcpu.generation = vm->generation;
+		vcpu.generation = vm->ept.generation;
 		assert_false(vmx_dirty_fault(&vcpu, GPA(ROM), BIT(0) | BIT(1) | BIT(7)));
 		/* a page written already stays writable until it is taken */
 		assert_true(*leaf(BASE + PAGE_SIZE, 1) & EPT_WRITE);
