@@ -11,7 +11,8 @@
 /* What a place is for; arch/patch.inc has the same numbers. */
 enum patch_kind {
 	PATCH_RETPOLINE, /* indirect branches that are not predicted */
-	PATCH_RSB,	 /* filling the return stack behind an exit */
+	PATCH_RSB,	 /* filling the whole return stack behind an exit */
+	PATCH_RSB_ONE,	 /* and one entry of it at least */
 	PATCH_VERW,	 /* clearing the CPU's buffers before an entry */
 	PATCH_KINDS
 };

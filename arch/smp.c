@@ -12,6 +12,7 @@
 #include "arch/lib/log.h"
 #include "arch/lib/string.h"
 #include "arch/memory.h"
+#include "arch/mitigate.h"
 #include "arch/panic.h"
 #include "arch/percpu.h"
 #include "arch/trap.h"
@@ -99,6 +100,7 @@ static _Noreturn void ap_main(struct pcpu *pcpu)
 {
 	write_cr3(base_cr3);
 	pcpu_load(pcpu);
+	mitigate_cpu_init();
 	apic_cpu_init();
 	__atomic_store_n(&pcpu->shared.started, 1, __ATOMIC_RELEASE);
 	sync_answer();

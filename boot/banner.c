@@ -10,6 +10,7 @@
 #include "arch/lib/log.h"
 #include "arch/lib/string.h"
 #include "arch/memory.h"
+#include "arch/mitigate.h"
 #include "arch/virt.h"
 #include "drivers/acpi.h"
 
@@ -104,6 +105,21 @@ static void print_memory(const struct boot_info *info)
 		 info->memory_count, frames_available() >> 20);
 }
 
+static void print_mitigations(void)
+{
+	struct list on = {.head = "mitigations"}, lacks = {.head = "no microcode for"};
+
+	for (unsigned i = 0; i < MITIGATE_COUNT; i++)
+		if (mitigate_needs(i))
+			list_add(&on, mitigate_name(i));
+		else if (mitigate.lacks & BIT(i))
+			list_add(&lacks, mitigate_name(i));
+	if (!mitigate.on)
+		list_add(&on, "none");
+	list_flush(&on);
+	list_flush(&lacks);
+}
+
 static void print_acpi(void)
 {
 	struct list list = {.head = "acpi: tables"};
@@ -122,6 +138,7 @@ static void print_acpi(void)
 void banner_machine(const struct boot_info *info)
 {
 	print_cpu();
+	print_mitigations();
 	log_info("loader: %s, %s, %u modules", *info->loader ? info->loader : "unnamed",
 		 info->efi ? "UEFI" : "BIOS", info->module_count);
 	print_screen(&info->framebuffer);

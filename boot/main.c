@@ -8,6 +8,7 @@
 #include "arch/apic.h"
 #include "arch/lib/audit.h"
 #include "arch/memory.h"
+#include "arch/mitigate.h"
 #include "arch/percpu.h"
 #include "arch/pic.h"
 #include "arch/smp.h"
@@ -137,6 +138,7 @@ void boot_main(u64 mbi)
 	read_boot_info(mbi);
 	options_parse(info.cmdline ?: "", &options);
 	log_set_level(options.log);
+	mitigate_init(options.mitigations);
 	output_serial(&options);
 	pic_off();
 	start_memory();

@@ -129,6 +129,10 @@ static void test_words(void **state)
 	assert_int_equal(o.exit_port, 0x8900);
 	assert_int_equal(parse("exit=port:0x501", 0).exit_port, 0x501);
 	assert_int_equal(parse("cpus=3", 0).cpus, 3);
+	assert_int_equal(parse("", 0).mitigations, MITIGATE_AUTO);
+	assert_int_equal(parse("mitigations=off", 0).mitigations, MITIGATE_OFF);
+	assert_int_equal(parse("mitigations=force", 0).mitigations, MITIGATE_FORCE);
+	assert_int_equal(parse("mitigations=off mitigations=auto", 0).mitigations, MITIGATE_AUTO);
 	assert_string_equal(parse("selftest=panic", 0).selftest, "panic");
 	assert_string_equal(parse("selftest=a:b,c", 0).selftest, "a:b,c");
 	o = parse("console=com1,115200 log=debug exit=port:8900 no=1g-pages cpus=2", 0);
@@ -150,7 +154,7 @@ static void test_mistakes(void **state)
 		"exit=port:g", "exit=port:0x", "exit=port:10000", "exit=port:89000000000000000000",
 		"no=", "no=vp", "no=vpid,", "no=,vpid", "no=vpid,bogus", "no=all",
 		"cpus=", "cpus=0", "cpus=-1", "cpus=many", "cpus=65536", "cpus=99999999999999999999",
-		"selftest=",
+		"mitigations=", "mitigations=on", "mitigations=auto,nosmt", "selftest=",
 		"lo=info", "logs=info", "Log=info", "=info", "log", "root=/dev/vda", "quiet",
 	};
 	const struct options defaults = parse("", 0);
@@ -171,7 +175,7 @@ static void test_messages(void **state)
 	(void)state;
 	parse("bogus=1", 1);
 	assert_string_equal(messages, "option 'bogus=1' is unknown; there are console= log= exit= "
-				      "no= cpus= smt= selftest=\n");
+				      "no= cpus= smt= mitigations= selftest=\n");
 	parse("log=loud", 1);
 	assert_string_equal(messages, "option 'log=loud' must be error, warn, info or debug\n");
 	parse("log", 1);
