@@ -48,8 +48,8 @@ CFLAGS  := -std=gnu11 -O2 -g -I. -I$(B)/gen -ffreestanding -fno-pic -fno-pie -mc
 # Off the paths that guests wait for: small rather than fast.
 SMALL   := boot/% vmm/load% vmm/elf vmm/monitor% vmm/line vmm/console% vmm/life vmm/machine vmm/acpi \
 	vmm/region vmm/mem vmm/vcpu_state vmm/vcpu_debug arch/vmx_check arch/vmx_error arch/vmx_caps \
-	arch/memory arch/pages arch/frames arch/pt arch/space arch/trap arch/smp arch/tsc arch/topology \
-	arch/panic arch/vmx_dirty arch/vmx_vcpu arch/lib/format vmm/decode vmm/emulate vmm/job \
+	arch/memory arch/pages arch/frames arch/pt arch/space arch/stacks arch/trap arch/smp arch/tsc \
+	arch/topology arch/panic arch/vmx_dirty arch/vmx_vcpu arch/lib/format vmm/decode vmm/emulate vmm/job \
 	vmm/vdev_life \
 	$(addprefix drivers/v,rtc ioapic acpi pci pci_host pci_test i8042 reset debug) \
 	$(patsubst %.c,%,$(filter-out drivers/v%,$(wildcard drivers/*.c)))

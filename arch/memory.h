@@ -11,6 +11,7 @@
  *   00006000_00000000  module window: + HPA         user, read-only, NX, per VM
  *   FFFF8000_00000000  direct area: + HPA           Trivet's own pages, RW, NX
  *   FFFF9000_00000000  device area (phys_map)       RW, NX
+ *   FFFFA000_00000000  stacks with holes (arch/stacks.c) RW, NX
  *   FFFFFFFF_80000000  the image                    text RX, rodata R, data RW
  */
 #pragma once
@@ -22,6 +23,7 @@
 #define MODULE_WINDOW_BASE 0x0000600000000000ull
 #define DIRECT_BASE	   0xffff800000000000ull
 #define DEVICE_BASE	   0xffff900000000000ull
+#define STACKS_BASE	   0xffffa00000000000ull
 #define IMAGE_BASE	   0xffffffff80000000ull
 
 struct memory_range {
@@ -45,8 +47,9 @@ int memory_init(const struct memory_range *ram, unsigned ram_count,
 /* A free page below 640 KiB for the start of the other CPUs, or 0. */
 hpa_t memory_trampoline(void);
 /* The tables for them: the shared part, and the trampoline page at its physical
- * address, RX. Below 4 GiB. */
+ * address, RX. Below 4 GiB. Once no CPU uses them any more they can be freed. */
 u64 memory_trampoline_cr3(void);
+void memory_trampoline_end(void);
 
 /*
  * Trivet's own pages: count contiguous zeroed pages in the direct area, or

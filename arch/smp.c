@@ -177,7 +177,9 @@ unsigned smp_start(const u32 *apic_ids, unsigned count, unsigned limit)
 	for (unsigned i = 0; i < count && (!limit || pcpu_count < limit); i++)
 		if (apic_ids[i] != this_pcpu()->apic_id)
 			start_one(page, bytes, apic_ids[i]);
+	memset(bytes, 0, PAGE_SIZE);
 	phys_unmap(bytes, PAGE_SIZE);
+	memory_trampoline_end();
 	return pcpu_count;
 }
 

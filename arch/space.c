@@ -32,7 +32,7 @@ extern const u8 image_start[], image_rodata[], image_data[], image_end[];
 /* Physical address of the image, from entry.asm. */
 u64 image_load;
 
-static struct spinlock lock; /* guards the device area */
+static struct spinlock lock; /* guards the areas of devices and of stacks */
 static struct space base, trampoline;
 static u64 device_next = DEVICE_BASE;
 
@@ -99,6 +99,7 @@ int space_init(hpa_t first_chunk)
 		host_format.max_leaf = 3;
 	error = pt_create(&base.pt, &host_format)
 		?: keep_slot(DEVICE_BASE)
+		?: keep_slot(STACKS_BASE)
 		?: map_image_part(image_start, image_rodata, PTE_P)
 		?: map_image_part(image_rodata, image_data, PTE_P | PTE_NX)
 		?: map_image_part(image_data, image_end, PTE_DATA)
@@ -187,6 +188,17 @@ int space_init_trampoline(hpa_t page)
 u64 memory_trampoline_cr3(void)
 {
 	return trampoline.cr3;
+}
+
+void memory_trampoline_end(void)
+{
+	space_destroy(&trampoline);
+}
+
+int space_map_stack(u64 virt, hpa_t hpa, u64 size)
+{
+	SPIN_HOLD(&lock);
+	return pt_map(&base.pt, virt, hpa, size, PTE_DATA);
 }
 
 /*

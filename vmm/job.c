@@ -7,12 +7,9 @@
 
 #include "arch/context.h"
 #include "arch/memory.h"
-#include "arch/lib/log.h"
 #include "arch/percpu.h"
+#include "arch/stacks.h"
 #include "vmm/pcpu.h"
-
-#define STACK_PAGES 4
-#define STACK_MARK  0x7472697665746a6full /* lies below the deepest frame */
 
 struct job *job_current(void)
 {
@@ -41,25 +38,22 @@ static enum task_next slice(struct task *task, u64 until)
 	own->job = job;
 	context_switch(&own->scheduler_rsp, job->rsp);
 	own->job = NULL;
-	if (*(u64 *)job->stack != STACK_MARK)
-		panic("the stack of job %s has overflowed", task->name);
 	if (job->next == TASK_GONE)
-		pages_free(job->stack, STACK_PAGES);
+		stacks_give(job->stack_top);
 	return job->next;
 }
 
 int job_start(struct job *job, const char *name, u64 allowed, void (*fn)(void *arg), void *arg)
 {
-	u8 *stack = pages_alloc(STACK_PAGES);
+	void *stack_top = stacks_take();
 
-	if (!stack)
+	if (!stack_top)
 		return -ENOMEM;
-	*(u64 *)stack = STACK_MARK;
 	*job = (struct job){
 		.task = {.name = name, .slice = slice, .allowed = allowed,
 			 .weight = SCHED_WEIGHT_DEFAULT},
-		.fn = fn, .arg = arg, .stack = stack,
-		.rsp = context_new(stack + STACK_PAGES * PAGE_SIZE, entry),
+		.fn = fn, .arg = arg, .stack_top = stack_top,
+		.rsp = context_new(stack_top, entry),
 	};
 	sched_add(&job->task);
 	job->task.allowed = BIT(job->task.cpu);

@@ -12,7 +12,7 @@ struct job {
 	struct task task;
 	void (*fn)(void *arg);
 	void *arg;
-	u8 *stack;
+	void *stack_top;
 	u64 rsp; /* while it does not run */
 	enum task_next next;
 };

@@ -21,6 +21,7 @@
 #include "arch/lib/errno.h"
 #include "arch/lib/log.h"
 #include "arch/percpu.h"
+#include "arch/stacks.h"
 #include "arch/tsc.h"
 
 #define SET_GS	    0x1001 /* arch_prctl */
@@ -157,6 +158,18 @@ void pages_free(void *pages, unsigned count)
 	memset(pages, 0xa5, count * PAGE_SIZE); /* the sanitizer says when it is less */
 	free(pages);
 	fake_host.pages_out -= count;
+}
+
+void *stacks_take(void)
+{
+	u8 *pages = pages_alloc(STACKS_SIZE / PAGE_SIZE);
+
+	return pages ? pages + STACKS_SIZE : NULL;
+}
+
+void stacks_give(void *top)
+{
+	pages_free((u8 *)top - STACKS_SIZE, STACKS_SIZE / PAGE_SIZE);
 }
 
 u64 pages_in_use(void)
