@@ -40,20 +40,22 @@ OBJ     := $(C_SRC:%.c=$(B)/%.o) $(ASM_SRC:%.asm=$(B)/%.asm.o)
 # Functions behind a pointer need not use all that they get.
 WARN    := -Wall -Wextra -Werror -Wno-unused-parameter -Wmissing-prototypes -Wstrict-prototypes \
 	-Wvla -Wundef
+# What a compiler lacks it goes without.
+try      = $(shell $(CC) -Werror $(1) -S -x c -o /dev/null /dev/null 2>/dev/null && echo '$(1)')
 CFLAGS  := -std=gnu11 -O2 -g -I. -I$(B)/gen -ffreestanding -fno-pic -fno-pie -mcmodel=kernel \
 	-mno-red-zone -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables \
 	-fno-strict-aliasing -fno-omit-frame-pointer -fcf-protection=none -ffunction-sections \
-	-fno-common -ffile-prefix-map=$(CURDIR)=.  $(WARN) \
+	-fno-common -ffile-prefix-map=$(CURDIR)=. $(call try,-falign-jumps=1 -falign-loops=1) $(WARN) \
 	$(if $(CLANG),--target=x86_64-unknown-none-elf) $(EXTRA_CFLAGS)
 # Off the paths that guests wait for: small rather than fast.
 SMALL   := boot/% vmm/load% vmm/elf vmm/monitor% vmm/line vmm/console% vmm/life vmm/machine vmm/acpi \
-	vmm/region vmm/mem vmm/vcpu_state vmm/vcpu_debug arch/vmx_check arch/vmx_error arch/vmx_caps \
-	arch/memory arch/pages arch/frames arch/pt arch/space arch/stacks arch/trap arch/smp arch/tsc \
-	arch/topology arch/panic arch/vmx_dirty arch/vmx_vcpu arch/lib/format vmm/decode vmm/emulate vmm/job \
-	vmm/vdev_life \
+	vmm/region vmm/mem vmm/vm vmm/vcpu vmm/vcpu_state vmm/vcpu_debug vmm/cr vmm/pv vmm/job \
+	vmm/decode vmm/emulate vmm/vdev vmm/vdev_life \
+	$(addprefix arch/,vmx_check vmx_error vmx_caps vmx_dirty vmx_vcpu memory pages frames pt space stacks \
+	trap smp tsc topology percpu desc cpu_setup patch mitigate virt panic ksyms lib/format lib/extents lib/log) \
 	$(addprefix drivers/v,rtc ioapic acpi pci pci_host pci_test i8042 reset debug) \
 	$(patsubst %.c,%,$(filter-out drivers/v%,$(wildcard drivers/*.c)))
-LDFLAGS := -nostdlib -static -no-pie --build-id=none -z max-page-size=4096 -z noexecstack \
+LDFLAGS := -nostdlib -static -no-pie --build-id=none -z max-page-size=64 -z noexecstack \
 	--gc-sections --no-warn-rwx-segments --orphan-handling=error -T linker.ld
 
 all: $(B)/trivet.elf $(B)/trivet-test.elf $(B)/size.checked
