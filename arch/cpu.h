@@ -84,6 +84,15 @@ static inline u64 rdtsc_ordered(void)
 	return rdtsc();
 }
 
+/* A random number; false: there was none at this moment. CPUID leaf 1 ECX bit 30. */
+static inline bool rdrand(u64 *value)
+{
+	bool there;
+
+	__asm__ volatile("rdrand %0" : "=r"(*value), "=@ccc"(there));
+	return there;
+}
+
 /* inb(port), outb(port, value) and so on. */
 #define CPU_DEFINE_PORT(letter, type)                                                             \
 	static inline type in##letter(u16 port)                                                   \

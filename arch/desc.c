@@ -31,7 +31,7 @@ static const u8 vector_ist[VECTORS] = {
 };
 
 /* Every CPU writes the same values, so repeating it does no harm. */
-static void idt_fill(void)
+static NO_STACK_GUARD void idt_fill(void)
 {
 	for (unsigned i = 0; i < VECTORS; i++) {
 		u64 stub = (u64)trap_stubs + i * STUB_SIZE;
@@ -43,7 +43,7 @@ static void idt_fill(void)
 	}
 }
 
-void desc_init(struct desc *desc, const struct pcpu_stacks *stacks)
+NO_STACK_GUARD void desc_init(struct desc *desc, const struct pcpu_stacks *stacks)
 {
 	u64 base = (u64)&desc->tss;
 
@@ -61,7 +61,7 @@ void desc_init(struct desc *desc, const struct pcpu_stacks *stacks)
 		idt_fill();
 }
 
-void desc_load(struct desc *desc)
+NO_STACK_GUARD void desc_load(struct desc *desc)
 {
 	struct desc_pointer gdtr = {sizeof(desc->gdt) - 1, (u64)desc->gdt};
 	struct desc_pointer idtr = {sizeof(idt) - 1, (u64)idt};

@@ -95,6 +95,16 @@ _Noreturn void panic_trap(const struct trap_frame *f)
 	end(f->rbp);
 }
 
+_Noreturn void __stack_chk_fail(void)
+{
+	char where[80];
+
+	begin();
+	log_error("panic: the stack was smashed in %s",
+		  place(where, sizeof(where), (u64)__builtin_return_address(0) - 1));
+	end(0); /* its frame holds no caller that could be trusted */
+}
+
 _Noreturn void panic(const char *fmt, ...)
 {
 	char text[160], where[80];

@@ -10,6 +10,9 @@
 /* panic for an exception: its name and place, then the registers. */
 _Noreturn void panic_trap(const struct trap_frame *frame);
 
+/* Where a function ends that finds the guard word on its stack changed: the compiler calls it. */
+_Noreturn void __stack_chk_fail(void);
+
 /* What panic calls besides: first stop_others, when the text is out flush. Each
  * may be NULL and may be set at any time. */
 extern void (*panic_stop_others)(void);

@@ -16,6 +16,8 @@
 /* entry.asm counts on it. */
 _Static_assert(offsetof(struct pcpu_stacks, ist) == PAGE_SIZE + 16384, "main stack's top");
 
+#define RANDOM_TRIES 10
+
 struct own {
 	struct pcpu pcpu;
 	struct desc desc;
@@ -27,9 +29,26 @@ unsigned pcpu_count = 1;
 static struct own boot_own;
 struct pcpu *pcpus[PCPU_MAX] = {&boot_own.pcpu};
 
-static void init_own(struct own *own, u32 id, u32 apic_id, const struct pcpu_stacks *stacks)
+/*
+ * Differs between boots and CPUs: by the CPU's own random numbers where it has them, by
+ * the time in any case. Its lowest byte is 0, so that no text can hold it.
+ */
+static NO_STACK_GUARD u64 random_guard(u32 id)
+{
+	u64 guard = 0;
+
+	for (unsigned i = 0; i < RANDOM_TRIES && cpuid(1, 0).ecx & BIT(30); i++)
+		if (rdrand(&guard))
+			break;
+	guard = (guard ^ rdtsc() ^ BIT(63) >> id) * 0x9e3779b97f4a7c15;
+	return (guard ^ guard >> 29) << 8;
+}
+
+static NO_STACK_GUARD void init_own(struct own *own, u32 id, u32 apic_id,
+				     const struct pcpu_stacks *stacks)
 {
 	own->pcpu.self = &own->pcpu;
+	own->pcpu.stack_guard = random_guard(id);
 	own->pcpu.stack_top = (u64)&stacks->ist[0];
 	own->pcpu.id = id;
 	own->pcpu.apic_id = apic_id;
@@ -37,14 +56,14 @@ static void init_own(struct own *own, u32 id, u32 apic_id, const struct pcpu_sta
 	desc_init(&own->desc, stacks);
 }
 
-void pcpu_init_boot(void)
+NO_STACK_GUARD void pcpu_init_boot(void)
 {
 	init_own(&boot_own, 0, cpuid(1, 0).ebx >> 24, &boot_stacks);
 	boot_own.pcpu.shared.started = 1;
 	pcpu_load(&boot_own.pcpu);
 }
 
-void pcpu_load(struct pcpu *pcpu)
+NO_STACK_GUARD void pcpu_load(struct pcpu *pcpu)
 {
 	struct own *own = CONTAINER_OF(pcpu, struct own, pcpu);
 

@@ -18,6 +18,7 @@ struct pcpu_shared {
 
 struct pcpu {
 	struct pcpu *self; /* first: gs:0 */
+	u64 stack_guard; /* gs:8, as the Makefile tells the compiler */
 	u64 stack_top;
 	u32 id; /* 0 is the boot CPU; numbered as they came up */
 	u32 apic_id;
@@ -39,6 +40,8 @@ static inline struct pcpu *this_pcpu(void)
 /* CPUs that came up, the boot CPU included, and each of them by id below the count. */
 extern unsigned pcpu_count;
 extern struct pcpu *pcpus[PCPU_MAX];
+
+_Static_assert(offsetof(struct pcpu, stack_guard) == 8, "-mstack-protector-guard-offset");
 
 /* The stacks of one CPU; the guard pages are not mapped. */
 struct pcpu_stacks {

@@ -96,7 +96,7 @@ static void sync_compare(u32 id)
 }
 
 /* First C of another CPU, on its own stack, in the tables of the trampoline. */
-static _Noreturn void ap_main(struct pcpu *pcpu)
+static NO_STACK_GUARD _Noreturn void ap_main(struct pcpu *pcpu)
 {
 	write_cr3(base_cr3);
 	pcpu_load(pcpu);

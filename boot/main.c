@@ -130,7 +130,7 @@ static void run_guests(void)
 	guests_run(options.exit != EXIT_STAY);
 }
 
-void boot_main(u64 mbi)
+NO_STACK_GUARD void boot_main(u64 mbi)
 {
 	pcpu_init_boot();
 	output_prepare();

@@ -40,5 +40,8 @@ typedef struct {
 #define PAGE_SHIFT 12
 #define PAGE_SIZE  4096ul
 
+/* A function that runs before its CPU has struct pcpu's guard word, or brings it in. */
+#define NO_STACK_GUARD __attribute__((no_stack_protector))
+
 #include "arch/lib/bits.h"
 #include "arch/lib/errno.h"
