@@ -30,6 +30,8 @@ enum {
 	MSR_GS_BASE = 0xc0000101, MSR_KERNEL_GS_BASE = 0xc0000102, MSR_TSC_AUX = 0xc0000103,
 };
 
+enum { PRED_CMD_IBPB = 1, FLUSH_CMD_L1D = 1 };
+
 /* IA32_PAT after a reset: write-back, write-through, UC-, UC, twice. */
 #define MSR_PAT_RESET 0x0007040600070406ull
 

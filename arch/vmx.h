@@ -141,6 +141,9 @@ struct vmx_vcpu {
 	u32 last_pcpu;
 	u64 cr2, dr[4], dr6, xcr0; /* while not loaded */
 	u64 msr[SWITCHED_COUNT];   /* while not loaded */
+	u64 serial;		   /* of all vCPUs ever made: never another one's */
+	u64 spec_ctrl;		   /* IA32_SPEC_CTRL of the guest, all the time */
+	bool guarded;		   /* MSRs are to be written around each entry */
 	char why[192];		   /* an entry's failure in words, or a broken rule */
 };
 
@@ -192,6 +195,9 @@ void vmx_vcpu_load_debug(const struct vmx_vcpu *v);
 const struct virt_fpu *vmx_vcpu_fpu(void);
 void vmx_vcpu_get_fpu(struct virt_vcpu *vcpu, void *area);
 void vmx_vcpu_set_fpu(struct virt_vcpu *vcpu, const void *area);
+
+/* A new value of the guest's IA32_SPEC_CTRL, from the next entry on. */
+void vmx_vcpu_set_spec_ctrl(struct vmx_vcpu *v, u64 value);
 
 /* vmx_state.c: registers. */
 void vmx_state_write_back(struct vmx_vcpu *v);

@@ -9,6 +9,7 @@ bits 64
 default rel
 
 %include "arch/each.inc"
+%include "arch/patch.inc"
 
 %define GPR(number) [rdi + (number) * 8]
 
@@ -36,8 +37,17 @@ default rel
 %define RDI_NUMBER 7
 VCPU_HOST_RSP equ 144
 FIELD_HOST_RSP equ 0x6c14
+RSB_ENTRIES equ 32
+DATA_SELECTOR equ 0x10	; SEL_DATA of arch/desc.h
+
+section .rodata
+data_selector:				; any that may be written: what VERW asks for
+	dw DATA_SELECTOR
 
 section .text
+PATCH_OVER PATCH_VERW, vmx_entry.clear, vmx_entry.cleared
+PATCH_OVER PATCH_RSB, vmx_entry_exit.fill, vmx_entry_exit.fill_one
+PATCH_OVER PATCH_RSB_ONE, vmx_entry_exit.fill, vmx_entry_exit.filled
 
 ; int vmx_entry(struct vmx_vcpu *v [rdi], bool launched [esi])
 global vmx_entry:function
@@ -49,10 +59,13 @@ vmx_entry:
 	vmwrite rax, rsp
 	mov [rdi + VCPU_HOST_RSP], rsp
 .stack_known:
-	test sil, sil			; no MOV below changes the flags
+	bt esi, 0			; CF: neither MOV nor VERW below changes it
 	LOAD GENERAL
 	mov rdi, GPR(RDI_NUMBER)
-	jz .launch
+.clear:					; the last access to memory: what no buffer may keep is loaded
+	verw [data_selector]
+.cleared:
+	jnc .launch
 	vmresume
 	jmp .failed
 .launch:
@@ -71,6 +84,30 @@ vmx_entry_exit:
 	STORE GENERAL
 	pop qword GPR(RDI_NUMBER)
 	add rsp, 8
+.fill:					; the return stack, before any RET goes by the guest's calls
+	mov ecx, RSB_ENTRIES / 2
+.fill_two:
+	call .first
+.trap:
+	pause				; only by speculation: nothing returns to here
+	lfence
+	jmp .trap
+.first:
+	call .second
+	jmp .trap
+.second:
+	dec ecx
+	jnz .fill_two
+	add rsp, RSB_ENTRIES * 8
+	lfence
+	jmp .filled
+.fill_one:				; what the CPU predicts beyond a barrier takes this entry
+	call .only
+	jmp .trap
+.only:
+	add rsp, 8
+	lfence
+.filled:
 	EACH ZERO, ecx, edx, esi, r8d, r9d, r10d, r11d	; no guest value is left for speculation
 	xor eax, eax
 

@@ -6,6 +6,8 @@
  */
 #include "arch/vmx.h"
 
+#include "arch/mitigate.h"
+
 const u32 vmx_msr_switched[SWITCHED_COUNT] = {
 	[SWITCHED_STAR] = MSR_STAR, [SWITCHED_LSTAR] = MSR_LSTAR, [SWITCHED_CSTAR] = MSR_CSTAR,
 	[SWITCHED_FMASK] = MSR_FMASK, [SWITCHED_KERNEL_GS_BASE] = MSR_KERNEL_GS_BASE,
@@ -104,6 +106,22 @@ static int access_field(bool write, u32 msr, u32 field, u64 *value)
 	return 0;
 }
 
+/* Those around speculation, which always exit; who calls knows what values are good. */
+static int access_speculation(struct vmx_vcpu *v, bool write, u32 index, u64 *value)
+{
+	if (index == MSR_ARCH_CAPABILITIES && !write)
+		*value = mitigate_caps;
+	else if (index == MSR_SPEC_CTRL && !write)
+		*value = v->spec_ctrl;
+	else if (index == MSR_SPEC_CTRL)
+		vmx_vcpu_set_spec_ctrl(v, *value);
+	else if (index == MSR_PRED_CMD && write)
+		mitigate_write(index, *value);
+	else
+		return -ENOENT;
+	return 0;
+}
+
 int vmx_msr_access(struct virt_vcpu *vcpu, bool write, u32 index, u64 *value)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(field_msrs); i++)
@@ -114,5 +132,5 @@ int vmx_msr_access(struct virt_vcpu *vcpu, bool write, u32 index, u64 *value)
 			return (write ? msr_write_safe(index, *value) : msr_read_safe(index, value))
 				       ? -EINVAL
 				       : 0;
-	return -ENOENT;
+	return access_speculation(to_vmx(vcpu), write, index, value);
 }

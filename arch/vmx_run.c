@@ -7,6 +7,7 @@
 #include "arch/vmx.h"
 
 #include "arch/apic.h"
+#include "arch/mitigate.h"
 #include "arch/lib/audit.h"
 
 #define INVVPID_SINGLE	   1
@@ -38,6 +39,23 @@ static void arm_deadline(u64 deadline)
 		apic_timer_arm(deadline);
 }
 
+/* The guest's IA32_SPEC_CTRL is the last MSR written before the entry, and Trivet's the first one
+ * behind the exit: less than it asks for may hold in between only. */
+static int entry_guarded(struct vmx_vcpu *v)
+{
+	bool differs = v->spec_ctrl != mitigate.spec_ctrl;
+	int failed;
+
+	if (mitigate_needs(MITIGATE_L1D))
+		mitigate_write(MSR_FLUSH_CMD, FLUSH_CMD_L1D);
+	if (differs)
+		mitigate_write(MSR_SPEC_CTRL, v->spec_ctrl);
+	failed = vmx_entry(v, v->launched);
+	if (differs)
+		mitigate_write(MSR_SPEC_CTRL, mitigate.spec_ctrl);
+	return failed;
+}
+
 void vmx_run(struct virt_vcpu *vcpu, u64 deadline, struct vcpu_exit *exit)
 {
 	struct vmx_vcpu *v = to_vmx(vcpu);
@@ -61,7 +79,7 @@ void vmx_run(struct virt_vcpu *vcpu, u64 deadline, struct vcpu_exit *exit)
 					   .failed.reason = complaint};
 		return;
 	}
-	failed = vmx_entry(v, v->launched);
+	failed = v->guarded ? entry_guarded(v) : vmx_entry(v, v->launched);
 	AUDIT(AUDIT_EXIT, vcpu);
 	v->cache_valid = 0;
 	if (failed) {

@@ -9,6 +9,7 @@
 #include "arch/vmx.h"
 
 #include "arch/desc.h"
+#include "arch/mitigate.h"
 #include "arch/lib/audit.h"
 #include "arch/percpu.h"
 
@@ -63,6 +64,14 @@ static u16 next_vpid(void)
 	return vpid;
 }
 
+/* Too many to come to an end. */
+static u64 next_serial(void)
+{
+	static u64 last;
+
+	return __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
+}
+
 int vmx_vcpu_create(struct virt_vm *vm, struct virt_vcpu **out)
 {
 	struct vmx_vcpu *v = pages_alloc(1);
@@ -85,6 +94,7 @@ int vmx_vcpu_create(struct virt_vm *vm, struct virt_vcpu **out)
 	vmclear(v->vmcs);
 	v->vm = vm;
 	v->vpid = next_vpid();
+	v->serial = next_serial();
 	v->last_pcpu = ~0u;
 	v->xcr0 = 1;
 	*out = &v->base;
@@ -234,6 +244,12 @@ void vmx_vcpu_set_fpu(struct virt_vcpu *vcpu, const void *area)
 	fpu_restore(v);
 }
 
+void vmx_vcpu_set_spec_ctrl(struct vmx_vcpu *v, u64 value)
+{
+	v->spec_ctrl = value;
+	v->guarded = mitigate_needs(MITIGATE_L1D) || value != mitigate.spec_ctrl;
+}
+
 static void msrs_load(struct vmx_vcpu *v)
 {
 	for (unsigned i = 0; i < SWITCHED_COUNT; i++)
@@ -252,6 +268,7 @@ static void reset_core(struct virt_vcpu *vcpu)
 	v->cache_valid = v->cache_dirty = 0;
 	v->vectoring_info = 0;
 	v->flush_vpid = true;
+	vmx_vcpu_set_spec_ctrl(v, 0);
 	for (unsigned i = 0; i < VSEG_COUNT; i++)
 		vmx_state_set_segment(vcpu, i, &reset_segment[i]);
 	vmx_state_set_table(vcpu, VTABLE_GDT, &reset_table);
@@ -317,12 +334,27 @@ static void write_host_state(void)
 	vmwrite(HOST_RIP, (u64)vmx_entry_exit);
 }
 
+/*
+ * Between two vCPUs, be they of one VM or not, no prediction passes: each is known by a
+ * serial number, since the memory of one that is gone becomes another one. One that
+ * comes back from another CPU also meets what it was trained to here before: barriers
+ * that the guest made meanwhile were made there.
+ */
+static void barrier(const struct vmx_vcpu *v, struct pcpu *pcpu)
+{
+	if (mitigate_needs(MITIGATE_IBPB) &&
+	    (pcpu->guest != v->serial || v->last_pcpu != pcpu->id))
+		mitigate_write(MSR_PRED_CMD, PRED_CMD_IBPB);
+	pcpu->guest = v->serial;
+}
+
 void vmx_vcpu_load(struct virt_vcpu *vcpu)
 {
 	struct vmx_vcpu *v = to_vmx(vcpu);
 	hpa_t vmcs = virt_to_phys(v->vmcs);
 	u32 id = this_pcpu()->id;
 
+	barrier(v, this_pcpu());
 	__asm__ volatile("vmptrld %0" ::"m"(vmcs.v) : "cc", "memory");
 	write_host_state();
 	v->host_rsp = 0;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "arch/mitigate.h"
 #include "arch/vmx.h"
 #include "tests/unit/fake_pages.h"
 
@@ -25,6 +26,20 @@ int msr_read_safe(u32 msr, u64 *value)
 int msr_write_safe(u32 msr, u64 value)
 {
 	return value == 0 ? 0 : -EIO;
+}
+
+u64 mitigate_caps = 0x123456789;
+static u64 barriers;
+
+void mitigate_write(u32 msr, u64 value)
+{
+	assert_int_equal(msr, 0x49);
+	barriers += value;
+}
+
+void vmx_vcpu_set_spec_ctrl(struct vmx_vcpu *v, u64 value)
+{
+	v->spec_ctrl = value;
 }
 
 /* What a guest may reach in both, by the manual's numbers. */
@@ -124,12 +139,34 @@ static void accesses(void **state)
 	assert_int_equal(vmx_msr_access(NULL, false, MSR_EFER, &value), -ENOENT);
 }
 
+/* IA32_SPEC_CTRL is the vCPU's, IA32_PRED_CMD a command, and IA32_ARCH_CAPABILITIES all CPUs'. */
+static void speculation(void **state)
+{
+	static struct vmx_vcpu v;
+	u64 value = 5;
+
+	(void)state;
+	assert_int_equal(vmx_msr_access(&v.base, true, 0x48, &value), 0);
+	value = 0;
+	assert_int_equal(vmx_msr_access(&v.base, false, 0x48, &value), 0);
+	assert_int_equal(value, 5);
+	assert_int_equal(vmx_msr_access(&v.base, false, 0x10a, &value), 0);
+	assert_int_equal(value, 0x123456789);
+	assert_int_equal(vmx_msr_access(&v.base, true, 0x10a, &value), -ENOENT);
+	assert_int_equal(vmx_msr_access(&v.base, false, 0x49, &value), -ENOENT);
+	value = 1;
+	assert_int_equal(vmx_msr_access(&v.base, true, 0x49, &value), 0);
+	assert_int_equal(barriers, 1);
+	assert_int_equal(vmx_msr_access(&v.base, true, 0x10b, &value), -ENOENT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_bit),
 		cmocka_unit_test(no_memory),
 		cmocka_unit_test(accesses),
+		cmocka_unit_test(speculation),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
