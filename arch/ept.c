@@ -7,6 +7,8 @@
  */
 #include "arch/vmx.h"
 
+#include "arch/mitigate.h"
+
 #define EPT_MEMTYPE	BITS(5, 3)
 #define EPT_IGNORE_PAT	BIT(6)
 #define EPT_LARGE	BIT(7)
@@ -14,22 +16,23 @@
 
 _Static_assert(sizeof(struct virt_vm) <= PAGE_SIZE, "a VM is one page");
 
-/* One format for each largest page that the CPU's capabilities allow. */
-static const struct pt_format formats[] = {
-	{EPT_READ | EPT_WRITE | EPT_EXEC, EPT_READ | EPT_WRITE | EPT_EXEC, EPT_LARGE, 1},
-	{EPT_READ | EPT_WRITE | EPT_EXEC, EPT_READ | EPT_WRITE | EPT_EXEC, EPT_LARGE, 2},
-	{EPT_READ | EPT_WRITE | EPT_EXEC, EPT_READ | EPT_WRITE | EPT_EXEC, EPT_LARGE, 3},
+/* The rest is as the CPUs want it. */
+static struct pt_format format = {
+	.present = EPT_READ | EPT_WRITE | EPT_EXEC, .table = EPT_READ | EPT_WRITE | EPT_EXEC,
+	.large = EPT_LARGE, .held = EPT_EXEC_HELD,
 };
 
 int ept_vm_create(struct virt_vm **out)
 {
 	u64 caps = vmx_caps.ept_vpid_use;
-	unsigned largest = caps & EPT_CAP_2M ? (caps & EPT_CAP_1G ? 3 : 2) : 1;
 	struct virt_vm *vm = pages_alloc(1);
 
 	if (!vm)
 		return -ENOMEM;
-	if (pt_create(&vm->ept, &formats[largest - 1])) {
+	/* Each time the same. */
+	format.max_leaf = caps & EPT_CAP_2M ? (caps & EPT_CAP_1G ? 3 : 2) : 1;
+	format.small = mitigate_needs(MITIGATE_MULTIHIT) ? EPT_EXEC : 0;
+	if (pt_create(&vm->ept, &format)) {
 		pages_free(vm, 1);
 		return -ENOMEM;
 	}
@@ -61,6 +64,22 @@ int ept_vm_map(struct virt_vm *vm, gpa_t gpa, hpa_t hpa, u64 size, unsigned righ
 int ept_vm_unmap(struct virt_vm *vm, gpa_t gpa, u64 size)
 {
 	return pt_unmap(&vm->ept, gpa.v, size);
+}
+
+/*
+ * No flush: this violation has dropped what led to it, and elsewhere an old translation gives
+ * less, and at worst leads here too. Source: "Operations that Invalidate Cached Mappings".
+ */
+int ept_fetch(struct virt_vm *vm, gpa_t gpa)
+{
+	unsigned level;
+	u64 *entry;
+	int error = 0;
+
+	SPIN_HOLD(&vm->ept_lock);
+	while ((entry = pt_leaf(&vm->ept, gpa.v, &level)) && (*entry & EPT_EXEC_HELD) && !error)
+		error = pt_split_leaf(&vm->ept, gpa.v);
+	return error ?: entry && (*entry & EPT_EXEC) ? 0 : -EFAULT;
 }
 
 /* For all vCPUs of the VM, whatever their VPIDs. */

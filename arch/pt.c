@@ -56,6 +56,15 @@ static void set_entry(u64 *entry, u64 value)
 	__atomic_store_n(entry, value, __ATOMIC_RELEASE);
 }
 
+/* The bits of a leaf as they stand at a level. */
+static u64 leaf_at(const struct pt_format *f, u64 leaf, unsigned level)
+{
+	u64 from = level > 1 ? f->small : f->held, to = level > 1 ? f->held : f->small;
+
+	leaf = level > 1 ? leaf | f->large : leaf & ~f->large;
+	return leaf & from ? (leaf & ~from) | to : leaf;
+}
+
 static u64 *table_new(struct pt *pt)
 {
 	u64 *table = pages_alloc(1);
@@ -117,7 +126,7 @@ static int map_level(struct pt *pt, u64 *table, unsigned level, u64 addr, u64 hp
 	FOR_EACH_ENTRY(entry, here, table, level, addr, size) {
 		if (level <= pt->format->max_leaf && here == span_of(level) &&
 		    IS_ALIGNED(hpa, here)) {
-			set_entry(entry, hpa | bits | (level > 1 ? pt->format->large : 0));
+			set_entry(entry, leaf_at(pt->format, hpa | bits, level));
 		} else {
 			if (!is_present(pt, *entry)) {
 				u64 *child = table_new(pt);
@@ -185,12 +194,10 @@ int pt_map(struct pt *pt, u64 addr, hpa_t hpa, u64 size, u64 bits)
 /* Puts a table of smaller leaves in the place of a leaf above level 1. */
 static int split(struct pt *pt, u64 *entry, unsigned level)
 {
-	u64 *table = table_new(pt), leaf = *entry;
+	u64 *table = table_new(pt), leaf = leaf_at(pt->format, *entry, level - 1);
 
 	if (!table)
 		return -ENOMEM;
-	if (level == 2)
-		leaf &= ~pt->format->large;
 	for (unsigned i = 0; i < ENTRIES; i++)
 		table[i] = leaf + i * span_of(level - 1);
 	set_entry(entry, virt_to_phys(table).v | pt->format->table);
@@ -226,6 +233,14 @@ int pt_split(struct pt *pt, u64 addr, u64 size)
 	return split_level(pt, pt->root, ROOT, addr, size, true);
 }
 
+int pt_split_leaf(struct pt *pt, u64 addr)
+{
+	unsigned level;
+	u64 *entry = pt_leaf(pt, addr, &level);
+
+	return split(pt, entry, level);
+}
+
 /* Whether a table of this level maps what one leaf above it would map. */
 static bool is_whole(const struct pt *pt, const u64 *table, unsigned level)
 {
@@ -252,7 +267,7 @@ static void merge_level(struct pt *pt, u64 *table, unsigned level, u64 addr, u64
 			merge_level(pt, child, level - 1, addr, here);
 		if (level <= pt->format->max_leaf && here == span_of(level) &&
 		    is_whole(pt, child, level - 1)) {
-			set_entry(entry, child[0] | pt->format->large);
+			set_entry(entry, leaf_at(pt->format, child[0], level));
 			table_free(pt, child);
 		}
 	}

@@ -15,6 +15,7 @@ struct pt_format {
 	u64 table;	   /* bits of an entry that points to a table */
 	u64 large;	   /* marks a leaf above level 1 */
 	unsigned max_leaf; /* highest level that may be a leaf: 1, 2 (2 MiB) or 3 (1 GiB) */
+	u64 small, held;   /* a right that larger leaves do not give, and what stands for it there */
 };
 
 struct pt {
@@ -50,6 +51,9 @@ int pt_unmap(struct pt *pt, u64 addr, u64 size);
 /* Maps the range, whose ends lie on boundaries of leaves, by 4 KiB pages. 0 or
  * -ENOMEM with a part of it done; pt_merge takes it back. */
 int pt_split(struct pt *pt, u64 addr, u64 size);
+/* Replaces the leaf at addr, which is above level 1, by those of the next level, with one store:
+ * other CPUs may be walking. 0 or -ENOMEM. */
+int pt_split_leaf(struct pt *pt, u64 addr);
 /* Joins pages wholly in the range to the largest leaves that can stand for them.
  * It frees tables, as pt_unmap does. */
 void pt_merge(struct pt *pt, u64 addr, u64 size);

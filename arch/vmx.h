@@ -7,6 +7,7 @@
 #pragma once
 
 #include "arch/cpu.h"
+#include "arch/lib/lock.h"
 #include "arch/lib/string.h"
 #include "arch/memory.h"
 #include "arch/msr.h"
@@ -90,7 +91,7 @@ void vmx_cpu_disable(void);
 
 /* Entries of the nested tables, and the EPT pointer: SDM, "EPT Translation Mechanism". */
 enum { EPT_READ = BIT(0), EPT_WRITE = BIT(1), EPT_EXEC = BIT(2), EPT_ACCESSED = BIT(8),
-       EPT_DIRTY = BIT(9) };
+       EPT_DIRTY = BIT(9), EPT_EXEC_HELD = BIT(11) /* ignored by the CPU: see ept_fetch */ };
 enum { EPTP_TYPE = BITS(2, 0), EPTP_WALK = BITS(5, 3), EPTP_WALK_4 = 3 << 3, EPTP_AD = BIT(6) };
 
 /* The page-modification log is filled from its last entry on. */
@@ -103,6 +104,7 @@ struct vmx_log {
 
 struct virt_vm {
 	struct pt ept;
+	struct spinlock ept_lock; /* guards the shape of ept while vCPUs run */
 	u64 ept_pointer;
 	u8 *msr_bitmap;	  /* two pages: the other one for vCPUs whose x2APIC the CPU serves */
 	void *apic_frame; /* what the EPT shows at VIRT_APIC_PAGE for vmx_apic_page; no guest sees it */
@@ -256,6 +258,12 @@ void ept_vm_destroy(struct virt_vm *vm);
 int ept_vm_map(struct virt_vm *vm, gpa_t gpa, hpa_t hpa, u64 size, unsigned rights,
 	       enum virt_memtype type);
 int ept_vm_unmap(struct virt_vm *vm, gpa_t gpa, u64 size);
+/*
+ * A fetch that the EPT forbids. 0 when it can be tried again: a large page, which gives no right
+ * to execute on CPUs open to iTLB multihit, is by small ones now that do, or another vCPU was
+ * quicker. -EFAULT: there is no such right; -ENOMEM. The VM's vCPUs may run.
+ */
+int ept_fetch(struct virt_vm *vm, gpa_t gpa);
 /* Takes over what of the EPT has changed since the vCPU's last entry: v->generation tells. */
 void ept_flush(struct vmx_vcpu *v);
 

@@ -87,17 +87,31 @@ static void reblock_nmi(struct vmx_vcpu *v, u64 word)
 					INTERRUPTIBILITY_NMI);
 }
 
+static void decode_unserved(u32 reason, const char *why, struct vcpu_exit *exit)
+{
+	exit->reason = EXIT_UNKNOWN;
+	exit->failed.code = reason;
+	exit->failed.detail = vmread(EXIT_QUALIFICATION);
+	exit->failed.reason = why;
+}
+
 static void decode_memory(struct vmx_vcpu *v, struct vcpu_exit *exit)
 {
 	u64 q = vmread(EXIT_QUALIFICATION);
+	int fetch = -EFAULT;
 
 	exit->reason = EXIT_MEMORY;
 	exit->memory.gpa = GPA(vmread64(GUEST_PHYSICAL_ADDRESS));
 	exit->memory.write = q & QUALIFICATION_EPT_WRITE;
 	exit->memory.fetch = q & QUALIFICATION_EPT_FETCH;
 	reblock_nmi(v, q);
-	if (vmx_dirty_fault(v, exit->memory.gpa, q))
+	if (exit->memory.fetch && !exit->memory.write)
+		fetch = ept_fetch(v->vm, exit->memory.gpa);
+	if (!fetch || vmx_dirty_fault(v, exit->memory.gpa, q))
 		exit->reason = EXIT_HOST;
+	else if (fetch == -ENOMEM)
+		decode_unserved(REASON_EPT_VIOLATION,
+				"no memory to split a large page that the guest executes", exit);
 }
 
 /*
@@ -188,14 +202,6 @@ static void decode_exception(struct vmx_vcpu *v, struct vcpu_exit *exit)
 		complete_debug(v, exit->event.type);
 }
 
-static void decode_unknown(u32 reason, struct vcpu_exit *exit)
-{
-	exit->reason = EXIT_UNKNOWN;
-	exit->failed.code = reason;
-	exit->failed.detail = vmread(EXIT_QUALIFICATION);
-	exit->failed.reason = "an exit reason that Trivet does not know";
-}
-
 /* "Information for VM Exits That Occur During Event Delivery". */
 static void take_vectoring(struct vmx_vcpu *v, struct vcpu_exit *exit)
 {
@@ -231,7 +237,7 @@ static __attribute__((noinline)) void decode_other(struct vmx_vcpu *v, u32 reaso
 	else if (reason < REASON_COUNT && plain_reason[reason])
 		exit->reason = plain_reason[reason];
 	else
-		decode_unknown(reason, exit);
+		decode_unserved(reason, "an exit reason that Trivet does not know", exit);
 }
 
 void vmx_exit_decode(struct vmx_vcpu *v, u32 reason, struct vcpu_exit *exit)

@@ -8,7 +8,7 @@ import pytest
 
 from conftest import built
 
-# name[:argument]: models, seconds
+# name[:argument]: models, seconds[, physical cores]
 STATE_MODELS = ["arrandale", "haswell", "tigerlake"]  # without XSAVE; with AVX; with AVX-512
 ROWS = {
     "state": (STATE_MODELS, 120),
@@ -41,11 +41,16 @@ ROWS = {
     "apic no=msr-bitmap,vpid,pause-loop-exit": (["haswell"], 60),
     # regions as a guest sees them
     "memory": (["arrandale", "haswell", "tigerlake"], 60),
+    # nested tables that change under it, on two pCPUs
+    "remap": (["haswell"], 60, 2),
+    "multihit": (["haswell", "icelake"], 60, 2),
+    "multihit no=2m-pages": (["haswell"], 60, 2),
+    "multihit mitigations=off": (["haswell"], 60, 2),
 }
 
 
 @pytest.mark.parametrize("name,model", [(name, model) for name, row in ROWS.items() for model in row[0]])
 def test_image(boot, name, model):
     boot(emulator="bochs", model=model, pmem=256, timeout=ROWS[name][1], image=built("trivet-test.elf"),
-         hv="selftest=" + name, refusals=name.startswith("entry-"),
+         pcpus=(ROWS[name] + (1,))[2], hv="selftest=" + name, refusals=name.startswith("entry-"),
          expect=["^selftest %s: passed" % re.split("[: ]", name)[0]], reject=["panic:", "not so:"])

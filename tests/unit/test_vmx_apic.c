@@ -13,9 +13,11 @@
 #include <cmocka.h>
 
 #include "arch/vmx.h"
+#include "arch/mitigate.h"
 #include "tests/unit/fake_pages.h"
 
 struct vmx_caps vmx_caps;
+struct mitigate_plan mitigate;
 
 void vmx_vcpu_controls2(struct vmx_vcpu *v, u32 mask, u32 bits)
 {

@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "arch/memory.h"
+#include "arch/mitigate.h"
 #include "tests/unit/fake_pages.h"
 
 #define BASE  GIB(4)
@@ -25,6 +26,7 @@
 #define ROM   MIB(2)
 
 struct vmx_caps vmx_caps;
+struct mitigate_plan mitigate;
 
 enum mechanism { PROTECT, FLAGS, PML, MECHANISMS };
 

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Nested tables that change under a guest. "remap[:ROUNDS]": a page that the guest
+ * reads and writes goes to another frame, goes away, comes back read-only, while its
+ * vCPU goes from pCPU to pCPU: it never meets an old frame or an old right.
+ * "multihit": code in each of many large pages; where the CPU is open to iTLB
+ * multihit two vCPUs at once split what they execute, and at no time can a large page
+ * be executed.
+ */
+#include "arch/cpu.h"
+#include "arch/mitigate.h"
+#include "arch/percpu.h"
+#include "arch/smp.h"
+#include "arch/vmx.h"
+#include "tests/image/guest.h"
+#include "vmm/pcpu.h"
+
+#define TICKS 50000000ull
+
+/* What is done with a vCPU on some pCPU. */
+struct visit {
+	struct guest *g;
+	struct vcpu *vcpu;
+	enum vcpu_exit_reason reason;
+	u32 done;
+};
+
+static void visit(void *arg)
+{
+	struct visit *visit = arg;
+	struct guest view = *visit->g;
+
+	view.vcpu = visit->vcpu;
+	if (pcpu_vmm()) {
+		vcpu_load(view.vcpu);
+		visit->reason = guest_run(&view, TICKS);
+		vcpu_put(view.vcpu);
+	}
+	__atomic_store_n(&visit->done, 1, __ATOMIC_RELEASE);
+}
+
+/* ---- remap */
+
+#define CODE   0x1000ull
+#define PAGE   MIB(4)
+#define FRAMES 8u
+#define FIRST  MIB(1) /* of the frames, in the object */
+#define ROUNDS 10000u
+
+/* ebx = [esi]; [esi] = eax; ecx = [esi]; VMCALL; again. */
+static const u8 code[] = {0x8b, 0x1e, 0x89, 0x06, 0x8b, 0x0e, 0x0f, 0x01, 0xc1, 0xeb, 0xf5};
+
+/* One round of the guest, which finds `old` and `now` after its write of `value`. */
+static unsigned look(struct guest *g, unsigned round, u32 old, u32 value, u32 now)
+{
+	struct visit v = {.g = g, .vcpu = g->vcpu};
+	unsigned failed = 0;
+
+	vcpu_set_gpr(g->vcpu, GPR_RAX, value);
+	vcpu_put(g->vcpu);
+	smp_call(round / 3 % pcpu_count, visit, &v);
+	vcpu_load(g->vcpu);
+	CHECK_EQUAL(v.reason, EXIT_HYPERCALL);
+	CHECK_EQUAL(vcpu_gpr(g->vcpu, GPR_RBX), old);
+	CHECK_EQUAL(vcpu_gpr(g->vcpu, GPR_RCX), now);
+	return failed;
+}
+
+static unsigned remap(struct guest *g, unsigned rounds)
+{
+	u32 content[FRAMES] = {0};
+	unsigned failed = 0;
+
+	for (unsigned round = 1; round <= rounds && !failed; round++) {
+		unsigned frame = round * 5 % FRAMES, flags = round % 4 == 3 ? REGION_READ_ONLY : 0;
+		u32 value = round * 2654435761u, now = flags ? content[frame] : value;
+
+		/* some go straight from frame to frame, some leave a hole between */
+		vm_set_memory_region(g->vm, 1, 0, GPA(0), 0, NULL, 0);
+		if (round % 16 == 0)
+			failed += look(g, round, ~0u, value, ~0u);
+		CHECK_EQUAL(vm_set_memory_region(g->vm, 1, flags, GPA(PAGE), PAGE_SIZE, g->mem,
+						 FIRST + frame * PAGE_SIZE), 0);
+		failed += look(g, round, content[frame], value, now);
+		content[frame] = now;
+	}
+	return failed;
+}
+
+static unsigned run_remap(const char *argument)
+{
+	unsigned failed = 0, rounds = 0;
+	struct guest g;
+
+	for (const char *p = argument; *p >= '0' && *p <= '9'; p++)
+		rounds = rounds * 10 + (unsigned)(*p - '0');
+	if (!guest_make(&g, MIB(2)))
+		return 1;
+	CHECK_EQUAL(vm_set_memory_region(g.vm, 0, 0, GPA(0), MIB(1), g.mem, 0), 0);
+	guest_write(g.vm, GPA(CODE), code, sizeof(code));
+	for (unsigned i = 0; i < FRAMES; i++) {
+		CHECK_EQUAL(vm_set_memory_region(g.vm, 1, 0, GPA(PAGE), PAGE_SIZE, g.mem,
+						 FIRST + i * PAGE_SIZE), 0);
+		guest_zero(g.vm, GPA(PAGE), PAGE_SIZE);
+		vm_set_memory_region(g.vm, 1, 0, GPA(0), 0, NULL, 0);
+	}
+	guest_start(&g, CODE, 0);
+	vcpu_set_gpr(g.vcpu, GPR_RSI, PAGE);
+	failed += remap(&g, rounds ? rounds : ROUNDS);
+	guest_end(&g);
+	return failed;
+}
+
+DEFINE_SELFTEST(remap_test, .name = "remap", .run = run_remap);
+
+/* ---- multihit */
+
+#define LARGE	   MIB(2)
+#define LARGES	   24u
+#define CHAIN_UP   0x100ull
+#define CHAIN_DOWN 0x200ull
+#define TURNS	   20u
+
+/* inc eax; jmp to `to`, or VMCALL for 0. */
+static void put_link(struct guest *g, u64 at, u64 to)
+{
+	u8 link[6] = {0x40, 0x0f, 0x01, 0xc1};
+	u32 distance = (u32)(to - (at + sizeof(link)));
+
+	if (to) {
+		link[1] = 0xe9;
+		memcpy(link + 2, &distance, 4);
+	}
+	guest_write(g->vm, GPA(at), link, sizeof(link));
+}
+
+static void put_chains(struct guest *g)
+{
+	for (u64 page = 1; page < LARGES; page++) {
+		u64 at = page * LARGE;
+
+		put_link(g, at + CHAIN_UP, page + 1 < LARGES ? at + LARGE + CHAIN_UP : 0);
+		put_link(g, at + CHAIN_DOWN, page > 1 ? at - LARGE + CHAIN_DOWN : 0);
+	}
+}
+
+/* Looks at each leaf: how many are large; none of them may be executable on a CPU with the erratum. */
+static unsigned count_large(struct guest *g, unsigned *failed_)
+{
+	unsigned level, count = 0, failed = 0;
+
+	for (u64 gpa = 0; gpa < LARGES * LARGE; gpa += LARGE) {
+		const u64 *entry = pt_leaf(&g->vm->virt->ept, gpa, &level);
+
+		CHECK(entry);
+		if (!entry)
+			continue;
+		count += level > 1;
+		CHECK_EQUAL(!!(*entry & EPT_EXEC), level == 1 || !mitigate_needs(MITIGATE_MULTIHIT));
+	}
+	*failed_ += failed;
+	return count;
+}
+
+/* Both vCPUs run their chains, the second one on another pCPU if there is one. */
+static unsigned run_both(struct guest *g, struct vcpu *second)
+{
+	struct visit up = {.g = g, .vcpu = g->vcpu}, down = {.g = g, .vcpu = second};
+	struct guest view = {g->vm, second, g->mem};
+	unsigned failed = 0;
+
+	guest_start(g, LARGE + CHAIN_UP, 0);
+	vcpu_put(g->vcpu);
+	vcpu_load(second);
+	guest_start(&view, (LARGES - 1) * LARGE + CHAIN_DOWN, 0);
+	vcpu_put(second);
+	smp_post(pcpu_count - 1, visit, &down);
+	visit(&up);
+	while (!__atomic_load_n(&down.done, __ATOMIC_ACQUIRE))
+		if (!smp_serve())
+			cpu_relax();
+	CHECK_EQUAL(up.reason, EXIT_HYPERCALL);
+	CHECK_EQUAL(down.reason, EXIT_HYPERCALL);
+	CHECK_EQUAL((u32)vcpu_gpr(g->vcpu, GPR_RAX), LARGES - 1);
+	CHECK_EQUAL((u32)vcpu_gpr(second, GPR_RAX), LARGES - 1);
+	vcpu_load(g->vcpu);
+	return failed;
+}
+
+static unsigned run_multihit(const char *argument)
+{
+	bool large = virt_supports("2m-pages"), held = large && mitigate_needs(MITIGATE_MULTIHIT);
+	u64 exits[2] = {0};
+	unsigned failed = 0;
+	struct vcpu *second;
+	struct guest g;
+
+	(void)argument;
+	if (!guest_make(&g, LARGES * LARGE) || vcpu_create(g.vm, 1, &second))
+		return 1;
+	for (unsigned turn = 0; turn < TURNS && !failed; turn++) {
+		CHECK_EQUAL(vm_set_memory_region(g.vm, 0, 0, GPA(0), LARGES * LARGE, g.mem, 0), 0);
+		if (turn == 0)
+			put_chains(&g);
+		CHECK_EQUAL(count_large(&g, &failed), large ? LARGES : 0);
+		for (unsigned again = 0; again < 2; again++) {
+			u64 before = g.vcpu->exits[EXIT_HOST] + second->exits[EXIT_HOST];
+
+			failed += run_both(&g, second);
+			exits[again] += g.vcpu->exits[EXIT_HOST] + second->exits[EXIT_HOST] - before;
+			/* page 0 has no code */
+			CHECK_EQUAL(count_large(&g, &failed), held ? 1 : large ? LARGES : 0);
+		}
+		CHECK_EQUAL(g.vcpu->exits[EXIT_MEMORY] + second->exits[EXIT_MEMORY], 0);
+		vm_set_memory_region(g.vm, 0, 0, GPA(0), 0, NULL, 0);
+	}
+	log_info("selftest: %lu host exits to split, %lu after, %u turns", exits[0], exits[1], TURNS);
+	CHECK(!held || exits[0] >= TURNS * (LARGES - 1));
+	CHECK(exits[1] < TURNS * 4); /* for the emulator's clock */
+	vcpu_destroy(second);
+	guest_end(&g);
+	return failed;
+}
+
+DEFINE_SELFTEST(multihit_test, .name = "multihit", .run = run_multihit);
