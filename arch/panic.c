@@ -78,6 +78,13 @@ static _Noreturn void end(u64 rbp)
 	halt();
 }
 
+/* What compilers put where the program has no meaning: UD2, and UD1 with its reason. */
+static bool is_trap(const u8 *code)
+{
+	return (code[0] == 0x0f && code[1] == 0x0b) ||
+	       (code[0] == 0x67 && code[1] == 0x0f && code[2] == 0xb9);
+}
+
 _Noreturn void panic_trap(const struct trap_frame *f)
 {
 	char text[80], detail[40] = "";
@@ -85,6 +92,8 @@ _Noreturn void panic_trap(const struct trap_frame *f)
 	begin();
 	if (f->vector == VECTOR_PF)
 		str_format(detail, sizeof(detail), ", address 0x%lx", read_cr2());
+	else if (f->vector == VECTOR_UD && is_trap((const u8 *)f->rip))
+		str_format(detail, sizeof(detail), ", undefined behaviour");
 	log_error("panic: %s in %s%s, error code 0x%lx", trap_name(f->vector),
 		  place(text, sizeof(text), f->rip), detail, f->error);
 	log_error("  rax %016lx rbx %016lx rcx %016lx rdx %016lx", f->rax, f->rbx, f->rcx, f->rdx);

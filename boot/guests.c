@@ -5,7 +5,7 @@
 #include "boot/guests.h"
 
 #include "arch/cpu.h"
-#include "arch/lib/log.h"
+#include "arch/lib/audit.h"
 #include "arch/percpu.h"
 #include "arch/smp.h"
 #include "arch/topology.h"
@@ -72,8 +72,10 @@ static bool done(void)
 	static bool told;
 	bool ended = life_all_ended();
 
-	if (ended && !told)
+	if (ended && !told) {
+		AUDIT(AUDIT_VMS_ENDED, NULL);
 		log_info("all VMs have ended");
+	}
 	told = ended;
 	return ended && leave_at_end;
 }

@@ -24,6 +24,7 @@ enum audit_point {
 	AUDIT_PAGES_TAKE, /* struct audit_pages *, before they are cleared for their next user */
 	AUDIT_SLICE,	/* struct task *, which is about to run */
 	AUDIT_SLICE_END, /* struct task *, which has run */
+	AUDIT_VMS_ENDED, /* NULL; none is left to run */
 };
 
 struct audit_pages {

@@ -13,6 +13,7 @@ os.chdir(ROOT)
 from rig import session  # noqa: E402
 
 BUILD = os.environ.get("B", "build")
+PARANOID = bool(os.environ.get("PARANOID"))  # the build that checks itself, make PARANOID=1
 
 
 def pytest_configure(config):

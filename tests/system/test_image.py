@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from conftest import built
+from conftest import PARANOID, built
 
 # name[:argument]: models, seconds[, physical cores]
 STATE_MODELS = ["arrandale", "haswell", "tigerlake"]  # without XSAVE; with AVX; with AVX-512
@@ -54,3 +54,34 @@ def test_image(boot, name, model):
     boot(emulator="bochs", model=model, pmem=256, timeout=ROWS[name][1], image=built("trivet-test.elf"),
          pcpus=(ROWS[name] + (1,))[2], hv="selftest=" + name, refusals=name.startswith("entry-"),
          expect=["^selftest %s: passed" % re.split("[: ]", name)[0]], reject=["panic:", "not so:"])
+
+
+# What the paranoid build complains of, and in which words.
+FAULTS = {
+    "lock-order": "lock order: .* the other way round",
+    "lock-order-of-three": "lock order: .* the other way round",
+    "lock-kind": "lock order: .* of its kind held",
+    "lock-twice": "taken by the CPU that has it",
+    "lock-not-held": "given back by a CPU that does not have it",
+    "lock-at-entry": "is held at a VM entry",
+    "lock-at-slice-end": "is held at the end of a slice",
+    "free-page": "the free page of .* was written to: 1,",
+    "host-state": "MSR 176h is 1234 and not 0 behind an exit",
+    "host-state-at-entry": "MSR 174h is 8 and not 0 at an entry",
+    "switched-msr": "MSR c0000081h of vCPU .* is 1, was put as 0",
+    "switched-fpu": "the sum of FPU and vector registers of vCPU .* was put as",
+    "long-slice": r"\d+ instructions at once, slice of ",
+}
+
+
+@pytest.mark.skipif(not PARANOID, reason="only the paranoid build complains")
+@pytest.mark.parametrize("name", FAULTS)
+def test_complaint(boot, name):
+    boot(emulator="bochs", pmem=256, timeout=60, image=built("trivet-test.elf"), hv="selftest=paranoid:" + name,
+         expect=["^error: panic: audit: .*" + FAULTS[name]], reject=["raised no complaint"])
+
+
+@pytest.mark.skipif(not PARANOID, reason="only the paranoid build traps")
+def test_undefined_behaviour(boot):
+    boot(emulator="bochs", pmem=256, timeout=60, image=built("trivet-test.elf"), hv="selftest=paranoid:undefined",
+         expect=[r"^error: panic: #UD in \w+\+0x[0-9a-f]+, undefined behaviour"], reject=["raised no complaint"])
