@@ -27,7 +27,8 @@ enum { F1C_PCID = BIT(17), F1C_XSAVE = BIT(26), F1C_OSXSAVE = BIT(27) };
 enum { F1D_APIC = BIT(9), F1D_HTT = BIT(28) };
 #define F1D_ALLOWED (BITS(8, 0) | BITS(17, 11) | BIT(19) | BITS(27, 23))
 
-/* Leaf 7. HLE, RTM, MPX, PKU, CET, LA57, WAITPKG and speculation controls are hidden. */
+/* Leaf 7. HLE, RTM, MPX, PKU, CET, LA57 and WAITPKG are hidden, and the flush of the L1D, which
+ * serves those alone that have guests. */
 enum { F7B_FSGSBASE = BIT(0), F7B_TSC_ADJUST = BIT(1), F7B_SMEP = BIT(7), F7B_INVPCID = BIT(10),
        F7B_SMAP = BIT(20) };
 #define F7B_AVX512   (BITS(17, 16) | BIT(21) | BIT(28) | BITS(31, 30)) /* F, DQ, IFMA, CD, BW, VL */
@@ -41,7 +42,23 @@ enum { F7C_UMIP = BIT(2), F7C_RDPID = BIT(22) };
 #define F7C_ALLOWED                                                                               \
 	(F7C_UMIP | F7C_AVX512 | BITS(10, 8) /* GFNI, VAES, VPCLMULQDQ */ | F7C_RDPID)
 #define F7D_AVX512  BIT(8) /* VP2INTERSECT */
-#define F7D_ALLOWED (BIT(4) /* FSRM */ | F7D_AVX512 | BIT(10) /* MD_CLEAR */)
+enum { F7D_IBRS = BIT(26), F7D_STIBP = BIT(27), F7D_ARCH_CAPABILITIES = BIT(29) };
+#define F7D_SSBD    BIT(31)
+#define F7D_ALLOWED                                                                               \
+	(BIT(4) /* FSRM */ | F7D_AVX512 | BIT(10) /* MD_CLEAR */ | F7D_IBRS | F7D_STIBP |         \
+	 F7D_ARCH_CAPABILITIES | F7D_SSBD)
+/* Subleaf 2: PSFD, IPRED, RRSBA, DDPD_U, BHI_CTRL, MCDT_NO. */
+#define F7D2_ALLOWED BITS(5, 0)
+
+/* Which bits of IA32_SPEC_CTRL leaf 7 EDX makes valid, and EDX of its subleaf 2. */
+static const struct {
+	u32 edx, edx2;
+	u64 valid;
+} spec_ctrl_bits[] = {
+	{F7D_IBRS, 0, BIT(0)}, {F7D_STIBP, 0, BIT(1)}, {F7D_SSBD, 0, BIT(2)},
+	{0, BIT(0), BIT(7)}, {0, BIT(1), BITS(4, 3)}, {0, BIT(2), BITS(6, 5)},
+	{0, BIT(3), BIT(8)}, {0, BIT(4), BIT(10)},
+};
 
 #define ARAT BIT(2) /* leaf 6 EAX: the APIC's timer never stops */
 
@@ -89,7 +106,8 @@ static const struct allowed allowed[] = {
 	{0x4, 2, ALL & ~CACHE_TOPOLOGY, ALL, ALL, ALL},
 	{0x4, 3, ALL & ~CACHE_TOPOLOGY, ALL, ALL, ALL},
 	{0x6, CPUID_ANY_SUBLEAF, 0, 0, 0, 0},
-	{0x7, 0, 0, F7B_ALLOWED, F7C_ALLOWED, F7D_ALLOWED},
+	{0x7, 0, ALL, F7B_ALLOWED, F7C_ALLOWED, F7D_ALLOWED},
+	{0x7, 2, 0, 0, 0, F7D2_ALLOWED},
 	{LEAF_TOPOLOGY, 0, 0, 0, 0, 0},
 	{LEAF_TOPOLOGY, 1, 0, 0, 0, 0},
 	{0xd, 0, XCR0_GUEST, ALL, ALL, 0},
@@ -207,6 +225,7 @@ static void settle(struct cpuid_table *table, u64 tsc_hz)
 	basic->ecx |= F1C_HYPERVISOR | F1C_EMULATED;
 	basic->edx |= F1D_APIC;
 	seven->ebx |= F7B_TSC_ADJUST;
+	seven->eax = MIN(seven->eax, 2u);
 	regs_of(table, 6, 0)->eax = ARAT;
 	/* AVX-512 needs all three components, and AVX needs SSE. */
 	if ((xsave->eax & XCR0_AVX512) != XCR0_AVX512) {
@@ -231,7 +250,17 @@ static void settle(struct cpuid_table *table, u64 tsc_hz)
 	set_signature(regs_of(table, ABI_CPUID_TRIVET, 0), ABI_CPUID_TRIVET, ABI_CPUID_TRIVET_NAME);
 }
 
-/* Which bits of control registers the guest's CPUID makes valid. */
+static void derive_speculation(struct cpuid_table *table, u32 edx, u32 edx2)
+{
+	table->spec_ctrl_valid = 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(spec_ctrl_bits); i++)
+		if ((edx & spec_ctrl_bits[i].edx) | (edx2 & spec_ctrl_bits[i].edx2))
+			table->spec_ctrl_valid |= spec_ctrl_bits[i].valid;
+	table->pred_cmd_valid = edx & F7D_IBRS ? 1 : 0; /* IBPB comes with it */
+	table->arch_capabilities = edx & F7D_ARCH_CAPABILITIES;
+}
+
+/* Which bits of control registers and MSRs the guest's CPUID makes valid. */
 static void derive(struct cpuid_table *table)
 {
 	struct cpuid_regs *basic = regs_of(table, 1, 0), *seven = regs_of(table, 7, 0);
@@ -252,6 +281,7 @@ static void derive(struct cpuid_table *table)
 	table->maxphyaddr = regs_of(table, 0x80000008, 0)->eax & 0xff;
 	if (table->maxphyaddr == 0)
 		table->maxphyaddr = 36;
+	derive_speculation(table, seven->edx, regs_of(table, 7, 2)->edx);
 }
 
 void cpuid_table_init(struct cpuid_table *table, u64 tsc_hz)

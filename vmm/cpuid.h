@@ -22,8 +22,9 @@ struct cpuid_table {
 	unsigned count;
 	u32 max_basic, max_extended;
 	struct cpuid_entry entry[CPUID_ENTRIES_MAX];
-	/* Made of the entries, for the checks of control registers. */
-	u64 cr4_valid, efer_valid, xcr0_valid;
+	/* Made of the entries, for the checks of control registers and MSRs. */
+	u64 cr4_valid, efer_valid, xcr0_valid, spec_ctrl_valid, pred_cmd_valid;
+	bool arch_capabilities;
 	unsigned maxphyaddr;
 };
 

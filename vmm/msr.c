@@ -141,6 +141,49 @@ static bool write_misc_enable(struct vcpu *vcpu, u32 index, u64 value)
 	return !((value ^ MISC_ENABLE_RESET) & ~MISC_ENABLE_FAST_STRING);
 }
 
+/* What is true of a CPU is so inside a VM too, for these bits of IA32_ARCH_CAPABILITIES. */
+#define ARCH_CAPABILITIES                                                                         \
+	(BIT(0) /* RDCL_NO */ | BIT(1) /* IBRS_ALL */ | BIT(2) /* RSBA */ |                       \
+	 BIT(3) /* SKIP_L1DFL_VMENTRY */ | BIT(4) /* SSB_NO */ | BIT(5) /* MDS_NO */ |            \
+	 BIT(8) /* TAA_NO */ | BITS(15, 13) /* SBDR_SSDP_NO, FBSDP_NO, PSDP_NO */ |               \
+	 BIT(17) /* FB_CLEAR */ | BITS(20, 19) /* RRSBA, BHI_NO */ | BIT(24) /* PBRSB_NO */ |     \
+	 BITS(28, 26) /* GDS_NO, RFDS_NO, RFDS_CLEAR */ | BIT(62) /* ITS_NO */)
+/* Changes of a page's size are no danger to a guest that has no guests. */
+#define PSCHANGE_MC_NO BIT(6)
+
+static bool read_arch_capabilities(struct vcpu *vcpu, u32 index, u64 *value)
+{
+	if (!vcpu->vm->cpuid.arch_capabilities || !read_cpu(vcpu, index, value))
+		return false;
+	*value = (*value & ARCH_CAPABILITIES) | PSCHANGE_MC_NO;
+	return true;
+}
+
+static bool read_spec_ctrl(struct vcpu *vcpu, u32 index, u64 *value)
+{
+	return vcpu->vm->cpuid.spec_ctrl_valid && read_cpu(vcpu, index, value);
+}
+
+static bool write_spec_ctrl(struct vcpu *vcpu, u32 index, u64 value)
+{
+	u64 valid = vcpu->vm->cpuid.spec_ctrl_valid;
+
+	return valid && !(value & ~valid) && write_cpu(vcpu, index, value);
+}
+
+/* A command: nothing is kept. */
+static bool read_nothing(struct vcpu *vcpu, u32 index, u64 *value)
+{
+	return false;
+}
+
+static bool write_pred_cmd(struct vcpu *vcpu, u32 index, u64 value)
+{
+	u64 valid = vcpu->vm->cpuid.pred_cmd_valid;
+
+	return valid && !(value & ~valid) && write_cpu(vcpu, index, value);
+}
+
 /* Sorted. */
 static const struct msr_row rows[] = {
 	{MSR_TSC, MSR_TSC, "TSC", .write = write_tsc, .read = read_tsc},
@@ -151,8 +194,12 @@ static const struct msr_row rows[] = {
 	 .read = lapic_read_msr},
 	{MSR_TSC_ADJUST, MSR_TSC_ADJUST, "TSC_ADJUST", .write = write_tsc_adjust,
 	 .read = read_tsc_adjust},
+	{MSR_SPEC_CTRL, MSR_SPEC_CTRL, "SPEC_CTRL", .write = write_spec_ctrl, .read = read_spec_ctrl},
+	{MSR_PRED_CMD, MSR_PRED_CMD, "PRED_CMD", .write = write_pred_cmd, .read = read_nothing},
 	{MSR_BIOS_SIGN_ID, MSR_BIOS_SIGN_ID, "BIOS_SIGN_ID", .write = write_ignore},
 	{MSR_MTRRCAP, MSR_MTRRCAP, "MTRRCAP", .fixed = MTRRCAP},
+	{MSR_ARCH_CAPABILITIES, MSR_ARCH_CAPABILITIES, "ARCH_CAPABILITIES",
+	 .read = read_arch_capabilities},
 	{MSR_SYSENTER_CS, MSR_SYSENTER_EIP, "SYSENTER", .write = write_cpu, .read = read_cpu},
 	/* No machine-check banks: the bank registers do not exist. */
 	{MSR_MCG_CAP, MSR_MCG_CAP, "MCG_CAP", .write = NULL},

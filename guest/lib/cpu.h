@@ -30,6 +30,9 @@
 
 #define MSR_TSC		 0x10
 #define MSR_APIC_BASE	 0x1b
+#define MSR_SPEC_CTRL	 0x48
+#define MSR_PRED_CMD	 0x49
+#define MSR_ARCH_CAPABILITIES 0x10a
 #define MSR_MISC_ENABLE	 0x1a0
 #define MSR_SYSENTER_CS	 0x174
 #define MSR_SYSENTER_ESP 0x175

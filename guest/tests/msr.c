@@ -3,7 +3,8 @@
  * Rule: an unknown MSR is #GP for RDMSR and WRMSR; the known ones keep what is
  * written and refuse what their description forbids: PAT types, addresses
  * that are not canonical. SDM volume 2, RDMSR and WRMSR; volume 3, "Page Attribute
- * Table", "Fast System Calls in 64-Bit Mode"; volume 4, model-specific registers.
+ * Table", "Fast System Calls in 64-Bit Mode"; volume 4, model-specific registers,
+ * "IA32_SPEC_CTRL", "IA32_PRED_CMD", "IA32_ARCH_CAPABILITIES"; volume 2, CPUID leaf 7.
  */
 #include "guest/lib/cpu.h"
 #include "guest/lib/test.h"
@@ -68,6 +69,29 @@ static void addresses(void)
 	}
 }
 
+/* Each is there if CPUID says so. */
+static void speculation(void)
+{
+	u32 edx = cpuid(0, 0).eax >= 7 ? cpuid(7, 0).edx : 0;
+	bool barrier = edx & BIT(26), capabilities = edx & BIT(29);
+	u64 valid = (edx & BIT(26) ? 1 : 0) | (edx & BIT(27) ? 2 : 0) | (edx & BIT(31) ? 4 : 0), value;
+
+	test_equal("spec-ctrl-there", try_rdmsr(MSR_SPEC_CTRL, &value) == TRAP_NONE, valid != 0);
+	if (valid) {
+		wrmsr(MSR_SPEC_CTRL, valid);
+		cpuid(0, 0);
+		test_equal("spec-ctrl", rdmsr(MSR_SPEC_CTRL), valid);
+		wrmsr(MSR_SPEC_CTRL, 0);
+	}
+	test_equal("spec-ctrl-reserved", try_wrmsr(MSR_SPEC_CTRL, BIT(31)), TRAP_GP);
+	test_equal("pred-cmd-reads", try_rdmsr(MSR_PRED_CMD, &value), TRAP_GP);
+	test_equal("pred-cmd-there", try_wrmsr(MSR_PRED_CMD, 1) == TRAP_NONE, barrier);
+	test_equal("pred-cmd-reserved", try_wrmsr(MSR_PRED_CMD, 2), TRAP_GP);
+	test_equal("capabilities-there", try_rdmsr(MSR_ARCH_CAPABILITIES, &value) == TRAP_NONE,
+		   capabilities);
+	test_equal("capabilities-written", try_wrmsr(MSR_ARCH_CAPABILITIES, 0), TRAP_GP);
+}
+
 static void values(void)
 {
 	wrmsr(MSR_STAR, 0x0023001012345678);
@@ -96,5 +120,6 @@ void test_main(void)
 	pat();
 	addresses();
 	values();
+	speculation();
 	tsc();
 }

@@ -353,12 +353,14 @@ static int msr(struct virt_vcpu *vcpu, bool write, u32 index, u64 *value)
 {
 	static const u32 own[FAKE_VIRT_MSRS] = {0x174, 0x175, 0x176, 0xc0000081, 0xc0000082, 0xc0000083,
 						0xc0000084, 0xc0000100, 0xc0000101, 0xc0000102,
-						0xc0000103};
+						0xc0000103, 0x48, 0x49, 0x10a};
 
 	for (unsigned i = 0; i < FAKE_VIRT_MSRS; i++) {
 		if (own[i] != index)
 			continue;
-		if (write && index != 0x174 && index != 0xc0000081 && index < 0xc0000103 &&
+		if (index == 0x49 ? !write : index == 0x10a && write)
+			return -ENOENT;
+		if (write && index != 0x174 && index != 0xc0000081 && index < 0xc0000103 && index > 0x49 &&
 		    index != 0xc0000084 && !address_canonical(*value))
 			return -EINVAL;
 		if (write)

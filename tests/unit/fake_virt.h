@@ -11,7 +11,7 @@
 
 #define FAKE_VIRT_MAPS	 64
 #define FAKE_VIRT_EVENTS 64
-#define FAKE_VIRT_MSRS	 11
+#define FAKE_VIRT_MSRS	 14
 #define FAKE_VIRT_FPU	 4096
 
 struct virt_vm {

@@ -123,8 +123,7 @@ static void forbidden_bits_are_zero(void **state)
 		{7, 'c', 16, "LA57"},	  {7, 'c', 24, "BUS_LOCK"}, {7, 'c', 30, "SGX_LC"},
 		{7, 'c', 31, "PKS"},	  {7, 'd', 5, "UINTR"},	    {7, 'd', 11, "RTM_ABORT"},
 		{7, 'd', 18, "PCONFIG"},  {7, 'd', 19, "LBR"},	    {7, 'd', 20, "CET_IBT"},
-		{7, 'd', 26, "SPEC_CTRL"}, {7, 'd', 27, "STIBP"},   {7, 'd', 28, "L1D_FLUSH"},
-		{7, 'd', 29, "ARCH_CAP"}, {7, 'd', 30, "CORE_CAP"}, {7, 'd', 31, "SSBD"},
+		{7, 'd', 28, "L1D_FLUSH"}, {7, 'd', 30, "CORE_CAP"},
 	};
 
 	(void)state;
@@ -168,6 +167,25 @@ static void allowed_bits_follow_the_host(void **state)
 	assert_int_equal(ask(7, 0).ebx, BIT(1));
 	assert_int_equal(ask(6, 0).eax, 4);
 	assert_int_equal(ask(0x80000001, 0).edx, 0);
+}
+
+/* Speculation controls follow the host, and what they make valid follows them. */
+static void speculation_controls(void **state)
+{
+	(void)state;
+	assert_int_equal(ask(7, 0).eax, 2);
+	assert_int_equal(ask(7, 0).edx & (BIT(10) | BITS(31, 26)),
+			 BIT(10) | BIT(26) | BIT(27) | BIT(29) | BIT(31));
+	assert_int_equal(ask(7, 1).eax | ask(7, 1).ebx | ask(7, 1).ecx | ask(7, 1).edx, 0);
+	assert_int_equal(ask(7, 2).eax | ask(7, 2).ebx | ask(7, 2).ecx, 0);
+	assert_int_equal(ask(7, 2).edx, 0x3f);
+	assert_int_equal(table.spec_ctrl_valid, 0x5ff);
+	assert_int_equal(table.pred_cmd_valid, 1);
+	assert_true(table.arch_capabilities);
+	build(0x20, 0x80000008, 0);
+	assert_int_equal(ask(7, 0).eax | ask(7, 0).edx | ask(7, 2).edx, 0);
+	assert_int_equal(table.spec_ctrl_valid | table.pred_cmd_valid, 0);
+	assert_false(table.arch_capabilities);
 }
 
 static void one_processor_with_id_0(void **state)
@@ -455,6 +473,7 @@ int main(void)
 		TEST(table_is_sorted),
 		TEST(forbidden_bits_are_zero),
 		TEST(allowed_bits_follow_the_host),
+		TEST(speculation_controls),
 		TEST(one_processor_with_id_0),
 		TEST(apic_bit_follows_its_base),
 		TEST(cores_of_one_package),

@@ -178,8 +178,42 @@ static void default_is_deny(void **state)
 	try_range(0xc0000000, 0xc0001fff);
 	try_range(0xfffffff0, 0xfffffffe);
 	assert_false(set(0xffffffff, 0));
-	/* no VMX, no microcode update, no speculation control */
-	assert_false(expected(MSR_FEATURE_CONTROL) || expected(MSR_VMX_BASIC) || expected(0x79) || expected(MSR_SPEC_CTRL));
+	/* no VMX, no microcode update, and no speculation control where CPUID has none */
+	assert_false(expected(MSR_FEATURE_CONTROL) || expected(MSR_VMX_BASIC) || expected(0x79) ||
+		     expected(MSR_FLUSH_CMD) || expected(MSR_TSX_CTRL));
+}
+
+/* By what CPUID has: IA32_SPEC_CTRL keeps its bits, IA32_PRED_CMD is a command, and
+ * IA32_ARCH_CAPABILITIES tells what is true in a VM. */
+static void speculation(void **state)
+{
+	static const struct {
+		u64 host, shown;
+	} capabilities[] = {
+		{0, BIT(6)}, {~0ull, BITS(6, 0) | BIT(8) | BITS(15, 13) | BIT(17) | BITS(20, 19) |
+				     BIT(24) | BITS(28, 26) | BIT(62)},
+		{BIT(0) | BIT(1), BIT(0) | BIT(1) | BIT(6)}, {BIT(7) | BIT(18), BIT(6)},
+	};
+	u64 value;
+
+	(void)state;
+	vm.cpuid.spec_ctrl_valid = 5;
+	assert_int_equal(get(0x48), 0);
+	assert_true(keeps(0x48, 1) && keeps(0x48, 4) && keeps(0x48, 5) && keeps(0x48, 0));
+	for (unsigned bit = 0; bit < 64; bit++)
+		assert_int_equal(keeps(0x48, BIT(bit)), bit == 0 || bit == 2);
+	assert_false(set(0x49, 1));
+	vm.cpuid.pred_cmd_valid = 1;
+	assert_false(msr_read(&vcpu, 0x49, &value));
+	assert_true(set(0x49, 1) && set(0x49, 0));
+	assert_false(set(0x49, 2) || set(0x49, 3) || set(0x49, BIT(63)));
+	assert_false(msr_read(&vcpu, 0x10a, &value));
+	vm.cpuid.arch_capabilities = true;
+	for (unsigned i = 0; i < ARRAY_SIZE(capabilities); i++) {
+		cpu->msr[FAKE_VIRT_MSRS - 1] = capabilities[i].host;
+		assert_int_equal(get(0x10a), capabilities[i].shown);
+		assert_false(set(0x10a, capabilities[i].shown));
+	}
 }
 
 static void unknown_ones_are_counted_and_told_once(void **state)
@@ -416,6 +450,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(table_is_sorted_and_named),
 		TEST(default_is_deny),
+		TEST(speculation),
 		TEST(unknown_ones_are_counted_and_told_once),
 		TEST(read_only_and_zero_registers),
 		TEST(xss_only_with_xsaves),
