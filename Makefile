@@ -48,7 +48,7 @@ WARN    := -Wall -Wextra -Werror -Wno-unused-parameter -Wmissing-prototypes -Wst
 try      = $(shell $(CC) -Werror $(1) -S -x c -o /dev/null /dev/null 2>/dev/null && echo '$(1)')
 zero_init := -ftrivial-auto-var-init=$(if $(PARANOID),uninitialized,zero)
 HARDEN  := -fstack-protector-strong -mstack-protector-guard=tls -mstack-protector-guard-reg=gs \
-	-mstack-protector-guard-offset=8 -fcf-protection=branch \
+	-mstack-protector-guard-offset=8 -fcf-protection=branch -fno-jump-tables \
 	$(call try,-fzero-call-used-regs=used-gpr) $(or $(call try,$(zero_init)),$(call try,$(zero_init) \
 	-enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang))
 # The paranoid build: what C leaves undefined traps, and locals hold what lay on the stack.

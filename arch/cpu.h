@@ -25,6 +25,7 @@ enum {
 /* GUEST: what a guest can have of it. */
 enum { XCR0_X87 = BIT(0), XCR0_SSE = BIT(1), XCR0_AVX = BIT(2), XCR0_AVX512 = BITS(7, 5),
        XCR0_GUEST = XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512 };
+enum { S_CET_ENDBR_EN = BIT(2) };
 enum { EFER_SCE = BIT(0), EFER_LME = BIT(8), EFER_LMA = BIT(10), EFER_NXE = BIT(11) };
 
 enum {

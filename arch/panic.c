@@ -94,6 +94,8 @@ _Noreturn void panic_trap(const struct trap_frame *f)
 		str_format(detail, sizeof(detail), ", address 0x%lx", read_cr2());
 	else if (f->vector == VECTOR_UD && is_trap((const u8 *)f->rip))
 		str_format(detail, sizeof(detail), ", undefined behaviour");
+	else if (f->vector == VECTOR_CP)
+		str_format(detail, sizeof(detail), ", no ENDBR64 for an indirect branch");
 	log_error("panic: %s in %s%s, error code 0x%lx", trap_name(f->vector),
 		  place(text, sizeof(text), f->rip), detail, f->error);
 	log_error("  rax %016lx rbx %016lx rcx %016lx rdx %016lx", f->rax, f->rbx, f->rcx, f->rdx);

@@ -1,7 +1,7 @@
 ; SPDX-License-Identifier: BSD-2-Clause
 ;
-; The 256 entry points of the IDT, 16 bytes each, and the way to and from
-; trap_dispatch in arch/trap.c. Trivet never runs in ring 3, so GS is always
+; The 256 entry points of the IDT, 16 bytes each, where CET wants an ENDBR64, and the
+; way to and from trap_dispatch in arch/trap.c. Trivet never runs in ring 3, so GS is always
 ; its own.
 
 extern trap_dispatch, cpu_smap
@@ -20,6 +20,7 @@ trap_stubs:
 %assign vector 0
 %rep 256
 	align 16
+	endbr64
 %if vector >= 32 || HAS_ERROR(vector) == 0
 	push 0
 %endif
