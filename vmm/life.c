@@ -6,6 +6,7 @@
  */
 #include "vmm/life.h"
 
+#include "arch/lib/audit.h"
 #include "arch/lib/log.h"
 #include "arch/lib/string.h"
 #include "vmm/vcpu.h"
@@ -125,6 +126,13 @@ static void on_request(struct vm *vm)
 	life_ask(vm->owner, LIFE_GUEST);
 }
 
+static void give_back(struct machine *m)
+{
+	audit(AUDIT_VM_END, m->vm);
+	vm_destroy(m->vm);
+	m->vm = NULL;
+}
+
 /* From whatever state to a running guest. */
 static void begin(struct machine *m, bool anew)
 {
@@ -134,10 +142,8 @@ static void begin(struct machine *m, bool anew)
 	if (m->vm)
 		stop(m);
 	/* A life that has ended leaves nothing to the next one but the frames. */
-	if (m->vm && anew) {
-		vm_destroy(m->vm);
-		m->vm = NULL;
-	}
+	if (m->vm && anew)
+		give_back(m);
 	m->held = true;
 	if (!m->vm && machine_create(&m->config, &m->vm)) {
 		str_format(m->reason, sizeof(m->reason), "could not be made");
@@ -182,8 +188,7 @@ static void destroy(struct machine *m)
 {
 	if (m->state != LIFE_ENDED)
 		finish(m, "killed");
-	vm_destroy(m->vm);
-	m->vm = NULL;
+	give_back(m);
 	m->state = LIFE_OFF;
 }
 

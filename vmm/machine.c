@@ -265,6 +265,7 @@ int machine_start(struct vm *vm, const bool *cancel)
 		vm->nmi_expected = false;
 		vdev_reset_all(vm);
 		reset_vcpus(vm, &state);
+		space_enter(&vm->space); /* which vcpu_put has left */
 		audit(AUDIT_VM_START, vm);
 	}
 	space_leave();

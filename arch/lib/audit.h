@@ -13,6 +13,7 @@ enum audit_point {
 	/* rare: looked at in each image that has checks for them */
 	AUDIT_BOOTED,	/* NULL; the cores are up, the low mappings gone, no VM yet */
 	AUDIT_VM_START, /* struct vm *; its space is loaded, no vCPU of it has run since reset */
+	AUDIT_VM_END,	/* struct vm *, before what it holds is given back */
 	/* paranoid build only; its checks are in tests/paranoid */
 	AUDIT_ENTRY,	/* struct virt_vcpu *; all is ready for the entry, which a complaint refuses */
 	AUDIT_EXIT,	/* struct virt_vcpu *; first of all behind an exit */

@@ -144,7 +144,7 @@ static void put_chains(struct guest *g)
 	}
 }
 
-/* Looks at each leaf: how many are large; none of them may be executable on a CPU with the erratum. */
+/* Looks at each leaf: how many are large; on a CPU with the erratum none of them is executable. */
 static unsigned count_large(struct guest *g, unsigned *failed_)
 {
 	unsigned level, count = 0, failed = 0;

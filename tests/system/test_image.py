@@ -41,6 +41,10 @@ ROWS = {
     "apic no=msr-bitmap,vpid,pause-loop-exit": (["haswell"], 60),
     # regions as a guest sees them
     "memory": (["arrandale", "haswell", "tigerlake"], 60),
+    # the live tables, and that the walk sees each rule broken
+    "walk": (["arrandale", "haswell", "icelake"], 60, 2),
+    "walk no=2m-pages": (["tigerlake"], 60, 4),
+    "walk mitigations=off": (["haswell"], 60),
     # nested tables that change under it, on two pCPUs
     "remap": (["haswell"], 60, 2),
     "multihit": (["haswell", "icelake"], 60, 2),

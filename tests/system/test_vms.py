@@ -76,6 +76,13 @@ def test_sixty_four_on_two_cores(boot):
     assert 0 < used <= 4096 + 1024 * cores + 96 * count + count * 1024 * 3 // 1000
 
 
+def test_nothing_but_its_own_is_mapped(boot):
+    """The test image walks the live tables before it starts each VM, and panics at what is wrong."""
+    got = progress(run(boot, [counter("v%d" % i) for i in range(4)], pcpus=2, hv="log=debug",
+                       image=built("trivet-test.elf")))
+    assert len(got) == 4
+
+
 def test_an_idle_core_takes_over(boot):
     """Three on two cores; when one has gone the others have a core each."""
     text = run(boot, [counter("a", "cpu=0"), counter("b", "cpu=0"), counter("c"),
