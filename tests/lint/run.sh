@@ -42,6 +42,8 @@ check "layering: includes"         /usr/bin/python3 tests/lint/layers.py include
 check "layering: link"             /usr/bin/python3 tests/lint/layers.py link "$B"
 check "headers compile alone"      tests/lint/headers.sh "$CC"
 check "lengths, names, words"      /usr/bin/python3 tests/lint/text.py
+check "audit of the image"         /usr/bin/python3 tests/lint/audit.py "$B"
+check "the audit sees faults"      /usr/bin/python3 tests/lint/audit.py --selftest
 check "size by folder"             tests/lint/size.sh "$B"
 check "shell scripts"              check_shell
 check "python parses"              check_python
