@@ -66,7 +66,7 @@ SMALL   := boot/% vmm/load% vmm/elf vmm/monitor% vmm/line vmm/console% vmm/life 
 	vmm/region vmm/mem vmm/vm vmm/vcpu vmm/vcpu_state vmm/vcpu_debug vmm/cr vmm/pv vmm/job \
 	vmm/decode vmm/emulate vmm/vdev vmm/vdev_life \
 	$(addprefix arch/,vmx_check vmx_error vmx_caps vmx_dirty vmx_vcpu memory pages frames pt space stacks \
-	trap smp tsc topology percpu desc cpu_setup patch mitigate virt panic ksyms \
+	trap smp tsc topology percpu desc cpu_setup patch mitigate virt panic mce ksyms \
 	lib/format lib/extents lib/log) \
 	$(addprefix drivers/v,rtc ioapic acpi pci pci_host pci_test i8042 reset debug) \
 	$(patsubst %.c,%,$(filter-out drivers/v%,$(wildcard drivers/*.c)))
