@@ -14,6 +14,7 @@ struct space;
 /* Touched by other CPUs with atomic operations only. */
 struct pcpu_shared {
 	u32 started;  /* set by the CPU once it runs on its own stack */
+	u32 stopped;  /* for good, by a panic */
 };
 
 struct pcpu {

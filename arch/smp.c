@@ -54,7 +54,6 @@ static struct {
 } sync;
 
 static u64 base_cr3;
-static u32 stopping;
 
 static bool wait_for(const u32 *word, u32 value)
 {
@@ -152,15 +151,6 @@ static void start_one(hpa_t page, u8 *bytes, u32 id)
 	pcpu_cancel();
 }
 
-/* An NMI is one of ours only when the others are being stopped. */
-static bool on_nmi(void)
-{
-	if (!__atomic_load_n(&stopping, __ATOMIC_ACQUIRE))
-		return false;
-	for (;;)
-		__asm__ volatile("cli; hlt");
-}
-
 unsigned smp_start(const u32 *apic_ids, unsigned count, unsigned limit)
 {
 	hpa_t page = memory_trampoline();
@@ -168,7 +158,6 @@ unsigned smp_start(const u32 *apic_ids, unsigned count, unsigned limit)
 
 	this_pcpu()->apic_id = apic_id();
 	base_cr3 = read_cr3();
-	trap_set_nmi(on_nmi);
 	panic_stop_others = smp_stop_others;
 	if (!bytes) {
 		log_warn("smp: no free page below 1 MiB, the other cores stay off");
@@ -266,8 +255,11 @@ _Noreturn void smp_idle(void)
 
 void smp_stop_others(void)
 {
-	__atomic_store_n(&stopping, 1, __ATOMIC_SEQ_CST);
+	/* One that has not got so far would end in a triple fault, and does nothing alone. */
 	for (unsigned i = 0; i < pcpu_count; i++)
-		if (i != this_pcpu()->id)
+		if (i != this_pcpu()->id && pcpus[i]->shared.started)
 			apic_send(pcpus[i]->apic_id, APIC_SEND_NMI);
+	for (unsigned i = 0; i < pcpu_count; i++)
+		if (i != this_pcpu()->id && pcpus[i]->shared.started)
+			wait_for(&pcpus[i]->shared.stopped, 1);
 }

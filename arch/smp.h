@@ -41,7 +41,8 @@ _Noreturn void smp_idle(void);
 void smp_kick(unsigned cpu);
 
 /*
- * Halts all other CPUs for good, wherever they are, by NMI. Set as
- * panic_stop_others by smp_start. Any context.
+ * Halts all other CPUs for good, wherever they are, by NMI, and waits until they
+ * stand, at most a second for each. Set as panic_stop_others by smp_start; the rest
+ * is panic_nmi's.
  */
 void smp_stop_others(void);

@@ -24,7 +24,6 @@ static const char *const names[EXCEPTIONS] = {
 /* Written while booting, read by all CPUs. */
 static void (*handlers[VECTORS])(void);
 static void (*stray_handler)(void);
-static bool (*nmi_handler)(void);
 
 const char *trap_name(u64 vector)
 {
@@ -51,11 +50,6 @@ void irq_set_stray(void (*fn)(void))
 	stray_handler = fn;
 }
 
-void trap_set_nmi(bool (*fn)(void))
-{
-	nmi_handler = fn;
-}
-
 void trap_dispatch(struct trap_frame *frame)
 {
 	bool fixable = frame->vector == VECTOR_GP || frame->vector == VECTOR_PF;
@@ -65,6 +59,6 @@ void trap_dispatch(struct trap_frame *frame)
 		irq_dispatch((u8)frame->vector);
 	else if (fixed)
 		frame->rip = fixed;
-	else if (frame->vector != VECTOR_NMI || !nmi_handler || !nmi_handler())
+	else if (frame->vector != VECTOR_NMI || !panic_nmi())
 		panic_trap(frame);
 }

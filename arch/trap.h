@@ -29,7 +29,3 @@ void irq_register(u8 vector, void (*fn)(void));
 void irq_dispatch(u8 vector);
 /* Who gets what nobody registered for: it has to be ended all the same. */
 void irq_set_stray(void (*fn)(void));
-
-/* Calls fn on every NMI that hits root mode, in place of panic. fn runs on the
- * NMI stack, may interrupt anything, and returns true if the NMI was its own. */
-void trap_set_nmi(bool (*fn)(void));

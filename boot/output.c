@@ -6,7 +6,6 @@
 
 #include "arch/lib/string.h"
 #include "arch/panic.h"
-#include "arch/smp.h"
 #include "arch/tsc.h"
 #include "boot/input.h"
 #include "drivers/acpi.h"
@@ -135,13 +134,6 @@ static void serial_wait_write(const u8 *data, unsigned len)
 	uart_write(&output_uart, data, len);
 }
 
-/* In a panic nobody moves the ring any more. */
-static void stop_others(void)
-{
-	console_break();
-	smp_stop_others();
-}
-
 void output_to_console(const struct options *options)
 {
 	bool serial = output_uart.fifo;
@@ -166,6 +158,5 @@ void output_to_console(const struct options *options)
 	console_set_backend(&backend);
 	log_add_sink(&console_sink);
 	through_console = true;
-	panic_stop_others = stop_others;
 	console_start();
 }

@@ -12,6 +12,7 @@
  */
 #include "drivers/fbcon.h"
 
+#include "arch/lib/log.h"
 #include "arch/lib/string.h"
 #include "arch/memory.h"
 
@@ -23,7 +24,6 @@
 
 #define VGA_WHITE   0x07
 #define SCREEN_MAX  MIB(256)
-#define LOCK_PATIENCE 50000000 /* spins until the holder is taken for dead */
 
 __asm__(".pushsection .rodata.fbcon_font, \"a\"\n"
 	".type fbcon_font, @object\n"
@@ -153,21 +153,13 @@ static void take_char(u8 c)
 	}
 }
 
-/* After a while goes on without the lock: a panic may have stopped its holder. */
-static void lock_take(void)
-{
-	for (unsigned i = 0; i < LOCK_PATIENCE; i++) {
-		if (!__atomic_exchange_n(&con.busy, 1, __ATOMIC_ACQUIRE))
-			return;
-		__builtin_ia32_pause();
-	}
-}
-
 void fbcon_write(const char *text, size_t len)
 {
 	if (!con.screen)
 		return;
-	lock_take();
+	/* After a bug its holder stands, or is the caller. */
+	while (__atomic_exchange_n(&con.busy, 1, __ATOMIC_ACQUIRE) && !log_broken)
+		__builtin_ia32_pause();
 	while (len--)
 		take_char((u8)*text++);
 	paint_differences();

@@ -42,7 +42,7 @@ static struct console_stream *turn; /* whose turn it is to move a line */
 static u64 queued;		    /* bytes in all output queues */
 static u8 ring_data[RING_SIZE];
 static struct console_queue ring = {.data = ring_data, .size = RING_SIZE};
-static bool started, broken;
+static bool started;
 static const void *line_of; /* who printed the unfinished line; NULL: there is none */
 static bool line_on_screen, disturbed;
 static u64 dropped_log; /* bytes of the log that found no room */
@@ -51,13 +51,13 @@ static bool woken; /* atomic: an interrupt handler sets it */
 
 void console_lock(void)
 {
-	if (!broken)
+	if (!log_broken)
 		spin_lock(&lock);
 }
 
 void console_unlock(void)
 {
-	if (!broken)
+	if (!log_broken)
 		spin_unlock(&lock);
 }
 
@@ -69,7 +69,7 @@ void console_set_backend(const struct console_backend *with)
 /* Has console_poll called by then. */
 static void due_by(u64 when)
 {
-	if (!started || broken || next_poll <= when)
+	if (!started || log_broken || next_poll <= when)
 		return;
 	__atomic_store_n(&next_poll, when, __ATOMIC_RELAXED);
 	smp_kick(0);
@@ -185,7 +185,7 @@ static void move_streams(u64 now, u32 level)
 
 static void say(const void *who, const char *text, size_t len, unsigned how)
 {
-	bool later = started && !broken;
+	bool later = started && !log_broken;
 
 	console_lock();
 	if (later && !who) /* what was said before stands before it, as far as there is room */
@@ -213,16 +213,11 @@ void console_flush(void)
 
 	console_lock();
 	do {
-		if (!broken)
+		if (!log_broken)
 			move_streams(late, BACKLOG);
 		send_waiting();
-	} while (queued && !broken);
+	} while (queued && !log_broken);
 	console_unlock();
-}
-
-void console_break(void)
-{
-	broken = true;
 }
 
 /* ---- the streams */

@@ -98,10 +98,9 @@ void console_set_backend(const struct console_backend *backend);
 void console_write_log(const char *text, size_t len);
 /* From now on console_poll moves the ring. */
 void console_start(void);
-/* Sends all that was said so far, waiting for the port. */
+/* Sends all that was said so far, waiting for the port. With log_broken no lock is taken, and all
+ * that comes waits. */
 void console_flush(void);
-/* After a bug: the ring is sent without its lock, and all that comes waits. */
-void console_break(void);
 
 /*
  * Moves bytes both ways as far as the physical port goes along. The boot pCPU

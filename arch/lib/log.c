@@ -19,8 +19,9 @@ static const char *const level_prefix[] = {
 	[LOG_ERROR] = "error: ", [LOG_WARN] = "warning: ", [LOG_INFO] = "", [LOG_DEBUG] = "debug: ",
 };
 
+bool log_broken;
+
 static struct spinlock lock; /* guards all below but the level */
-static bool lock_broken;
 static char ring[RING_SIZE];
 static u64 ring_end; /* bytes ever written */
 static struct log_sink *sinks;
@@ -29,13 +30,13 @@ static enum log_level max_level = LOG_INFO;
 /* Once the lock is broken nobody takes it any more, nor gives it back. */
 static void acquire(void)
 {
-	if (!__atomic_load_n(&lock_broken, __ATOMIC_RELAXED))
+	if (!__atomic_load_n(&log_broken, __ATOMIC_RELAXED))
 		spin_lock(&lock);
 }
 
 static void release(void)
 {
-	if (!__atomic_load_n(&lock_broken, __ATOMIC_RELAXED))
+	if (!__atomic_load_n(&log_broken, __ATOMIC_RELAXED))
 		spin_unlock(&lock);
 }
 
@@ -83,9 +84,19 @@ void log_set_level(enum log_level level)
 	max_level = level;
 }
 
+
+static void write_sinks(const char *text, size_t len)
+{
+	for (const struct log_sink *sink = sinks; sink; sink = sink->next)
+		sink->write(text, len);
+}
+
 void log_break_lock(void)
 {
-	__atomic_store_n(&lock_broken, true, __ATOMIC_RELAXED);
+	bool held = lock.next != lock.owner;
+
+	if (!__atomic_exchange_n(&log_broken, true, __ATOMIC_RELAXED) && held)
+		write_sinks("\n", 1);
 }
 
 void log_line(enum log_level level, const char *fmt, ...)
@@ -103,7 +114,6 @@ void log_line(enum log_level level, const char *fmt, ...)
 	acquire();
 	for (size_t i = 0; i < len; i++)
 		ring[ring_end++ % RING_SIZE] = line[i];
-	for (const struct log_sink *sink = sinks; sink; sink = sink->next)
-		sink->write(line, len);
+	write_sinks(line, len);
 	release();
 }

@@ -39,8 +39,13 @@ void log_line(enum log_level level, const char *fmt, ...)
 #define log_info(...)  log_line(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
 
-/* From now on lines go out without the lock, whose holder may be dead: panic's. */
+/*
+ * From now on lines go out without the lock, whose holder is dead, and a line that it left
+ * unfinished ends: panic's, once all other CPUs stand. log_broken tells it to the consoles, whose
+ * locks mean nothing any more either.
+ */
 void log_break_lock(void);
+extern bool log_broken;
 
 /*
  * A bug in Trivet: prints the message with the registers and the symbolised

@@ -30,6 +30,7 @@
 #define MODULES_MAX MIB(4)
 
 struct fake_host fake_host;
+bool log_broken;
 u64 tsc_hz = 1000000000;
 
 static struct fake_space {
@@ -122,6 +123,7 @@ void fake_host_init(u64 frames)
 	memset(frame, FRAME_FREE, frame_count);
 	memset(spaces, 0, sizeof(spaces));
 	memset(&fake_host, 0, sizeof(fake_host));
+	log_broken = false;
 	fake_host_cpus(1);
 	tsc_hz = 1000000000;
 }

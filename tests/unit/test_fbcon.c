@@ -21,6 +21,7 @@ static u8 font[4 + 4096];
 static u8 *screen;
 static enum phys_cache cache_asked;
 static bool refuse_map;
+bool log_broken;
 
 void *phys_map(hpa_t hpa, u64 size, enum phys_cache cache)
 {

@@ -154,14 +154,36 @@ static void test_read(void **state)
 	assert_int_equal(line[len - 1], '\n');
 }
 
+/* Breaks down in the middle of its line; the sink before it has not seen it yet. */
+static void breaking_write(const char *text, size_t len)
+{
+	late_write(text, len < 3 ? len : 3);
+	if (log_broken)
+		return;
+	log_break_lock();
+	log_error("last words");
+}
+
 static void test_broken_lock(void **state)
 {
+	static struct log_sink sink;
 	size_t before = first_len;
 
 	(void)state;
+	add_late_sink(&sink);
+	sink.write = breaking_write;
+	late_len = 0;
+	assert_false(log_broken);
+	log_error("first words");
+	assert_true(log_broken);
+	/* the line that was begun has ended first, with as many bytes as the sink takes */
+	assert_memory_equal(late_text, "err\n", 4);
+	assert_memory_equal(first_text + before, "\nerror: last words\n", 19);
+	/* and a second time nothing is ended */
+	before = first_len;
 	log_break_lock();
-	log_error("last words");
-	assert_int_equal(first_len - before, strlen("error: last words\n"));
+	log_error("again");
+	assert_string_equal(first_text + before, "error: again\n");
 }
 
 int main(void)
