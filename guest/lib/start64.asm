@@ -17,11 +17,12 @@ gdtr:
 	dq gdt
 
 section .bss
-global pml4
+global pml4, start_gpr
 align 4096
 pml4:	resb 4096
 pdpt:	resb 4096
 pd:	resb 4 * 4096
+start_gpr: resq 16			; as they came, in the order of their encoding
 
 section .text
 extern start_c
@@ -29,6 +30,14 @@ global _start
 _start:
 	cli
 	cld
+	mov	[start_gpr], eax
+	mov	[start_gpr + 8], ecx
+	mov	[start_gpr + 16], edx
+	mov	[start_gpr + 24], ebx
+	mov	[start_gpr + 32], esp
+	mov	[start_gpr + 40], ebp
+	mov	[start_gpr + 48], esi
+	mov	[start_gpr + 56], edi
 	mov	esi, eax
 	fill_tss
 	mov	word [tss + 102], TSS_SIZE
@@ -68,6 +77,11 @@ _start:
 	jmp	0x18:.long
 bits 64
 .long:
+%assign number 8
+%rep 8
+	mov	[start_gpr + 8 * number], r %+ number
+%assign number number + 1
+%endrep
 	mov	dx, 0x10
 	mov	ds, dx
 	mov	es, dx

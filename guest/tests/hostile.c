@@ -597,16 +597,20 @@ static void start(void)
 static bool memory(bool write)
 {
 	u64 end = FULL_MEMORY;
-	bool same = true;
+	bool same = true, equal = true;
 
 	for (unsigned i = 0; i < boot.range_count; i++)
 		if (boot.range[i].type == 1 && boot.range[i].base <= FULL_MEMORY)
 			end = boot.range[i].base + boot.range[i].size;
-	for (u64 *p = (u64 *)FULL_MEMORY; (u64)p + 8 <= end; p++) {
+	for (u64 page = FULL_MEMORY; page + 4096 <= end; page += 4096) {
+		u64 value = pattern(seed, (unsigned)(page >> 12), 0), words = 512, at = page;
+
 		if (write)
-			*p = pattern(seed, (unsigned)((u64)p >> 3 & 0xff), 0);
+			__asm__ volatile("rep stosq" : "+D"(at), "+c"(words) : "a"(value) : "memory");
 		else
-			same &= *p == pattern(seed, (unsigned)((u64)p >> 3 & 0xff), 0);
+			__asm__ volatile("repe scasq"
+					 : "+D"(at), "=@cce"(equal), "+c"(words) : "a"(value) : "memory");
+		same &= equal;
 	}
 	return same;
 }

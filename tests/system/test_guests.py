@@ -28,7 +28,7 @@ SPECIAL = {
 WORDS = {"pci": "pci-testdev"}
 # Rows of their own below.
 APART = {"crash", "spin", "exitcode", "words", "smp", "lapic-regs", "lapic-timer", "lapic-ipi",
-         "apic-base", "ping-pong", "deadline"}
+         "apic-base", "ping-pong", "deadline", "leak"}
 
 PROGRAMS = sorted({os.path.basename(path)[:-2] for path in glob.glob(ROOT + "/guest/tests/*.c")} - APART)
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What one VM may not learn or change of another or of Trivet: SECURITY.md's figures S14 and S15."""
 
+import os
 import re
 
 import pytest
@@ -26,6 +27,13 @@ def exits(text):
     return counts
 
 
+def paranoid(text, wanted=0):
+    """In the paranoid build: the host's state was looked at behind so many exits."""
+    line = re.search(r"^paranoid: (\d+) exits checked", text, re.MULTILINE)
+    assert line or not os.environ.get("PARANOID")
+    assert not line or int(line.group(1)) >= wanted, line.group(0)
+
+
 # ---- S14: two that fill all state of the CPU with their patterns, and one that looks on
 
 def hostile(boot, model, pcpus, wanted, **fields):
@@ -43,7 +51,7 @@ def hostile(boot, model, pcpus, wanted, **fields):
     # Each has slept, and so gave the CPU to the others, every few rounds.
     sleeps = [int(n) for n in re.findall(r"hostile: %d rounds, (\d+) sleeps" % rounds, text)]
     assert len(sleeps) == 3 and min(sleeps) >= rounds // 8
-    return text
+    paranoid(text, wanted)
 
 
 @pytest.mark.parametrize("model,pcpus", list(zip(MODELS, [1, 2, 1, 2])))
@@ -58,3 +66,49 @@ def test_no_state_is_shared(boot, model, pcpus):
 def test_no_state_is_shared_for_long(boot, model, pcpus):
     """1,000,000 exits over the eight."""
     hostile(boot, model, pcpus, 125000, timeout=900)
+
+
+# ---- S15: one that reads all there is, beside one whose pattern fills the same core
+
+def leak(boot, model, append, **fields):
+    modules = [program("hostile", "full", "seed=3 rounds=60 fill"),
+               program("hostile", "beside", "seed=4 rounds=0 fill", "mem=4M weight=20"),
+               program("leak", "leak", "cpus=2 " + append, "mem=8M cpus=2 pci-testdev debug-exit")]
+    text = boot(emulator="bochs", model=model, pmem=256, modules=modules, reject=REJECT,
+                type=[r"^\[leak\] exit code 0\b=>\x1dmkill beside\r"],
+                expect=[r"^\[leak\] exit code 0\b", r"^\[beside\] killed", ENDED], **fields).text
+    paranoid(text)
+    assert "[full] exit code 0" in text
+    # It has read on to the end, and as much as there is.
+    counts = {part: int(count) for part, count in
+              re.findall(r"^(?:\[leak\] )?([\w-]+): (\d+) values", text, re.MULTILINE)}
+    for part, least in LOOKED_AT.items():
+        assert counts.get(part, 0) >= least, (part, counts)
+    return counts
+
+
+# Values that each part looks at, at least; ports by `ports=` beside them.
+LOOKED_AT = {"first-state": 500, "memory": 1000000, "cpuid": 50000, "msr": 16896, "ports": 4096 * 6,
+             "indexed": 600, "pci-ports": 49000, "pci-memory": 10000, "mmio": 90000, "hypercalls": 1024,
+             "told": 4000}
+
+
+def test_nothing_leaks(boot):
+    leak(boot, "haswell", "ports=61", timeout=180)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("model", MODELS)
+def test_nothing_leaks_by_any_port(boot, model):
+    counts = leak(boot, model, "ports=1", timeout=1200)
+    assert counts["ports"] >= 65500 * 6
+
+
+def test_a_vm_leaves_nothing_behind(boot):
+    """The second finds no room for its memory until the first has ended and is gone."""
+    modules = [program("hostile", "gone", "seed=5 rounds=9 fill", "mem=160M debug-exit"),
+               program("leak", "leak", "ports=65536", "mem=160M debug-exit")]
+    boot(emulator="bochs", model="haswell", pmem=256, modules=modules, reject=["panic:"], timeout=180, stay=True,
+         type=[r"1 vCPU=>\x1dm", r"\[gone\] exit code 0=>destroy gone\r", "trivet> =>start leak\r"],
+         expect=[r"\[leak\] no room for 160 MiB", r"\[gone\] ok memory", r"\[leak\] first-state",
+                 r"\[leak\] memory: 0 words above 1 MiB are not 0", r"\[leak\] exit code 0\b"])
