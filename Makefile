@@ -43,12 +43,14 @@ OBJ     := $(C_SRC:%.c=$(B)/%.o) $(ASM_SRC:%.asm=$(B)/%.asm.o)
 WARN    := -Wall -Wextra -Werror -Wno-unused-parameter -Wmissing-prototypes -Wstrict-prototypes \
 	-Wvla -Wundef
 # Hardening: a guard word in struct pcpu against smashed stacks, locals that start as 0, registers
-# that a function leaves clean, ENDBR64 where indirect branches may land. What a compiler lacks it
-# goes without; clang before 16 has the zeroes behind a second option.
+# that a function leaves clean, ENDBR64 where indirect branches may land, and these by arch/thunk.asm.
+# What a compiler lacks it goes without; clang before 16 has the zeroes behind a second option.
 try      = $(shell $(CC) -Werror $(1) -S -x c -o /dev/null /dev/null 2>/dev/null && echo '$(1)')
 zero_init := -ftrivial-auto-var-init=$(if $(PARANOID),uninitialized,zero)
 HARDEN  := -fstack-protector-strong -mstack-protector-guard=tls -mstack-protector-guard-reg=gs \
 	-mstack-protector-guard-offset=8 -fcf-protection=branch -fno-jump-tables \
+	$(if $(CLANG),-mretpoline -mretpoline-external-thunk,\
+	-mindirect-branch=thunk-extern -mindirect-branch-register) \
 	$(call try,-fzero-call-used-regs=used-gpr) $(or $(call try,$(zero_init)),$(call try,$(zero_init) \
 	-enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang))
 # The paranoid build: what C leaves undefined traps, and locals hold what lay on the stack.

@@ -13,7 +13,7 @@ import sys
 RANK = {"arch/lib": 0, "arch": 1, "vmm": 2, "drivers": 3, "boot": 4}
 GENERATED = {"version.h", "dsdt.inc"}
 # Declared by arch/lib or called by compiled code; the program that holds it all provides them.
-PROVIDED = re.compile("panic$|__stack_chk_fail$")
+PROVIDED = re.compile("panic$|__stack_chk_fail$|__x86_indirect_thunk_")
 
 
 def folder_of(path):
