@@ -128,6 +128,16 @@ def test_threads_of_a_core(boot):
     assert "[c] exit code 0" in text and "[d] exit code 0" in text
 
 
+def test_second_threads_stay_idle(boot):
+    """Four VMs that may run anywhere have the time of two cores, where it counts by instructions."""
+    modules = [counter("v%d" % i) for i in range(4)]
+    for hv, cores in ("", 2), ("smt=on", 4):
+        got = progress(run(boot, modules, pcpus="1:2:2", hv=hv))
+        assert len(got) == 4
+        for share in got.values():
+            assert_about(share, cores / 4, 0.05)
+
+
 # ---- nothing of one VM is seen in another
 
 @pytest.mark.parametrize("model", ["arrandale", "haswell", "tigerlake"])
