@@ -7,6 +7,7 @@
  */
 #include "arch/vmx.h"
 
+#include "arch/lib/audit.h"
 #include "arch/mitigate.h"
 
 #define EPT_MEMTYPE	BITS(5, 3)
@@ -83,12 +84,13 @@ int ept_fetch(struct virt_vm *vm, gpa_t gpa)
 }
 
 /* For all vCPUs of the VM, whatever their VPIDs. */
-static void invept(u64 ept_pointer)
+static void invept(struct virt_vm *vm, u64 ept_pointer)
 {
 	struct {
 		u64 ept_pointer, reserved;
 	} descriptor = {ept_pointer, 0};
 
+	AUDIT(AUDIT_INVEPT, vm);
 	__asm__ volatile("invept %0, %1" ::"m"(descriptor), "r"((u64)INVEPT_SINGLE) : "cc", "memory");
 }
 
@@ -104,6 +106,6 @@ void ept_flush(struct vmx_vcpu *v)
 	vmwrite64(EPT_POINTER, ept_pointer);
 	if (*flushed == generation)
 		return;
-	invept(ept_pointer);
+	invept(vm, ept_pointer);
 	*flushed = generation;
 }

@@ -8,6 +8,7 @@
 #include "arch/space.h"
 
 #include "arch/cpu.h"
+#include "arch/lib/audit.h"
 #include "arch/lib/lock.h"
 #include "arch/lib/string.h"
 #include "arch/memory.h"
@@ -170,6 +171,7 @@ void space_enter(struct space *space)
 		return;
 	pcpu->space = space;
 	pcpu->space_generation = generation;
+	AUDIT(AUDIT_MOV_CR3, space);
 	write_cr3(space->cr3);
 }
 

@@ -20,6 +20,7 @@ static void flush_vpid(struct vmx_vcpu *v)
 		u64 vpid, address;
 	} descriptor = {v->vpid, 0};
 
+	AUDIT(AUDIT_INVVPID, v);
 	if (vmx_uses(VMX_PROC2, PROC2_VPID))
 		__asm__ volatile("invvpid %0, %1" ::"m"(descriptor), "r"((u64)INVVPID_SINGLE)
 				 : "cc", "memory");
@@ -63,6 +64,7 @@ void vmx_run(struct virt_vcpu *vcpu, u64 deadline, struct vcpu_exit *exit)
 	u32 reason;
 	int failed;
 
+	AUDIT(AUDIT_RUN, vcpu);
 	exit->insn_len = 0;
 	exit->in_delivery = false;
 	v->vectoring_info = 0;

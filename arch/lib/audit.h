@@ -15,6 +15,10 @@ enum audit_point {
 	AUDIT_VM_START, /* struct vm *; its space is loaded, no vCPU of it has run since reset */
 	AUDIT_VM_END,	/* struct vm *, before what it holds is given back */
 	/* paranoid build only; its checks are in tests/paranoid */
+	AUDIT_RUN,	/* struct virt_vcpu *, which is to be entered */
+	AUDIT_INVEPT,	/* struct virt_vm *, just before the instruction; the next two likewise */
+	AUDIT_INVVPID,	/* struct virt_vcpu * */
+	AUDIT_MOV_CR3,	/* struct space * */
 	AUDIT_ENTRY,	/* struct virt_vcpu *; all is ready for the entry, which a complaint refuses */
 	AUDIT_EXIT,	/* struct virt_vcpu *; first of all behind an exit */
 	AUDIT_LOADED,	/* struct virt_vcpu *; its state is in the CPU, just so as it was left */

@@ -18,6 +18,7 @@
 #include "arch/vmx.h"
 #include "drivers/acpi.h"
 #include "tests/image/selftest.h"
+#include "tests/paranoid/paranoid.h"
 #include "vmm/mem.h"
 #include "vmm/vm.h"
 
@@ -50,6 +51,7 @@ struct walk {
 	const struct vm *vm; /* whose space or tables, or NULL */
 	const char *(*check)(struct walk *walk, const struct leaf *leaf);
 	u64 pages[8]; /* by enum area */
+	u64 chunk;    /* the last one that was found good */
 };
 
 static struct spinlock lock; /* guards the texts and the records of VMs */
@@ -63,27 +65,22 @@ static const char *complain(const struct walk *walk, const struct leaf *leaf, co
 	return text;
 }
 
-static bool present(const struct walk *walk, u64 entry)
-{
-	return entry & (walk->nested ? 7 : P);
-}
-
 static const char *walk_table(struct walk *walk, u64 table, unsigned level, u64 virt, u64 rights)
 {
 	const u64 *entries = phys_to_virt(HPA(table & PT_ADDRESS));
+	u64 present = walk->nested ? 7 : P, size = PAGE_SIZE << 9 * (level - 1);
 	const char *wrong = NULL;
 
 	for (u64 i = 0; i < 512 && !wrong; i++) {
-		u64 e = entries[i], size = PAGE_SIZE << 9 * (level - 1), at = virt + i * size;
-		u64 all = ((rights & e) & (W | U)) | ((rights | e) & NX);
-		struct leaf leaf = {at, e & PT_ADDRESS & ~(size - 1), size, e};
+		u64 e = entries[i], all = ((rights & e) & (W | U)) | ((rights | e) & NX);
+		struct leaf leaf = {virt + i * size, e & PT_ADDRESS & ~(size - 1), size, e};
 
-		if (!present(walk, e))
+		if (!(e & present))
 			continue;
 		if (level == 4 && i >= 256)
-			at |= BITS(63, 48);
+			leaf.virt |= BITS(63, 48);
 		if (level > 1 && !(e & LARGE)) {
-			wrong = walk_table(walk, e, level - 1, at, all);
+			wrong = walk_table(walk, e, level - 1, leaf.virt, all);
 			continue;
 		}
 		if (!walk->nested)
@@ -113,6 +110,26 @@ static u64 *live_entry(u64 virt)
 			return entry;
 		table = *entry;
 	}
+}
+
+#define PIECES	512u
+#define RECORDS 72u
+
+/* The frames that a VM's nested tables show, in pieces. */
+static struct record {
+	const struct vm *vm; /* NULL: free */
+	unsigned count;
+	struct {
+		u64 from, to;
+	} piece[PIECES];
+} records[RECORDS], current;
+
+static bool overlaps(const struct record *record, u64 from, u64 to)
+{
+	for (unsigned i = 0; i < record->count; i++)
+		if (from < record->piece[i].to && record->piece[i].from < to)
+			return true;
+	return false;
 }
 
 /* ---- Trivet's own part */
@@ -151,19 +168,33 @@ static enum area area_of(const struct leaf *leaf)
 }
 
 /* A chunk of the page allocator says so at its start. */
-static bool in_chunk(u64 hpa)
+static bool in_chunk(struct walk *walk, u64 hpa)
 {
 	const u64 *chunk = phys_to_virt(HPA(ALIGN_DOWN(hpa, CHUNK)));
 
-	return live_entry((u64)chunk) && *chunk == CHUNK_MAGIC;
+	if ((u64)chunk == walk->chunk)
+		return true;
+	walk->chunk = live_entry((u64)chunk) && *chunk == CHUNK_MAGIC ? (u64)chunk : 0;
+	return walk->chunk;
 }
 
-static bool holds_guard(const struct leaf *leaf)
+/* The page below each stack of a CPU's is a hole, and known as such. */
+static const char *check_guards(void)
 {
-	for (u64 done = 0; done < leaf->size; done += PAGE_SIZE)
-		if (stacks_is_guard(leaf->virt + done))
-			return true;
-	return false;
+	for (unsigned i = 0; i < pcpu_count; i++) {
+		u64 ist = offsetof(struct pcpu_stacks, ist);
+		const struct pcpu_stacks *stacks = (void *)(pcpus[i]->stack_top - ist);
+		const u8 *guards[1 + ARRAY_SIZE(stacks->ist)] = {stacks->guard};
+
+		for (unsigned k = 0; k < ARRAY_SIZE(stacks->ist); k++)
+			guards[k + 1] = stacks->ist[k].guard;
+		for (unsigned k = 0; k < ARRAY_SIZE(guards); k++)
+			if (live_entry((u64)guards[k]) || !stacks_is_guard((u64)guards[k]) ||
+			    !live_entry((u64)guards[k] + PAGE_SIZE) ||
+			    stacks_is_guard((u64)guards[k] + PAGE_SIZE))
+				return "a CPU's guard page is mapped, or not one";
+	}
+	return NULL;
 }
 
 static bool region_shows(const struct vm *vm, u64 gpa, u64 size, u64 hpa,
@@ -190,7 +221,7 @@ static bool module_shows(const struct vm *vm, const struct leaf *leaf)
 }
 
 /* Whether it leads where it should, NULL, or what it does. */
-static const char *leads_wrong(const struct walk *walk, enum area area, const struct leaf *leaf)
+static const char *leads_wrong(struct walk *walk, enum area area, const struct leaf *leaf)
 {
 	const struct region *region;
 
@@ -200,13 +231,13 @@ static const char *leads_wrong(const struct walk *walk, enum area area, const st
 	case DATA:
 		return leaf->hpa == virt_to_phys((void *)leaf->virt).v ? NULL : "not the image's";
 	case DIRECT:
-		return leaf->virt != DIRECT_BASE + leaf->hpa || !in_chunk(leaf->hpa) ?
+		return leaf->virt != DIRECT_BASE + leaf->hpa || !in_chunk(walk, leaf->hpa) ?
 		       "no chunk of pages" : NULL;
 	case DEVICES:
 		return leaf->hpa < LOW_END && (leaf->hpa < SCREEN ||
 		       leaf->hpa + leaf->size > SCREEN_END) ? "low memory" : NULL;
 	case STACKS:
-		return in_chunk(leaf->hpa) ? NULL : "no chunk of pages";
+		return in_chunk(walk, leaf->hpa) ? NULL : "no chunk of pages";
 	case WINDOW:
 		return walk->vm && region_shows(walk->vm, leaf->virt - WINDOW_BASE, leaf->size,
 						leaf->hpa, &region) ? NULL : "no region of the VM's";
@@ -229,8 +260,10 @@ static const char *check_page(struct walk *walk, const struct leaf *leaf)
 	else if (area < AREAS && (leaf->bits & RIGHTS) != areas[area].rights &&
 		 !(area == WINDOW && (leaf->bits & RIGHTS) == (U | NX)))
 		wrong = "wrong rights";
-	else if (area < WINDOW && holds_guard(leaf))
+	else if (area == STACKS && stacks_is_guard(leaf->virt))
 		wrong = "a stack's guard page";
+	else if (area < WINDOW && overlaps(&current, leaf->hpa, leaf->hpa + leaf->size))
+		wrong = "shown to the VM, too";
 	if (area < AREAS)
 		walk->pages[area] += leaf->size / PAGE_SIZE;
 	return wrong ? complain(walk, leaf, wrong) : NULL;
@@ -262,7 +295,7 @@ static const char *check_space(const struct vm *vm, u64 pages[AREAS])
 	u64 image, stacks = 1 + ARRAY_SIZE(boot_stacks.ist);
 
 	set_image_areas();
-	wrong = walk_all(&walk, read_cr3());
+	wrong = walk_all(&walk, read_cr3()) ?: check_guards();
 	memcpy(pages, walk.pages, sizeof(walk.pages));
 	if (wrong)
 		return wrong;
@@ -276,26 +309,6 @@ static const char *check_space(const struct vm *vm, u64 pages[AREAS])
 }
 
 /* ---- nested tables */
-
-#define PIECES	512u
-#define RECORDS 72u
-
-/* The frames that a VM's nested tables show, in pieces. */
-static struct record {
-	const struct vm *vm; /* NULL: free */
-	unsigned count;
-	struct {
-		u64 from, to;
-	} piece[PIECES];
-} records[RECORDS], current;
-
-static bool overlaps(const struct record *record, u64 from, u64 to)
-{
-	for (unsigned i = 0; i < record->count; i++)
-		if (from < record->piece[i].to && record->piece[i].from < to)
-			return true;
-	return false;
-}
 
 static bool note(u64 from, u64 size)
 {
@@ -333,14 +346,6 @@ static const char *check_nested(struct walk *walk, const struct leaf *leaf)
 	return wrong ? complain(walk, leaf, wrong) : NULL;
 }
 
-/* Trivet's pages are not the VM's, those of its windows apart. */
-static const char *check_apart(struct walk *walk, const struct leaf *leaf)
-{
-	if (area_of(leaf) < WINDOW && overlaps(&current, leaf->hpa, leaf->hpa + leaf->size))
-		return complain(walk, leaf, "shown to the VM, too");
-	return NULL;
-}
-
 static const char *check_others(const struct vm *vm)
 {
 	for (unsigned i = 0; i < RECORDS; i++)
@@ -376,44 +381,65 @@ static struct record *record_of(const struct vm *vm)
 static const char *check_frames(const struct vm *vm)
 {
 	struct walk nested = {.nested = true, .vm = vm, .check = check_nested};
-	struct walk own = {.check = check_apart};
-	struct record *record;
-	const char *wrong;
+	const char *wrong = walk_all(&nested, vm->virt->ept_pointer);
 
-	current.count = 0;
-	wrong = walk_all(&nested, vm->virt->ept_pointer);
 	if (!wrong && nested.pages[0] != region_pages(vm))
 		wrong = "the nested tables do not show all of the VM";
-	wrong = wrong ?: walk_all(&own, read_cr3()) ?: check_machine() ?: check_others(vm);
-	record = record_of(vm) ?: record_of(NULL);
-	if (wrong || !record)
-		return wrong;
-	*record = current;
+	return wrong ?: check_machine() ?: check_others(vm);
+}
+
+static void keep_record(const struct vm *vm)
+{
+	struct record *record = record_of(vm) ?: record_of(NULL);
+
+	if (!record)
+		return;
+	record->count = current.count;
+	memcpy(record->piece, current.piece, current.count * sizeof(current.piece[0]));
 	record->vm = vm;
-	return NULL;
 }
 
 /* ---- when */
 
+/* The paranoid build counts the instructions of Trivet's own work. */
+static void leave_out(u64 began)
+{
+#ifdef PARANOID
+	cap_leave_out(began);
+#else
+	(void)began;
+#endif
+}
+
 static const char *check_vm(const void *what)
 {
 	const struct vm *vm = what;
-	u64 pages[AREAS];
+	u64 pages[AREAS], began = rdtsc();
+	const char *wrong;
 
-	SPIN_HOLD(&lock);
-	return check_space(vm, pages) ?: check_frames(vm);
+	spin_lock(&lock);
+	current.count = 0;
+	wrong = check_frames(vm) ?: check_space(vm, pages);
+	if (!wrong)
+		keep_record(vm);
+	spin_unlock(&lock);
+	leave_out(began);
+	return wrong;
 }
 
 DEFINE_AUDIT(walk_vm, .point = AUDIT_VM_START, .check = check_vm);
 
 static const char *forget_vm(const void *what)
 {
+	u64 began = rdtsc();
 	struct record *record;
 
-	SPIN_HOLD(&lock);
+	spin_lock(&lock);
 	record = record_of(what);
 	if (record)
 		record->vm = NULL;
+	spin_unlock(&lock);
+	leave_out(began);
 	return NULL;
 }
 
@@ -453,6 +479,7 @@ static const char *check_booted(const void *what)
 
 	(void)what;
 	spin_lock(&lock);
+	current.count = 0;
 	wrong = check_space(NULL, pages);
 	spin_unlock(&lock);
 	for (unsigned i = 0; i < pcpu_count; i++)

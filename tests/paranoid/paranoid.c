@@ -39,8 +39,13 @@ static void insist(const char *complaint)
 
 static const char *entry(const void *vcpu)
 {
+	const char *stale;
+
 	insist(cap_end(false));
 	insist(locks_none("at a VM entry"));
+	stale = flush_entry(vcpu);
+	if (stale)
+		return stale;
 	insist(switched_entry(vcpu));
 	insist(canary_entry());
 	poison_stack();

@@ -60,6 +60,9 @@ const char *switched_loaded(const struct virt_vcpu *vcpu);
 const char *switched_entry(const struct virt_vcpu *vcpu);
 void switched_forget(const void *pages);
 
+/* flush.c: nothing stale is cached that the entry could use; else it is refused. */
+const char *flush_entry(const struct virt_vcpu *vcpu);
+
 /* poison.c: fills what nobody uses. */
 #define POISON_STACK 0xa5a5a5a5a5a5a5a5ull
 #define POISON_PAGES 0x5a5a5a5a5a5a5a5aull

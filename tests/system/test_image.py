@@ -85,6 +85,13 @@ def test_complaint(boot, name):
          expect=["^error: panic: audit: .*" + FAULTS[name]], reject=["raised no complaint"])
 
 
+@pytest.mark.skipif(not PARANOID, reason="only the paranoid build refuses an entry")
+@pytest.mark.parametrize("model", ["arrandale", "haswell"])
+def test_flush_left_out(boot, model):
+    boot(emulator="bochs", model=model, pmem=256, timeout=60, image=built("trivet-test.elf"), hv="selftest=flush",
+         expect=["^selftest flush: passed"], reject=["panic:", "not so:"])
+
+
 @pytest.mark.skipif(not PARANOID, reason="only the paranoid build traps")
 def test_undefined_behaviour(boot):
     boot(emulator="bochs", pmem=256, timeout=60, image=built("trivet-test.elf"), hv="selftest=paranoid:undefined",
