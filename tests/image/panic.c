@@ -23,7 +23,12 @@
 #include "boot/output.h"
 #include "tests/image/guest.h"
 
+/* A function of its own, under its own name. */
+#if __has_attribute(noclone)
 #define NOINLINE __attribute__((noinline, noclone))
+#else
+#define NOINLINE __attribute__((noinline))
+#endif
 
 static u8 data_code[16] = {0xc3}; /* RET */
 static const u64 read_only = 1;
