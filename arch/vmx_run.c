@@ -14,7 +14,7 @@
 #define EXIT_REASON_BASIC  BITS(15, 0)
 
 /* Without VPID every entry and exit flushes linear mappings by itself. */
-static void flush_vpid(struct vmx_vcpu *v)
+__attribute__((noinline)) static void flush_vpid(struct vmx_vcpu *v)
 {
 	struct {
 		u64 vpid, address;
@@ -42,7 +42,7 @@ static void arm_deadline(u64 deadline)
 
 /* The guest's IA32_SPEC_CTRL is the last MSR written before the entry, and Trivet's the first one
  * behind the exit: less than it asks for may hold in between only. */
-static int entry_guarded(struct vmx_vcpu *v)
+__attribute__((noinline)) static int entry_guarded(struct vmx_vcpu *v)
 {
 	bool differs = v->spec_ctrl != mitigate.spec_ctrl;
 	int failed;

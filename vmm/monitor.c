@@ -8,6 +8,7 @@
 
 #include "arch/lib/log.h"
 #include "arch/lib/string.h"
+#include "arch/mitigate.h"
 #include "vmm/line.h"
 
 #define ROWS	  22
@@ -361,7 +362,11 @@ static const char *caps(const struct monitor_call *call)
 	for (unsigned i = 0; i < count; i++)
 		monitor_print("%c %-24s%s", f[i].used ? '+' : f[i].present ? '-' : ' ', f[i].name,
 			      i % 3 == 2 || i == count - 1 ? "\n" : "");
-	monitor_print("+ used, - not used\n");
+	monitor_print("+ used, - not used\nmitigations:");
+	for (unsigned i = 0; i < MITIGATE_COUNT; i++)
+		if ((mitigate.on | mitigate.lacks) & BIT(i))
+			monitor_print(" %c%s", mitigate_needs(i) ? '+' : '-', mitigate_name(i));
+	monitor_print("\n+ on, - the CPU asks for it, but its microcode does not know it\n");
 	return NULL;
 }
-DEFINE_MONITOR_COMMAND(caps, "caps", "", "what the processor's virtualization offers", caps);
+DEFINE_MONITOR_COMMAND(caps, "caps", "", "what the processor offers, and leaks", caps);

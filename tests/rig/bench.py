@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Counts the instructions of a Linux boot, native and under Trivet, in Bochs.
+"""Counts instructions in Bochs: of exits, and of a Linux boot, native and under Trivet.
 
 Bochs' TSC counts one tick an instruction, on sandy_bridge without noise. Both runs take the same
 bzImage, initrd and command line, from the kernel's 64-bit entry to a mark that its first process
@@ -16,6 +16,10 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from rig import session  # noqa: E402
 from rig.iso import RigError  # noqa: E402
+
+# What leaves the guest costs it so much: models, and Trivet's options to compare.
+EXIT_MODELS = ["haswell", "tigerlake"]
+EXIT_OPTIONS = ["mitigations=off", "mitigations=auto", "mitigations=force"]
 
 APPEND = "console=ttyS0 quiet nokaslr acpi=off pci=off nolapic noapic rdinit=/bin/mark"
 MOST = 1.05
@@ -38,11 +42,36 @@ def measure(build, image, end, **fields):
     return mark - (int(entry.group(1), 16) if entry else 0), share, result.text
 
 
+def exit_costs(build, model, hv):
+    """{name: instructions} of guest/tests/exit-cost.c, each the median of 1,000."""
+    config = session.Config(
+        emulator="bochs", model=model, timeout=100, pmem=256, hv=hv, image=os.path.join(build, "trivet.elf"),
+        modules=[os.path.join(build, "guest/tests/exit-cost.elf") + " mem=64M debug-exit -- x2apic"],
+        expect=["exit code 0"])
+    result = session.run(config)
+    if not result.ok:
+        raise RigError("exit-cost: %s\n%s" % (result.reason, result.tail()))
+    return dict(re.findall(r"^cost (\S+) (\d+)", result.text, re.MULTILINE))
+
+
+def print_exits(build):
+    for model in EXIT_MODELS:
+        columns = [exit_costs(build, model, hv) for hv in EXIT_OPTIONS]
+        print("%-26s" % ("exits on " + model) + " ".join("%17s" % hv for hv in EXIT_OPTIONS))
+        for name in columns[0]:
+            print("  %-24s" % name + " ".join("%17s" % column[name] for column in columns), flush=True)
+
+
 def main():
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     options.add_argument("--build", default="build")
-    build = options.parse_args().build
+    options.add_argument("--exits", action="store_true", help="only what leaves the guest")
+    options = options.parse_args()
+    build = options.build
     try:
+        print_exits(build)
+        if options.exits:
+            return 0
         native, native_idle, _ = measure(build, "guest/native.elf", "", lax_msrs=True)
         print("native  %14d instructions, idle %4.1f %%" % (native, 100 * native_idle), flush=True)
         ours, idle, text = measure(build, "trivet.elf", "all VMs have ended", hv="log=debug")
