@@ -24,6 +24,7 @@
 #include "boot/selftest.h"
 #include "drivers/acpi.h"
 #include "drivers/ioapic.h"
+#include "drivers/pci.h"
 #include "version.h"
 
 #define EARLY_DIRECT_END GIB(4)
@@ -38,6 +39,20 @@ static void read_boot_info(u64 mbi)
 	for (unsigned i = 0; i < MB2_NOTES; i++)
 		if (info.notes & BIT(i))
 			log_warn("multiboot2: %s", mb2_note_text[i]);
+}
+
+/*
+ * What a firmware or a loader's driver left running would write to memory that the map calls free. It
+ * is stopped before a frame is taken, even for Trivet itself, where that can be done without memory;
+ * other segments follow as soon as the tables tell of them, before any VM's frame.
+ */
+static void silence_pci(const struct pci_segment *segments, unsigned count)
+{
+	hpa_t screen = options.screen ? info.framebuffer.addr : HPA(0);
+
+	for (unsigned i = 0; i < count && !options.pci_leave; i++)
+		log_info("pci: bus masters stopped in segment %u: %u", segments[i].number,
+			 pci_silence(&segments[i], screen));
 }
 
 static void start_memory(void)
@@ -141,10 +156,14 @@ NO_STACK_GUARD void boot_main(u64 mbi)
 	mitigate_init(options.mitigations);
 	output_serial(&options);
 	pic_off();
+	if (options.pci_leave)
+		log_warn("pci: devices may go on writing to memory, as pci=leave asks for");
+	silence_pci(&pci_first_segment, 1);
 	start_memory();
 	output_screen(&options, &info.framebuffer);
 	selftest_run(options.selftest, true);
 	start_acpi();
+	silence_pci(acpi.segments, acpi.segment_count);
 	output_find_serial(&options);
 	banner_machine(&info);
 	tsc_init(&acpi.clocks);

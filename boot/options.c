@@ -121,7 +121,7 @@ static const char *take_no(const struct word *word, const char *value, void *to)
 	}
 }
 
-static const char *const off_on[] = {"off", "on"};
+static const char *const off_on[] = {"off", "on"}, *const pci_words[] = {"quiet", "leave"};
 static const char *const mitigate_modes[] = {"auto", "off", "force"};
 
 #define PLACE(member) WORD_PLACE(struct options, member)
@@ -137,6 +137,8 @@ static const struct word option_table[] = {
 	 PLACE(no), take_no},
 	{"cpus", "must be a number of cores, 1 or more", PLACE(cpus), words_number, .max = 0xffff},
 	{"smt", "must be on or off", PLACE(smt), words_choice, ARRAY_SIZE(off_on), off_on},
+	{"pci", "must be quiet or leave", PLACE(pci_leave), words_choice, ARRAY_SIZE(pci_words),
+	 pci_words},
 	{"mitigations", "must be auto, off or force", PLACE(mitigations), words_choice,
 	 ARRAY_SIZE(mitigate_modes), mitigate_modes},
 	{"selftest", "must be a test of the test image, and its argument behind a colon",
@@ -160,7 +162,7 @@ void options_parse(const char *line, struct options *out)
 	};
 	while (words_next(&line, word)) {
 		const char *value, *wrong = "is unknown; there are console= log= exit= no= cpus= smt= "
-					    "mitigations= selftest=";
+					    "pci= mitigations= selftest=";
 		struct options before = *out;
 		const struct word *known;
 

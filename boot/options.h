@@ -5,7 +5,7 @@
  *   console=com1..com4|PORT|pci|spcr[,BAUD]  console=fb  console=none
  *   log=error|warn|info|debug       exit=poweroff  exit=port:HEX
  *   no=FEATURE,...  smt=on|off      cpus=N         selftest=NAME[:ARGUMENT]
- *   mitigations=auto|off|force
+ *   mitigations=auto|off|force      pci=quiet|leave
  *
  * console= may stand more than once (com1 and fb); the first one replaces the
  * default, which is com1 at 115200 baud and the screen where there is one.
@@ -39,6 +39,7 @@ struct options {
 	u16 exit_port;
 	u32 no;	  /* BIT(index of a feature in options_features) */
 	bool smt; /* second threads of a core run VMs too */
+	bool pci_leave; /* devices go on as the firmware left them */
 	enum mitigate_mode mitigations;
 	u32 cpus; /* most physical cores to start, 0 for all */
 	char selftest[64]; /* "": none */

@@ -267,6 +267,19 @@ static void read_spcr(struct acpi_info *info, const struct view *t)
 	info->serial_baud = code < ARRAY_SIZE(bauds) ? bauds[code] : 0;
 }
 
+static void read_mcfg(struct acpi_info *info, const struct view *t)
+{
+	for (size_t at = 44; at + 16 <= t->len && info->segment_count < ACPI_SEGMENT_MAX; at += 16) {
+		struct pci_segment segment = {
+			.ecam = HPA(view_get(t, at, 8)), .number = (u16)view_get(t, at + 8, 2),
+			.first = (u8)view_get(t, at + 10, 1), .last = (u8)view_get(t, at + 11, 1),
+		};
+
+		if (segment.number && segment.ecam.v)
+			info->segments[info->segment_count++] = segment;
+	}
+}
+
 static void read_aml(struct acpi_info *info, const struct view *t)
 {
 	if (!info->have_s5)
@@ -281,6 +294,7 @@ static const struct reader {
 } readers[] = {
 	{"APIC", read_madt}, {"FACP", read_fadt}, {"HPET", read_hpet},
 	{"DSDT", read_aml},  {"SSDT", read_aml},  {"SPCR", read_spcr},
+	{"MCFG", read_mcfg},
 };
 
 /* Maps a whole table whose length and checksum hold; else a view without bytes. */

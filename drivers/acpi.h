@@ -7,16 +7,19 @@
  * and fuzzed on a host. Sources: ACPI Specification, "ACPI Software
  * Programming Model" (RSDP, RSDT, XSDT, FADT, MADT) and "ACPI Machine Language
  * (AML) Specification"; IA-PC HPET Specification, "The ACPI 2.0 HPET
- * Description Table"; Microsoft, "Serial Port Console Redirection Table".
+ * Description Table"; Microsoft, "Serial Port Console Redirection Table"; PCI
+ * Firmware Specification, "MCFG Table Description".
  */
 #pragma once
 
 #include "arch/tsc.h"
+#include "drivers/pci.h"
 #include "drivers/uart.h"
 
 #define ACPI_CPU_MAX   256
 #define ACPI_IOAPIC_MAX 16
 #define ACPI_TABLE_MAX 48
+#define ACPI_SEGMENT_MAX 16
 
 /*
  * How to reach physical memory. map returns len readable bytes or NULL; what
@@ -64,6 +67,9 @@ struct acpi_info {
 	struct tsc_sources clocks;
 	struct uart_place serial; /* the firmware's console; base 0: none */
 	u32 serial_baud;
+
+	unsigned segment_count; /* of the PCI beside segment 0, which needs no table */
+	struct pci_segment segments[ACPI_SEGMENT_MAX];
 };
 
 /* True when the len bytes at p hold a valid RSDP, old or new. */

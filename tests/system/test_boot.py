@@ -98,6 +98,36 @@ def test_without_vmx_all_but_vmx_works(boot, firmware, acpi):
     assert firmware == "bios" or re.search("^acpi: tables:.* MCFG", text, re.MULTILINE)
 
 
+# ---- devices that the firmware left running
+
+DEVICES = ("-serial", "chardev:serial", "-device", "e1000", "-device", "nec-usb-xhci",
+           "-device", "ahci,id=disks", "-device", "pcie-root-port,id=root,chassis=1",
+           "-device", "e1000e,bus=root")
+# Trivet's options: classes that are stopped, classes that are not
+MASTERS = {
+    "": (["020000", "010601", "0c0330"], ["030000"]),
+    "console=com1": (["020000", "010601", "0c0330", "030000"], []),  # nobody uses the screen
+    "pci=leave": ([], ["020000", "010601", "0c0330", "030000"]),
+}
+
+
+@pytest.mark.parametrize("words", MASTERS)
+def test_no_device_masters_the_bus(boot, words):
+    """OVMF leaves its drivers' devices on; one of them stands behind a bridge. Whether a device
+    stands still is read back, and told where it does not."""
+    stopped, left = MASTERS[words]
+    text = boot(emulator="qemu", firmware="uefi", hv="log=debug " + words, serial=DEVICES, timeout=60,
+                expect=[STOP if not WITH_KVM else "no VM to run"], reject=["panic:", "cannot be stopped"]).text
+    classes = re.findall("^debug: pci: .*, class ([0-9a-f]{6}): bus master stopped", text, re.MULTILINE)
+    assert set(stopped) <= set(classes) and not set(left) & set(classes)
+    assert not [code for code in classes if code.startswith("06")]
+    if stopped:
+        assert re.search("^debug: pci: 0000:01:00.0, class 020000: bus master stopped", text, re.MULTILINE)
+        assert "\npci: bus masters stopped in segment 0: %d\r" % len(classes) in text
+    else:
+        assert re.search("^warning: pci: devices may go on writing", text, re.MULTILINE)
+
+
 # ---- the screen shows what the serial line shows
 
 def log_lines(text):

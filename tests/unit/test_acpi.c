@@ -87,7 +87,7 @@ enum {
 	FADT = 0x3000,
 	DSDT = 0x4000,
 	HPET = 0x5000,
-	MCFG = 0x5100,
+	MCFG = 0x6000,
 	SSDT = 0x5200,
 	SPCR = 0x5300,
 	SPCR_SIZE = 80,
@@ -208,7 +208,12 @@ static int build(void **state)
 	seal(HPET, "HPET", 56);
 	put(MCFG + 44, 0xb0000000, 8);
 	put(MCFG + 44 + 11, 255, 1);
-	seal(MCFG, "MCFG", 60);
+	put(MCFG + 60, 0x2000000000, 8);
+	put(MCFG + 60 + 8, 5 | 0x10 << 16 | 0x7fu << 24, 4);
+	put(MCFG + 76 + 8, 6, 2); /* it stands nowhere */
+	put(MCFG + 92, 0xc0000000, 8);
+	put(MCFG + 92 + 8, 7, 2); /* the end of the table cuts it off */
+	seal(MCFG, "MCFG", 107);
 	put(SPCR + 40, 1 | 8 << 8 | 1 << 24, 4);
 	put(SPCR + 44, 0x2f8, 8);
 	put(SPCR + 58, 7, 1);
@@ -258,6 +263,24 @@ static void everything_is_read(void **state)
 	assert_int_equal(info.clocks.hpet.v, 0xfed00000);
 	assert_string_equal(info.tables[0], "APIC");
 	assert_string_equal(info.tables[4], "MCFG");
+	assert_int_equal(info.segment_count, 1);
+	assert_int_equal(info.segments[0].ecam.v, 0x2000000000);
+	assert_int_equal(info.segments[0].number, 5);
+	assert_int_equal(info.segments[0].first, 0x10);
+	assert_int_equal(info.segments[0].last, 0x7f);
+}
+
+static void segments_are_bounded(void **state)
+{
+	(void)state;
+	for (u32 i = 0; i < 40; i++) {
+		put(MCFG + 44 + 16 * i, GIB(4) + i * MIB(256), 8);
+		put(MCFG + 44 + 16 * i + 8, i + 1, 2);
+	}
+	seal(MCFG, "MCFG", 44 + 16 * 40);
+	parse();
+	assert_int_equal(info.segment_count, ACPI_SEGMENT_MAX);
+	assert_int_equal(info.segments[ACPI_SEGMENT_MAX - 1].number, ACPI_SEGMENT_MAX);
 }
 
 static void old_rsdp_uses_rsdt_and_old_fields(void **state)
@@ -610,6 +633,7 @@ int main(void)
 		TEST(init_reads_the_machine),
 		TEST(overrides_say_where_isa_interrupts_are),
 		TEST(spcr_names_the_console),
+		TEST(segments_are_bounded),
 		TEST(short_or_bad_spcr),
 		TEST(mutations_stay_inside),
 	};

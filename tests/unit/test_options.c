@@ -133,6 +133,8 @@ static void test_words(void **state)
 	assert_int_equal(parse("mitigations=off", 0).mitigations, MITIGATE_OFF);
 	assert_int_equal(parse("mitigations=force", 0).mitigations, MITIGATE_FORCE);
 	assert_int_equal(parse("mitigations=off mitigations=auto", 0).mitigations, MITIGATE_AUTO);
+	assert_true(parse("pci=leave", 0).pci_leave);
+	assert_false(parse("pci=leave pci=quiet", 0).pci_leave);
 	assert_string_equal(parse("selftest=panic", 0).selftest, "panic");
 	assert_string_equal(parse("selftest=a:b,c", 0).selftest, "a:b,c");
 	o = parse("console=com1,115200 log=debug exit=port:8900 no=1g-pages cpus=2", 0);
@@ -175,9 +177,11 @@ static void test_messages(void **state)
 	(void)state;
 	parse("bogus=1", 1);
 	assert_string_equal(messages, "option 'bogus=1' is unknown; there are console= log= exit= "
-				      "no= cpus= smt= mitigations= selftest=\n");
+				      "no= cpus= smt= pci= mitigations= selftest=\n");
 	parse("log=loud", 1);
 	assert_string_equal(messages, "option 'log=loud' must be error, warn, info or debug\n");
+	parse("pci=on", 1);
+	assert_string_equal(messages, "option 'pci=on' must be quiet or leave\n");
 	parse("log", 1);
 	assert_string_equal(messages, "option 'log' must be error, warn, info or debug\n");
 	parse("console=com9", 1);
