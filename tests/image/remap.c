@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Nested tables that change under a guest. "remap[:ROUNDS]": a page that the guest
- * reads and writes goes to another frame, goes away, comes back read-only, while its
- * vCPU goes from pCPU to pCPU: it never meets an old frame or an old right.
+ * Nested tables that change under a guest. "remap[:ROUNDS]": a page, small or large,
+ * that the guest reads, writes and executes goes to another frame, goes away, comes
+ * back read-only, while its vCPU goes from pCPU to pCPU: it never meets an old frame
+ * or an old right.
  * "multihit": code in each of many large pages; where the CPU is open to iTLB
  * multihit two vCPUs at once split what they execute, and at no time can a large page
  * be executed.
@@ -44,32 +45,55 @@ static void visit(void *arg)
 #define CODE   0x1000ull
 #define PAGE   MIB(4)
 #define FRAMES 8u
-#define FIRST  MIB(1) /* of the frames, in the object */
+#define FIRST  MIB(2) /* of the frames, in the object */
+#define STACK  0x9000ull
+#define CALLED 0x800ull /* in the page */
 #define ROUNDS 10000u
 
-/* ebx = [esi]; [esi] = eax; ecx = [esi]; VMCALL; again. */
-static const u8 code[] = {0x8b, 0x1e, 0x89, 0x06, 0x8b, 0x0e, 0x0f, 0x01, 0xc1, 0xeb, 0xf5};
+/* ebx = [esi]; [esi] = eax; ecx = [esi]; call edi; VMCALL; again. And a RET. */
+static const u8 code[] = {0x8b, 0x1e, 0x89, 0x06, 0x8b, 0x0e, 0xff, 0xd7, 0x0f, 0x01, 0xc1, 0xeb,
+			  0xf3, 0xc3};
 
-/* One round of the guest, which finds `old` and `now` after its write of `value`. */
-static unsigned look(struct guest *g, unsigned round, u32 old, u32 value, u32 now)
+/* One round of the guest, which finds `old` and `now` after its write of `value`, and calls
+ * the function that a frame has. */
+static unsigned look(struct guest *g, unsigned round, u32 old, u32 value, u32 now, int frame)
 {
 	struct visit v = {.g = g, .vcpu = g->vcpu};
 	unsigned failed = 0;
 
 	vcpu_set_gpr(g->vcpu, GPR_RAX, value);
+	vcpu_set_gpr(g->vcpu, GPR_RDI, frame < 0 ? CODE + sizeof(code) - 1 : PAGE + CALLED);
 	vcpu_put(g->vcpu);
 	smp_call(round / 3 % pcpu_count, visit, &v);
 	vcpu_load(g->vcpu);
 	CHECK_EQUAL(v.reason, EXIT_HYPERCALL);
 	CHECK_EQUAL(vcpu_gpr(g->vcpu, GPR_RBX), old);
 	CHECK_EQUAL(vcpu_gpr(g->vcpu, GPR_RCX), now);
+	CHECK_EQUAL(vcpu_gpr(g->vcpu, GPR_RAX), frame < 0 ? value : (u32)frame);
 	return failed;
 }
 
-static unsigned remap(struct guest *g, unsigned rounds)
+/* Each frame: zero, and mov eax, its number; ret. */
+static unsigned prepare(struct guest *g, u64 size)
+{
+	unsigned failed = 0;
+
+	for (unsigned i = 0; i < FRAMES; i++) {
+		u8 function[] = {0xb8, (u8)i, 0, 0, 0, 0xc3};
+
+		CHECK_EQUAL(vm_set_memory_region(g->vm, 1, 0, GPA(PAGE), size, g->mem,
+						 FIRST + i * size), 0);
+		guest_zero(g->vm, GPA(PAGE), PAGE_SIZE);
+		guest_write(g->vm, GPA(PAGE + CALLED), function, sizeof(function));
+		vm_set_memory_region(g->vm, 1, 0, GPA(0), 0, NULL, 0);
+	}
+	return failed;
+}
+
+static unsigned remap(struct guest *g, unsigned rounds, u64 size)
 {
 	u32 content[FRAMES] = {0};
-	unsigned failed = 0;
+	unsigned failed = prepare(g, size);
 
 	for (unsigned round = 1; round <= rounds && !failed; round++) {
 		unsigned frame = round * 5 % FRAMES, flags = round % 4 == 3 ? REGION_READ_ONLY : 0;
@@ -78,12 +102,13 @@ static unsigned remap(struct guest *g, unsigned rounds)
 		/* some go straight from frame to frame, some leave a hole between */
 		vm_set_memory_region(g->vm, 1, 0, GPA(0), 0, NULL, 0);
 		if (round % 16 == 0)
-			failed += look(g, round, ~0u, value, ~0u);
-		CHECK_EQUAL(vm_set_memory_region(g->vm, 1, flags, GPA(PAGE), PAGE_SIZE, g->mem,
-						 FIRST + frame * PAGE_SIZE), 0);
-		failed += look(g, round, content[frame], value, now);
+			failed += look(g, round, ~0u, value, ~0u, -1);
+		CHECK_EQUAL(vm_set_memory_region(g->vm, 1, flags, GPA(PAGE), size, g->mem,
+						 FIRST + frame * size), 0);
+		failed += look(g, round, content[frame], value, now, (int)frame);
 		content[frame] = now;
 	}
+	vm_set_memory_region(g->vm, 1, 0, GPA(0), 0, NULL, 0);
 	return failed;
 }
 
@@ -94,19 +119,16 @@ static unsigned run_remap(const char *argument)
 
 	for (const char *p = argument; *p >= '0' && *p <= '9'; p++)
 		rounds = rounds * 10 + (unsigned)(*p - '0');
-	if (!guest_make(&g, MIB(2)))
+	rounds = rounds ? rounds : ROUNDS;
+	if (!guest_make(&g, FIRST + FRAMES * MIB(2)))
 		return 1;
 	CHECK_EQUAL(vm_set_memory_region(g.vm, 0, 0, GPA(0), MIB(1), g.mem, 0), 0);
 	guest_write(g.vm, GPA(CODE), code, sizeof(code));
-	for (unsigned i = 0; i < FRAMES; i++) {
-		CHECK_EQUAL(vm_set_memory_region(g.vm, 1, 0, GPA(PAGE), PAGE_SIZE, g.mem,
-						 FIRST + i * PAGE_SIZE), 0);
-		guest_zero(g.vm, GPA(PAGE), PAGE_SIZE);
-		vm_set_memory_region(g.vm, 1, 0, GPA(0), 0, NULL, 0);
-	}
 	guest_start(&g, CODE, 0);
 	vcpu_set_gpr(g.vcpu, GPR_RSI, PAGE);
-	failed += remap(&g, rounds ? rounds : ROUNDS);
+	virt->set(g.vcpu->virt, VREG_RSP, STACK);
+	failed += remap(&g, rounds - rounds / 4, PAGE_SIZE);
+	failed += remap(&g, rounds / 4, MIB(2));
 	guest_end(&g);
 	return failed;
 }

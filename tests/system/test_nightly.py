@@ -56,6 +56,12 @@ def test_memory_above_4g(boot):
                  r"^ *4505600 /tmp/x\r?$"] + ENDED)
 
 
+def test_nested_tables_that_change(boot):
+    """100,000 times."""
+    boot(emulator="bochs", model="haswell", pcpus=2, pmem=256, timeout=900, image=built("trivet-test.elf"),
+         hv="selftest=remap:100000", expect=["^selftest remap: passed"], reject=["panic:", "not so:"])
+
+
 TIMERS = {
     "deadlines": ("deadline", "count=1000000", "of 1000000;"),
     "periods": ("lapic-timer", "count=1000000 period=5000", "^ok "),
