@@ -143,6 +143,15 @@ static int map_level(struct pt *pt, u64 *table, unsigned level, u64 addr, u64 hp
 	return 0;
 }
 
+/* Without a look at the leaves, which are many. */
+static void destroy_level(struct pt *pt, u64 *table, unsigned level, unsigned first, unsigned last)
+{
+	for (unsigned i = first; level > 1 && i <= last; i++)
+		if (is_present(pt, table[i]) && !is_leaf(pt, table[i], level))
+			destroy_level(pt, table_at(table[i]), level - 1, 0, ENTRIES - 1);
+	table_free(pt, table);
+}
+
 /* Leaves in the range lie wholly in it. */
 static void unmap_level(struct pt *pt, u64 *table, unsigned level, u64 addr, u64 size, bool keep)
 {
@@ -154,11 +163,13 @@ static void unmap_level(struct pt *pt, u64 *table, unsigned level, u64 addr, u64
 		} else if (is_present(pt, *entry)) {
 			bool kept = keep || (level == ROOT && entry >= &table[pt->keep_from]);
 			u64 *child = table_at(*entry);
+			bool all = !kept && here == span_of(level);
 
-			unmap_level(pt, child, level - 1, addr, here, kept);
-			if (!kept && table_is_empty(pt, child)) {
+			if (!all)
+				unmap_level(pt, child, level - 1, addr, here, kept);
+			if (all || (!kept && table_is_empty(pt, child))) {
 				set_entry(entry, 0);
-				table_free(pt, child);
+				destroy_level(pt, child, level - 1, 0, ENTRIES - 1);
 			}
 		}
 	}
@@ -172,12 +183,9 @@ static void unmap(struct pt *pt, u64 addr, u64 size)
 
 void pt_destroy(struct pt *pt, unsigned first, unsigned last)
 {
-	u64 span = span_of(ROOT);
-
-	pt->keep_from = ENTRIES;
-	unmap(pt, first * span, (last - first + 1) * span);
-	table_free(pt, pt->root);
+	destroy_level(pt, pt->root, ROOT, first, last);
 	pt->root = NULL;
+	pt_downgraded(pt);
 }
 
 int pt_map(struct pt *pt, u64 addr, hpa_t hpa, u64 size, u64 bits)
@@ -212,7 +220,7 @@ static int split_level(struct pt *pt, u64 *table, unsigned level, u64 addr, u64 
 	FOR_EACH_ENTRY(entry, here, table, level, addr, size) {
 		bool leaf = is_leaf(pt, *entry, level), fits = here == span_of(level);
 
-		if (is_present(pt, *entry) && level > 1 && (all || !leaf || !fits) &&
+		if (is_present(pt, *entry) && level > 1 && (all || !fits) &&
 		    ((leaf && split(pt, entry, level)) ||
 		     split_level(pt, table_at(*entry), level - 1, addr, here, all)))
 			return -ENOMEM;

@@ -155,9 +155,17 @@ static void count_days(struct vrtc *rtc, u64 days)
 	int weekday = number(rtc, WEEKDAY, 1, 7);
 
 	year += (int)(days / CYCLE % 25) * 400;
-	for (u64 left = days % CYCLE; left > 0; left--) {
-		if (++day <= days_of_month(year, month))
+	for (int left = (int)(days % CYCLE), rest; left > 0; left -= rest) {
+		rest = 337 + days_of_month(year, 2); /* a year, from its first day to its last */
+		if (month == 1 && day == 1 && left >= rest) {
+			year++;
 			continue;
+		}
+		rest = MAX(days_of_month(year, month) - day, 0) + 1; /* to the next month */
+		if (left < rest) {
+			day += left;
+			break;
+		}
 		day = 1;
 		month = month % 12 + 1;
 		year += month == 1;

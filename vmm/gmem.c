@@ -9,7 +9,7 @@
 #include "vmm/mem.h"
 #include "vmm/vm.h"
 
-#define STEP KIB(256) /* 32,768 moves of 8 bytes */
+#define STEP KIB(128) /* 16,384 moves of 8 bytes */
 
 static void *window(u64 gpa)
 {

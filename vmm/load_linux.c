@@ -13,6 +13,7 @@
 #include "arch/lib/string.h"
 #include "vmm/gmem.h"
 #include "vmm/guestmap.h"
+#include "vmm/job.h"
 #include "vmm/load.h"
 
 #define GDT_BASE       0x1000ull
@@ -209,7 +210,7 @@ static bool write_entries(struct vm *vm, u64 at, u64 first, u64 step, unsigned c
 {
 	u64 entries[64];
 
-	for (u64 i = 0; i < count; i += ARRAY_SIZE(entries)) {
+	for (u64 i = 0; i < count; i += ARRAY_SIZE(entries), job_yield()) {
 		for (u64 k = 0; k < ARRAY_SIZE(entries); k++)
 			entries[k] = (first + (i + k) * step) | PTE_WRITE | PTE_PRESENT;
 		if (guest_write(vm, GPA(at + i * sizeof(u64)), entries,

@@ -11,6 +11,7 @@
 #include "arch/tsc.h"
 #include "vmm/acpi.h"
 #include "vmm/guestmap.h"
+#include "vmm/job.h"
 #include "vmm/mem.h"
 #include "vmm/vcpu.h"
 #include "vmm/vdev_life.h"
@@ -37,7 +38,7 @@ static int create_devices(struct vm *vm, const struct machine_config *config)
 {
 	int error = 0;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(devices) && !error; i++)
+	for (unsigned i = 0; i < ARRAY_SIZE(devices) && !error; i++, job_yield())
 		error = vdev_create(vm, devices[i].type, devices[i].args);
 	if (!error && config->debug_exit)
 		error = vdev_create(vm, "debug-exit", (struct vdev_args){0});
@@ -106,6 +107,20 @@ static int clear_tail(hpa_t hpa, u64 size)
 	return 0;
 }
 
+/* Page by page, as GRUB placed it; others run in between. */
+static int map_module(struct vm *vm, hpa_t hpa, u64 size)
+{
+	int error = 0;
+
+	for (u64 at = hpa.v, next; at < hpa.v + size && !error; at = next) {
+		job_yield();
+		next = MIN(ALIGN_DOWN(at, MIB(1)) + MIB(1), hpa.v + size);
+		error = space_map(&vm->space, MODULE_WINDOW_BASE + at, HPA(at), next - at,
+				  SPACE_USER);
+	}
+	return error;
+}
+
 static int create_modules(struct vm *vm, const struct machine_config *config)
 {
 	for (unsigned i = 0; i < config->module_count; i++) {
@@ -117,10 +132,7 @@ static int create_modules(struct vm *vm, const struct machine_config *config)
 		*module = config->modules[i];
 		vm->module_count = i + 1;
 		error = mem_create_module(hpa, module->size, &module->mem) ?:
-			clear_tail(hpa, module->size);
-		if (!error && size)
-			error = space_map(&vm->space, MODULE_WINDOW_BASE + hpa.v, hpa, size,
-					  SPACE_USER);
+			clear_tail(hpa, module->size) ?: map_module(vm, hpa, size);
 		if (error)
 			return error;
 	}
@@ -156,7 +168,7 @@ static int create_vcpus(struct vm *vm, u64 count)
 {
 	struct vcpu *vcpu;
 
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < count; i++, job_yield())
 		if (vcpu_create(vm, i, &vcpu)) {
 			log_error("[%s] no memory for vCPU %u", vm->name, i);
 			return -ENOMEM;
@@ -232,6 +244,7 @@ static int load(struct vm *vm, struct load_result *state)
 	};
 	struct load_error why;
 
+	job_yield();
 	window_fill((void *)(WINDOW_BASE + GUEST_ROM_BASE), 0xff, GUEST_BIOS_BASE - GUEST_ROM_BASE);
 	if (!load_guest(&in, state, &why))
 		return 0;
@@ -243,6 +256,7 @@ static int load(struct vm *vm, struct load_result *state)
 static void reset_vcpus(struct vm *vm, const struct load_result *state)
 {
 	for (unsigned i = 0; i < vm->vcpu_count; i++) {
+		job_yield();
 		vcpu_load(vm->vcpus[i]);
 		vcpu_reset(vm->vcpus[i]);
 		if (i == 0) {
@@ -263,6 +277,7 @@ int machine_start(struct vm *vm, const bool *cancel)
 	if (!error) {
 		__atomic_and_fetch(&vm->requests, ~VM_REQUEST_RESET, __ATOMIC_ACQ_REL);
 		vm->nmi_expected = false;
+		job_yield();
 		vdev_reset_all(vm);
 		reset_vcpus(vm, &state);
 		space_enter(&vm->space); /* which vcpu_put has left */
@@ -282,7 +297,7 @@ void machine_log_costs(const struct vm *vm)
 			exits[k] += vm->vcpus[i]->exits[k], ticks[k] += vm->vcpus[i]->exit_ticks[k];
 	}
 	log_debug("[%s] lived %lu ticks, idle %lu", vm->name, lived, lived * vm->vcpu_count - ran);
-	for (unsigned k = 0; k < EXIT_REASONS; k++)
+	for (unsigned k = 0; k < EXIT_REASONS; k++, job_yield())
 		if (exits[k])
 			log_debug("[%s] exits %s %lu, %lu ticks each", vm->name,
 				  virt_exit_name(k), exits[k], ticks[k] / exits[k]);

@@ -8,6 +8,7 @@
 
 #include "arch/lib/log.h"
 #include "arch/lib/string.h"
+#include "vmm/job.h"
 #include "vmm/mem.h"
 #include "vmm/vm.h"
 
@@ -32,13 +33,23 @@ static struct region *find_slot(struct vm *vm, unsigned slot)
 	return NULL;
 }
 
-/* What goes is what map_piece has mapped: no page is split, nothing can fail. */
+/* How much of `left` at gpa is done before others run; it keeps large pages whole. */
+static u64 step(u64 gpa, u64 left)
+{
+	return MIN(left, gpa ? MIN(gpa & -gpa, GIB(1)) : GIB(1));
+}
+
+/* What goes is what map_piece has mapped: no page is split, nothing can fail. Pages that were
+ * split since are many: up to a page of 1 GiB, which cannot be told, little is done at once. */
 static void unmap(struct vm *vm, u64 gpa, u64 size)
 {
-	if (size == 0)
-		return;
-	virt->vm_unmap(vm->virt, GPA(gpa), size);
-	space_unmap(&vm->space, WINDOW_BASE + gpa, size);
+	for (u64 end = gpa + size, part; gpa < end; gpa += part) {
+		part = step(gpa, end - gpa);
+		part = part < GIB(1) ? MIN(part, MIB(64)) : part;
+		virt->vm_unmap(vm->virt, GPA(gpa), part);
+		space_unmap(&vm->space, WINDOW_BASE + gpa, part);
+		job_yield();
+	}
 }
 
 static int map_piece(struct vm *vm, const struct region *r, u64 done, hpa_t hpa, u64 size)
@@ -48,6 +59,7 @@ static int map_piece(struct vm *vm, const struct region *r, u64 done, hpa_t hpa,
 	int error = virt->vm_map(vm->virt, GPA(r->gpa + done), hpa, size, rights,
 				 uncached ? MEMTYPE_DEVICE : MEMTYPE_RAM);
 
+	job_yield();
 	if (error)
 		return error;
 	/* Trivet itself may write what the guest may only read. */
@@ -64,7 +76,8 @@ static int map(struct vm *vm, const struct region *r)
 
 	while (done < r->size) {
 		hpa_t hpa;
-		u64 size = mem_piece(r->mem, r->offset + done, r->size - done, &hpa);
+		u64 left = step(r->gpa + done, r->size - done);
+		u64 size = mem_piece(r->mem, r->offset + done, left, &hpa);
 		int error = size ? map_piece(vm, r, done, hpa, size) : -EINVAL;
 
 		if (error) {
@@ -72,6 +85,7 @@ static int map(struct vm *vm, const struct region *r)
 			return error;
 		}
 		done += size;
+		job_yield();
 	}
 	return 0;
 }

@@ -45,7 +45,7 @@ const struct region *region_find(const struct region_table *table, gpa_t gpa);
  * -ENOSPC (too many), -ENOENT (deleting what is not there), -E2BIG (a log of
  * more than 63 GiB), -ENOMEM; nothing is changed then. But a region that moves
  * onto a part of itself shows nothing after -ENOMEM when the way back found no
- * memory either. Contents are not touched.
+ * memory either. Contents are not touched. In a job it yields.
  */
 int vm_set_memory_region(struct vm *vm, unsigned slot, unsigned flags, gpa_t gpa, u64 size,
 			 struct mem_object *mem, u64 offset);

@@ -17,7 +17,7 @@
 #include "vmm/vtimer.h"
 
 #define RESETS_TOLD 8
-#define SCRUB_STEP  KIB(256) /* 32,768 stores of 8 bytes */
+#define SCRUB_STEP  KIB(128) /* 16,384 stores of 8 bytes */
 #define VM_PAGES (ALIGN_UP(sizeof(struct vm), PAGE_SIZE) / PAGE_SIZE)
 
 /* To be called with the new relation of clock and TSC in place. */
@@ -135,6 +135,7 @@ void vm_destroy(struct vm *vm)
 {
 	struct vtimer_queue limbo = {0};
 
+	job_yield();
 	console_detach(vm);
 	move_timers(vm, &limbo);
 	/* Another pCPU may just be on its way into a timer of this VM. */
@@ -143,6 +144,7 @@ void vm_destroy(struct vm *vm)
 	for (unsigned i = 0; i < vm->vcpu_count; i++)
 		if (vm->vcpus[i])
 			vcpu_destroy(vm->vcpus[i]);
+	job_yield();
 	free_memory(vm);
 	for (unsigned i = 0; i < vm->module_count; i++)
 		if (vm->modules[i].mem)
