@@ -209,6 +209,43 @@ static unsigned run_both(struct guest *g, struct vcpu *second)
 	return failed;
 }
 
+/* Takes every free page, as a list through their first words. */
+static u64 *hoard_pages(void)
+{
+	u64 *list = NULL, *page;
+
+	while ((page = pages_alloc(1))) {
+		*page = (u64)list;
+		list = page;
+	}
+	return list;
+}
+
+static void free_pages(u64 *list)
+{
+	while (list) {
+		u64 *next = (u64 *)*list;
+
+		pages_free(list, 1);
+		list = next;
+	}
+}
+
+/* With no page left for a table the guest ends in words, before anything can be executed. */
+static unsigned runs_out_of_memory(struct guest *g)
+{
+	u64 *list = hoard_pages();
+	unsigned failed = 0;
+
+	guest_start(g, LARGE + CHAIN_UP, 0);
+	CHECK_EQUAL(guest_run(g, TICKS), EXIT_UNKNOWN);
+	CHECK_EQUAL(vcpu_gpr(g->vcpu, GPR_RAX), 0);
+	CHECK(selftest_holds(g->vm->end_reason, "no memory to split a large page"));
+	CHECK_EQUAL(count_large(g, &failed), LARGES);
+	free_pages(list);
+	return failed;
+}
+
 static unsigned run_multihit(const char *argument)
 {
 	bool large = virt_supports("2m-pages"), held = large && mitigate_needs(MITIGATE_MULTIHIT);
@@ -240,6 +277,9 @@ static unsigned run_multihit(const char *argument)
 	CHECK(!held || exits[0] >= TURNS * (LARGES - 1));
 	CHECK(exits[1] < TURNS * 4); /* for the emulator's clock */
 	vcpu_destroy(second);
+	CHECK_EQUAL(vm_set_memory_region(g.vm, 0, 0, GPA(0), LARGES * LARGE, g.mem, 0), 0);
+	if (held)
+		failed += runs_out_of_memory(&g);
 	guest_end(&g);
 	return failed;
 }
