@@ -217,20 +217,21 @@ static void all_msrs(void)
 /* ---- ports */
 
 /*
- * A port that is not read, and why. None ends or resets the machine by being read; writes
- * do that, and here is none but to index registers.
+ * Ports that are not read byte by byte, and why. None ends or resets the machine by being
+ * read; writes do that, and here is none but to index registers.
  */
 static const struct {
-	u16 port;
+	u16 first, last;
 	const char *why;
 } spared[] = {
-	{0x60, "takes what the keyboard's controller has to say out of its buffer: a row of its own"},
+	{0x40, 0x42, "the 8254's counters, which come by A5A5h and 5A5Ah"},
+	{0x605, 0x60b, "ACPI's timer, whose upper bytes stay for long"},
 };
 
-static bool is_spared(unsigned port)
+static bool is_spared(u16 port)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(spared); i++)
-		if (spared[i].port == port)
+		if (port >= spared[i].first && port <= spared[i].last)
 			return true;
 	return false;
 }
@@ -259,21 +260,18 @@ PORT_INS(bytes_of, "insb", 8)
 PORT_INS(words_of, "insw", 4)
 PORT_INS(dwords_of, "insl", 2)
 
-/* The 8254's counters pass through A5A5h and 5A5Ah, but they do not stay there. */
 static void look_by_ins(u16 port, u64 (*read)(u16 port))
 {
-	u64 value = read(port);
-
-	if (port >= 0x40 && port <= 0x42 && pattern_look(value, 8) && read(port) != value)
-		return;
-	look("port by ins", port, value, 8);
+	look("port by ins", port, read(port), 8);
 }
 
 static void look_at_port(u16 port)
 {
+	PORT_IN("inl %%dx, %%eax", 4)
+	if (is_spared(port))
+		return;
 	PORT_IN("inb %%dx, %%al", 1)
 	PORT_IN("inw %%dx, %%ax", 2)
-	PORT_IN("inl %%dx, %%eax", 4)
 	look_by_ins(port, bytes_of);
 	look_by_ins(port, words_of);
 	look_by_ins(port, dwords_of);
@@ -285,8 +283,7 @@ static void all_ports(void)
 
 	/* Nothing but plain reads: no I/O runs over FFFFh. */
 	for (unsigned port = 0; port < 0xfffc; port += port < 0x1000 ? 1 : step)
-		if (!is_spared(port))
-			look_at_port((u16)port);
+		look_at_port((u16)port);
 	done("ports");
 }
 
@@ -319,9 +316,11 @@ static void all_indexed(void)
 			u16 port = indexed[i].data;
 
 			outb(indexed[i].index, (u8)index);
-			look_by_ins(port, bytes_of);
+			if (!is_spared(port))
+				look_by_ins(port, bytes_of);
 			outb(indexed[i].index, (u8)index);
 			PORT_IN("inl %%dx, %%eax", 4)
+			PORT_IN("inb %%dx, %%al", 1)
 		}
 	console_init();
 	done("indexed");
