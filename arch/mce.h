@@ -9,10 +9,11 @@
 
 #include "arch/lib/types.h"
 
-/* Puts into text what the processor and the first bank that holds an error say: ", mcg status
- * ..., bank ...". True: no bank knows of an error after which this processor is not to be
- * trusted. On the CPU that got the #MC. */
+/* Puts into text what the processor and the bank with the worst error say: ", mcg status ...,
+ * bank ...". True: it is none after which this processor is not to be trusted. On the CPU that
+ * got the #MC. */
 bool mce_describe(char *text, size_t size);
 
-/* Forgets the error, so that another one is told. */
-void mce_clear(void);
+/* One that struck a guest or its entry: logged and forgotten, or a panic where the processor is not to
+ * be trusted. What becomes of the guest is the caller's. On the CPU that got it. */
+void mce_take(void);

@@ -7,9 +7,11 @@
 #include "arch/vmx_check.h"
 
 #include "arch/lib/log.h"
+#include "arch/mce.h"
 
 /* VM-instruction errors of VMLAUNCH and VMRESUME, and exit reasons. */
-#define MSR_LOADING 0x80000022
+#define MSR_LOADING   0x80000022
+#define MACHINE_CHECK 0x80000029
 static const struct {
 	u32 code;
 	const char *words;
@@ -22,7 +24,7 @@ static const struct {
 	{26, "events blocked by MOV SS"},
 	{0x80000021, "invalid guest state"},
 	{MSR_LOADING, "MSR loading failed"},
-	{0x80000029, "machine check during the entry"},
+	{MACHINE_CHECK, "machine check during the entry"},
 };
 
 static const char *words(u32 code)
@@ -83,7 +85,9 @@ void vmx_error_entry(struct vmx_vcpu *v, u32 code, struct vcpu_exit *exit)
 	exit->failed.code = code;
 	exit->failed.detail = code & EXIT_REASON_FAILED ? vmread(EXIT_QUALIFICATION) : 0;
 	exit->failed.reason = v->why;
-	if (code == MSR_LOADING)
+	if (code == MACHINE_CHECK)
+		mce_take();
+	else if (code == MSR_LOADING)
 		tell_msr(v, used, exit->failed.detail);
 	else if (!tell_rule(v, used))
 		str_format(v->why + used, sizeof(v->why) - used, "no rule known to Trivet is broken");

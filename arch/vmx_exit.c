@@ -6,7 +6,6 @@
  */
 #include "arch/vmx.h"
 
-#include "arch/lib/log.h"
 #include "arch/mce.h"
 #include "arch/trap.h"
 
@@ -185,18 +184,6 @@ static void complete_debug(struct vmx_vcpu *v, enum vcpu_event_type type)
 		vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
 }
 
-/* A processor that cannot be trusted any more ends Trivet, any other error the VM. */
-static void take_machine_check(struct vcpu_exit *exit)
-{
-	char text[120];
-
-	if (!mce_describe(text, sizeof(text)))
-		panic("machine check in a guest%s", text);
-	log_error("machine check in a guest%s", text);
-	mce_clear();
-	exit->reason = EXIT_MACHINE_CHECK;
-}
-
 static void decode_exception(struct vmx_vcpu *v, struct vcpu_exit *exit)
 {
 	u32 info = vmread32(EXIT_INTR_INFO);
@@ -211,9 +198,9 @@ static void decode_exception(struct vmx_vcpu *v, struct vcpu_exit *exit)
 	}
 	if (exit->event.vector != VECTOR_DF)
 		reblock_nmi(v, info);
-	exit->reason = EXIT_EXCEPTION;
+	exit->reason = exit->event.vector == VECTOR_MC ? EXIT_MACHINE_CHECK : EXIT_EXCEPTION;
 	if (exit->event.vector == VECTOR_MC)
-		take_machine_check(exit);
+		mce_take();
 	else if (exit->event.vector == VECTOR_DB)
 		complete_debug(v, exit->event.type);
 }

@@ -39,6 +39,8 @@ ROWS = {
     "apic no=virtual-interrupts": (["haswell"], 60),
     "apic no=x2apic-virtualization": (["haswell"], 60),
     "apic no=msr-bitmap,vpid,pause-loop-exit": (["haswell"], 60),
+    # a machine check in a guest
+    "machine-check": (["haswell", "tigerlake"], 60),
     # regions as a guest sees them
     "memory": (["arrandale", "haswell", "tigerlake"], 60),
     # the live tables, and that the walk sees each rule broken
