@@ -63,17 +63,20 @@ CRASHES = {
 }
 # A second fault behind the line ends the text.
 SHORT = ["behind", "nmi-mc", "exit-mc", "exit-nmi", "exit-ud"]
-QUIET = 1.5  # seconds in which a core that still ran would say so a hundred times
+QUIET = 1  # seconds in which a core that still ran would say so a hundred times
 
 
 def run_fault(words, look=None, **fields):
-    """The console's text, a while after the line came; look: called with the machine then."""
+    """The console's text, a panic's line and all until it is quiet; look: called with the machine then."""
     config = session.Config(stay=True, image=built("trivet-test.elf"), hv=words, **fields)
     with session.Session(config) as run:
         deadline = time.time() + 60
         while "error: panic: " not in run.console.text() and time.time() < deadline:
             run.console.wait_change(len(run.console.data), 1)
-        time.sleep(QUIET)
+        said = -1
+        while len(run.console.data) != said and time.time() < deadline:
+            said = len(run.console.data)
+            run.console.wait_change(said, QUIET)
         if look:
             look(run.machine)
         result = run.judge(session.Script([], [], []), session.PASSED, "", 0)
