@@ -13,7 +13,7 @@
 #define PATTERN_LANE 0x6b00
 #define PATTERN_VMS  15 /* their numbers begin at 1 */
 
-/* What the paranoid build writes, as 32 bits. */
+/* What the paranoid build writes, as 32 bits; tests/paranoid/paranoid.h has the same. */
 #define POISON_STACK 0xa5a5a5a5u
 #define POISON_FREED 0x5a5a5a5au
 

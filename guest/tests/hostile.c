@@ -41,7 +41,7 @@
 #define CR4_SMAP     BIT(21)
 
 enum kind { MSR, APIC, DR, CR, SELECTOR, TABLE };
-enum { SEL_DS_, SEL_ES_, SEL_FS_, SEL_GS_, SEL_LDT, SEL_TR, LIMIT_LDT };
+enum { REG_DS, REG_ES, REG_FS, REG_GS, REG_LDT, REG_TR, LIMIT_LDT };
 enum { GDT_BASE, GDT_LIMIT, IDT_BASE, IDT_LIMIT };
 
 /* What of a pattern a register takes. */
@@ -69,13 +69,13 @@ struct place {
 
 #define ALL ~0ull
 static const struct place places[] = {
-	{"ds", SELECTOR, DESCRIPTOR, false, SEL_DS_, 0x80},
-	{"es", SELECTOR, DESCRIPTOR, false, SEL_ES_, 0x88},
-	{"fs", SELECTOR, DESCRIPTOR, false, SEL_FS_, 0x80},
-	{"gs", SELECTOR, DESCRIPTOR, false, SEL_GS_, 0x88},
-	{"ldtr", SELECTOR, DESCRIPTOR, false, SEL_LDT, 0xc0},
+	{"ds", SELECTOR, DESCRIPTOR, false, REG_DS, 0x80},
+	{"es", SELECTOR, DESCRIPTOR, false, REG_ES, 0x88},
+	{"fs", SELECTOR, DESCRIPTOR, false, REG_FS, 0x80},
+	{"gs", SELECTOR, DESCRIPTOR, false, REG_GS, 0x88},
+	{"ldtr", SELECTOR, DESCRIPTOR, false, REG_LDT, 0xc0},
 	{"ldt's limit", SELECTOR, LIMIT, false, LIMIT_LDT, 0},
-	{"tr", SELECTOR, DESCRIPTOR, false, SEL_TR, 0x100},
+	{"tr", SELECTOR, DESCRIPTOR, false, REG_TR, 0x100},
 	{"gdtr base", TABLE, COPY, false, GDT_BASE, 0},
 	{"gdtr limit", TABLE, CHOICE, false, GDT_LIMIT, 127},
 	{"idtr base", TABLE, COPY, false, IDT_BASE, 0},
@@ -161,8 +161,9 @@ static const struct {
 extern u64 hostile_gpr[16], hostile_after[16], hostile_flags, hostile_flags_after;
 extern u64 pml4[512];
 
-static u8 filled[XSAVE_SIZE] __attribute__((aligned(64))), before[XSAVE_SIZE] __attribute__((aligned(64))),
-	after[XSAVE_SIZE] __attribute__((aligned(64)));
+static u8 filled[XSAVE_SIZE] __attribute__((aligned(64)));
+static u8 before[XSAVE_SIZE] __attribute__((aligned(64)));
+static u8 after[XSAVE_SIZE] __attribute__((aligned(64)));
 static u64 roots[COPIES][512] __attribute__((aligned(4096)));
 static u64 gdts[COPIES][64] __attribute__((aligned(16)));
 static struct trap_gate idts[COPIES][TRAP_VECTORS + 8] __attribute__((aligned(16)));
@@ -225,12 +226,12 @@ static u64 selector_get(u32 index)
 	u32 value = 0;
 
 	switch (index) {
-	case SEL_DS_: __asm__ volatile("mov %%ds, %0" : "=r"(value)); break;
-	case SEL_ES_: __asm__ volatile("mov %%es, %0" : "=r"(value)); break;
-	case SEL_FS_: __asm__ volatile("mov %%fs, %0" : "=r"(value)); break;
-	case SEL_GS_: __asm__ volatile("mov %%gs, %0" : "=r"(value)); break;
-	case SEL_LDT: __asm__ volatile("sldt %0" : "=r"(value)); break;
-	case SEL_TR: __asm__ volatile("str %0" : "=r"(value)); break;
+	case REG_DS: __asm__ volatile("mov %%ds, %0" : "=r"(value)); break;
+	case REG_ES: __asm__ volatile("mov %%es, %0" : "=r"(value)); break;
+	case REG_FS: __asm__ volatile("mov %%fs, %0" : "=r"(value)); break;
+	case REG_GS: __asm__ volatile("mov %%gs, %0" : "=r"(value)); break;
+	case REG_LDT: __asm__ volatile("sldt %0" : "=r"(value)); break;
+	case REG_TR: __asm__ volatile("str %0" : "=r"(value)); break;
 	/* By its first descriptor: 0 without a table. */
 	default: __asm__ volatile("lsl %1, %0" : "+r"(value) : "r"(4) : "cc");
 	}
@@ -240,12 +241,12 @@ static u64 selector_get(u32 index)
 static void selector_put(u32 index, u64 value)
 {
 	switch (index) {
-	case SEL_DS_: __asm__ volatile("mov %0, %%ds" : : "r"((u32)value)); break;
-	case SEL_ES_: __asm__ volatile("mov %0, %%es" : : "r"((u32)value)); break;
-	case SEL_FS_: __asm__ volatile("mov %0, %%fs" : : "r"((u32)value)); break;
-	case SEL_GS_: __asm__ volatile("mov %0, %%gs" : : "r"((u32)value)); break;
-	case SEL_LDT: __asm__ volatile("lldt %w0" : : "r"((u32)value) : "memory"); break;
-	case SEL_TR:
+	case REG_DS: __asm__ volatile("mov %0, %%ds" : : "r"((u32)value)); break;
+	case REG_ES: __asm__ volatile("mov %0, %%es" : : "r"((u32)value)); break;
+	case REG_FS: __asm__ volatile("mov %0, %%fs" : : "r"((u32)value)); break;
+	case REG_GS: __asm__ volatile("mov %0, %%gs" : : "r"((u32)value)); break;
+	case REG_LDT: __asm__ volatile("lldt %w0" : : "r"((u32)value) : "memory"); break;
+	case REG_TR:
 		for (unsigned i = 0; i < COPIES; i++)
 			gdts[i][value / 8] &= ~BIT(41); /* not busy */
 		__asm__ volatile("ltr %w0" : : "r"((u32)value) : "memory");

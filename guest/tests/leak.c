@@ -27,7 +27,6 @@
 
 extern u64 start_gpr[16];
 extern u8 guest_end[];
-extern u64 gdt[];
 
 static unsigned seen;	  /* what should not be, in this part */
 static u64 looked, changed; /* values looked at; registers changed that should not be */
