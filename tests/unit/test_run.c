@@ -205,7 +205,7 @@ static void scrubbing_is_logged_as_it_goes(void **state)
 	assert_int_equal(vm_set_memory_region(vm, 0, REGION_LOG_DIRTY, GPA(0), MIB(1), vm->ram, 0), 0);
 	assert_int_equal(vm_scrub(vm, &cancel), -ECANCELED);
 	assert_int_equal(vm_get_dirty_log(vm, 0, bitmap, sizeof(bitmap)), 0);
-	assert_true(bitmap[0] == ~0ull && !bitmap[1] && !bitmap[2] && !bitmap[3]);
+	assert_true(bitmap[0] == 0xffffffff && !bitmap[1] && !bitmap[2] && !bitmap[3]); /* a step */
 	assert_int_equal(vm_scrub(vm, NULL), 0);
 	assert_int_equal(vm_get_dirty_log(vm, 0, bitmap, sizeof(bitmap)), 0);
 	for (unsigned i = 0; i < ARRAY_SIZE(bitmap); i++)
