@@ -106,15 +106,17 @@ static u64 stray_from(const struct trap_frame *f)
 	return IS_ALIGNED(f->rbp, 8) && f->rbp - f->rsp < left - 8 ? frame[1] - 1 : 0;
 }
 
-/* Frames go up the stack; anything else ends the walk. */
+/* Frames go up the stack and return to code; anything else ends the walk. */
 static void log_callers(u64 rbp)
 {
 	char text[80];
+	u64 offset;
 
 	for (unsigned i = 0; i < CALLERS; i++) {
 		const u64 *frame = (const u64 *)rbp;
 
-		if (rbp < DIRECT_BASE || !IS_ALIGNED(rbp, 8) || frame[1] < IMAGE_BASE)
+		if (rbp < DIRECT_BASE || !IS_ALIGNED(rbp, 8) ||
+		    !ksyms_lookup(frame[1] - 1, &offset))
 			return;
 		log_error("  called from %s", place(text, sizeof(text), frame[1] - 1));
 		if (frame[0] <= rbp || frame[0] - rbp > 4 * PAGE_SIZE)
