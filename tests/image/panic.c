@@ -325,10 +325,16 @@ static NOINLINE void wait_for_the_end(void)
 		cpu_relax();
 }
 
+/* A machine check at the first instruction of any function on the way around guests. */
+static NOINLINE void fault_at(const char *function)
+{
+	poke(address_of(function), (const u8[]){0xcd, 18}, 2);
+	wait_for_the_end();
+}
+
 static NOINLINE void fault_exit_mc(void)
 {
-	poke(address_of("vmx_entry_exit"), (const u8[]){0xcd, 18}, 2);
-	wait_for_the_end();
+	fault_at("vmx_entry_exit");
 }
 
 static NOINLINE void fault_exit_nmi(void)
@@ -397,6 +403,8 @@ static unsigned run_fault(const char *argument)
 	for (unsigned i = 0; i < ARRAY_SIZE(faults); i++)
 		if (strcmp(faults[i].name, argument) == 0)
 			faults[i].run();
+	if (strncmp(argument, "at:", 3) == 0)
+		fault_at(argument + 3);
 	log_error("selftest: no fault '%s', or it did no harm", argument);
 	return 1;
 }

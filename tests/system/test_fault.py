@@ -61,6 +61,8 @@ CRASHES = {
     "idle-nmi": (["haswell"], r"NMI in smp_idle\+F, error code 0x0"),
     "both": (["haswell", "tigerlake"], r"#UD in fault_ud\+F, undefined behaviour, error code 0x0"),
 }
+for function in ["vmx_run", "vmx_exit_decode", "inject_prepare", "inject_take_undelivered"]:
+    CRASHES["at:" + function] = (["haswell"], r"#MC in %s\+F" % function + CHECK)
 # A second fault behind the line ends the text.
 SHORT = ["behind", "nmi-mc", "exit-mc", "exit-nmi", "exit-ud"]
 QUIET = 1  # seconds in which a core that still ran would say so a hundred times
