@@ -208,15 +208,20 @@ void smp_post(unsigned cpu, void (*fn)(void *arg), void *arg)
 
 bool smp_serve(void)
 {
-	struct mailbox *box = &mailboxes[this_pcpu()->id], call;
+	struct mailbox *box = &mailboxes[this_pcpu()->id];
+	void (*fn)(void *arg);
+	void *arg;
+	u32 *done;
 
 	if (__atomic_load_n(&box->state, __ATOMIC_ACQUIRE) != MAIL_POSTED)
 		return false;
-	call = *box;
+	fn = box->fn;
+	arg = box->arg;
+	done = box->done;
 	__atomic_store_n(&box->state, MAIL_FREE, __ATOMIC_RELEASE);
-	call.fn(call.arg);
-	if (call.done)
-		__atomic_store_n(call.done, 1, __ATOMIC_RELEASE);
+	fn(arg);
+	if (done)
+		__atomic_store_n(done, 1, __ATOMIC_RELEASE);
 	return true;
 }
 
