@@ -49,8 +49,9 @@ u64 topology_cpus(bool threads)
 		bool first = true;
 
 		for (unsigned j = 0; j < i; j++)
-			first &= pcpus[i]->apic_id >> bits != pcpus[j]->apic_id >> bits;
-		if (first || threads)
+			first &= !pcpus[j]->virt ||
+				 pcpus[i]->apic_id >> bits != pcpus[j]->apic_id >> bits;
+		if (pcpus[i]->virt && (first || threads))
 			cpus |= BIT(i);
 	}
 	return cpus;

@@ -7,8 +7,8 @@
 #include "arch/lib/types.h"
 
 /*
- * BIT(pCPU id) of all CPUs, or with threads false of the first of each core.
- * Behind smp_start. Source: Intel SDM volume 3, "Identifying Topological
+ * BIT(pCPU id) of all CPUs in virtualization operation, or with threads false of
+ * the first such of each core. Source: Intel SDM volume 3, "Identifying Topological
  * Relationships in a MP System".
  */
 u64 topology_cpus(bool threads);

@@ -95,20 +95,27 @@ static void run_cpu(void *arg)
 
 void guests_run(bool leave)
 {
+	u64 cpus = topology_cpus(true); /* on others not even a job may touch a vCPU */
 	int error = 0;
 
 	leave_at_end = leave;
 	for (unsigned i = 0; i < pcpu_count; i++)
-		smp_call(i, init_cpu, &error);
+		if (cpus & BIT(i))
+			smp_call(i, init_cpu, &error);
 	if (error) {
 		log_error("no memory for the CPUs' run queues");
 		return;
 	}
-	for (struct machine *m = life_machines; m; m = m->next)
-		life_ask(m, LIFE_START);
+	for (struct machine *m = life_machines; m; m = m->next) {
+		const char *wrong = life_ask(m, LIFE_START);
+
+		if (wrong)
+			log_error("[%s] %s", m->config.vm, wrong);
+	}
 	if (monitor_start())
 		log_error("no memory for the monitor");
 	for (unsigned i = 1; i < pcpu_count; i++)
-		smp_post(i, run_cpu, NULL);
+		if (cpus & BIT(i))
+			smp_post(i, run_cpu, NULL);
 	sched_run(done);
 }
