@@ -72,7 +72,7 @@ int apic_init(u32 id_max)
 	if (!x2apic)
 		xapic = phys_map(HPA(base & BASE_ADDRESS), PAGE_SIZE, PHYS_UNCACHED);
 	if (!x2apic && !xapic)
-		return -ENODEV;
+		return -ENOMEM;
 	irq_register(APIC_VECTOR_TIMER, apic_eoi);
 	irq_register(APIC_VECTOR_KICK, apic_eoi);
 	irq_register(APIC_VECTOR_SPURIOUS, ignore_spurious);

@@ -99,7 +99,8 @@ void space_enter(struct space *space);
 void space_leave(void);
 
 /* Maps device memory or firmware tables, RW NX; never unmapped unless by
- * phys_unmap. Returns NULL when out of room. */
+ * phys_unmap. Returns NULL beyond the CPU's addresses; when out of room or memory,
+ * after saying so in the log. */
 /* As in a page-table entry. */
 enum phys_cache { PHYS_WRITE_BACK = 0, PHYS_WRITE_COMBINING = 0x08, PHYS_UNCACHED = 0x18 };
 void *phys_map(hpa_t hpa, u64 size, enum phys_cache cache);

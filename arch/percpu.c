@@ -78,8 +78,12 @@ struct pcpu *pcpu_create(u32 apic_id)
 	struct pcpu_stacks *stacks = own ? pages_alloc(sizeof(*stacks) / PAGE_SIZE) : NULL;
 
 	_Static_assert(sizeof(struct own) <= PAGE_SIZE, "one page for each CPU's own data");
-	if (!stacks || space_guard(stacks))
+	/* Its holes need memory only for the first, which splits a large page. */
+	if (!stacks || space_guard(stacks)) {
+		pages_free(stacks, sizeof(*stacks) / PAGE_SIZE);
+		pages_free(own, 1);
 		return NULL;
+	}
 	init_own(own, pcpu_count, apic_id, stacks);
 	pcpus[pcpu_count++] = &own->pcpu;
 	return &own->pcpu;

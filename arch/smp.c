@@ -160,7 +160,8 @@ unsigned smp_start(const u32 *apic_ids, unsigned count, unsigned limit)
 	base_cr3 = read_cr3();
 	panic_stop_others = smp_stop_others;
 	if (!bytes) {
-		log_warn("smp: no free page below 1 MiB, the other cores stay off");
+		log_warn("smp: no %s below 1 MiB, the other cores stay off",
+			 page.v ? "memory to map a page" : "free page");
 		return pcpu_count;
 	}
 	for (unsigned i = 0; i < count && (!limit || pcpu_count < limit); i++)

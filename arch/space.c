@@ -10,6 +10,7 @@
 #include "arch/cpu.h"
 #include "arch/lib/audit.h"
 #include "arch/lib/lock.h"
+#include "arch/lib/log.h"
 #include "arch/lib/string.h"
 #include "arch/memory.h"
 #include "arch/pages.h"
@@ -225,6 +226,8 @@ void *phys_map(hpa_t hpa, u64 size, enum phys_cache cache)
 		result = (void *)(virt + hpa.v - start);
 	}
 	spin_unlock(&lock);
+	if (!result)
+		log_warn("no memory for the tables that map %lu KiB at 0x%lx", length >> 10, start);
 	return result;
 }
 

@@ -99,11 +99,14 @@ static void start_acpi(void)
 static void start_cores(void)
 {
 	u32 id_max = 0;
+	int error;
 
 	for (unsigned i = 0; i < acpi.cpu_count; i++)
 		id_max = MAX(id_max, acpi.apic_ids[i]);
-	if (apic_init(id_max)) {
-		preflight_lacks("no local APIC (CPUID leaf 1 EDX bit 9); see the firmware's setup");
+	error = apic_init(id_max);
+	if (error) {
+		preflight_lacks(error == -ENOMEM ? "no memory to map the local APIC" :
+				"no local APIC (CPUID leaf 1 EDX bit 9); see the firmware's setup");
 		return;
 	}
 	apic_timer_init(!options_no(&options, "tsc-deadline"));

@@ -114,10 +114,14 @@ void output_find_serial(const struct options *options)
 
 void output_screen(const struct options *options, const struct fbcon_mode *mode)
 {
+	int error;
+
 	if (!options->screen || !mode->addr.v)
 		return;
-	if (fbcon_init(mode)) {
-		log_warn("console: the screen has a mode that Trivet cannot use");
+	error = fbcon_init(mode);
+	if (error) {
+		log_warn("console: %s", error == -ENOMEM ? "no memory to map the screen" :
+				"the screen has a mode that Trivet cannot use");
 		return;
 	}
 	screen_open = true;
