@@ -9,11 +9,23 @@ static void flush(struct virt_vcpu *vcpu)
 	to_vmx(vcpu)->flush_vpid = true;
 }
 
+/* With all that its vCPUs share. */
+static int vm_create(struct virt_vm **vm)
+{
+	int error = ept_vm_create(vm);
+
+	if (!error && (vmx_msr_filter(*vm, NULL, NULL) || vmx_apic_create(*vm))) {
+		ept_vm_destroy(*vm);
+		error = -ENOMEM;
+	}
+	return error;
+}
+
 const struct virt_ops vmx_ops = {
 	.name = "VMX",
 	.probe = vmx_caps_probe, .disable_feature = vmx_caps_disable, .features = vmx_caps_features,
 	.cpu_enable = vmx_cpu_enable, .cpu_disable = vmx_cpu_disable,
-	.vm_create = ept_vm_create, .vm_destroy = ept_vm_destroy,
+	.vm_create = vm_create, .vm_destroy = ept_vm_destroy,
 	.vm_map = ept_vm_map, .vm_unmap = ept_vm_unmap,
 	.vm_dirty_log = vmx_dirty_log, .vm_dirty_take = vmx_dirty_take,
 	.vm_filter_msrs = vmx_msr_filter,

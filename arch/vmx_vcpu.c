@@ -85,8 +85,7 @@ int vmx_vcpu_create(struct virt_vm *vm, struct virt_vcpu **out)
 	v->base.apic = pages_alloc(1);
 	if (vmx_uses(VMX_PROC2, PROC2_PML))
 		v->pml = pages_alloc(1);
-	if (!v->vmcs || !v->fpu || !v->base.apic || (vmx_uses(VMX_PROC2, PROC2_PML) && !v->pml) ||
-	    (!vm->msr_bitmap && vmx_msr_filter(vm, NULL, NULL)) || vmx_apic_create(vm)) {
+	if (!v->vmcs || !v->fpu || !v->base.apic || (vmx_uses(VMX_PROC2, PROC2_PML) && !v->pml)) {
 		vmx_vcpu_destroy(&v->base);
 		return -ENOMEM;
 	}
