@@ -151,6 +151,7 @@ static void begin(struct machine *m, bool anew)
 		m->state = LIFE_OFF;
 		return;
 	}
+	m->console = m->vm->console;
 	m->vm->owner = m;
 	m->vm->on_request = on_request;
 	if (machine_start(m->vm, &m->cancel)) {
@@ -335,8 +336,9 @@ void life_leave(struct machine *machine)
 	spin_lock(&machine->lock);
 	more = go_on(machine);
 	spin_unlock(&machine->lock);
-	if (more)
-		start_job(machine);
+	if (more && start_job(machine))
+		log_error("[%s] no memory for a job: what was asked of it is forgotten",
+			  machine->config.vm);
 }
 
 bool life_all_ended(void)

@@ -45,7 +45,8 @@ static int create_devices(struct vm *vm, const struct machine_config *config)
 	if (!error && config->pci_testdev)
 		error = vdev_create(vm, "pci-testdev", (struct vdev_args){0});
 	if (error)
-		log_error("[%s] cannot make its devices: error %d", vm->name, error);
+		log_error("[%s] %s for its devices", vm->name,
+			  error == -ENOMEM ? "no memory" : "no place on its buses");
 	return error;
 }
 
@@ -92,19 +93,18 @@ static int create_memory(struct vm *vm, u64 size)
 }
 
 /* What stood behind a module in its last page is none of the guest's business. */
-static int clear_tail(hpa_t hpa, u64 size)
+static int clear_tail(struct vm *vm, hpa_t hpa, u64 size)
 {
-	u64 used = size & (PAGE_SIZE - 1);
-	u8 *page;
+	u64 used = size & (PAGE_SIZE - 1), page = ALIGN_DOWN(hpa.v + size, PAGE_SIZE);
+	int error = used ? space_map(&vm->space, MODULE_WINDOW_BASE + page, HPA(page), PAGE_SIZE,
+				     SPACE_USER | SPACE_WRITE) : 0;
 
-	if (used == 0)
-		return 0;
-	page = phys_map(HPA(ALIGN_DOWN(hpa.v + size, PAGE_SIZE)), PAGE_SIZE, PHYS_WRITE_BACK);
-	if (!page)
-		return -ENOMEM;
-	memset(page + used, 0, PAGE_SIZE - used);
-	phys_unmap(page, PAGE_SIZE);
-	return 0;
+	if (error || !used)
+		return error;
+	space_enter(&vm->space);
+	window_fill((void *)(MODULE_WINDOW_BASE + page + used), 0, PAGE_SIZE - used);
+	space_leave();
+	return space_unmap(&vm->space, MODULE_WINDOW_BASE + page, PAGE_SIZE);
 }
 
 /* Page by page, as GRUB placed it; others run in between. */
@@ -132,9 +132,11 @@ static int create_modules(struct vm *vm, const struct machine_config *config)
 		*module = config->modules[i];
 		vm->module_count = i + 1;
 		error = mem_create_module(hpa, module->size, &module->mem) ?:
-			clear_tail(hpa, module->size) ?: map_module(vm, hpa, size);
-		if (error)
+			clear_tail(vm, hpa, module->size) ?: map_module(vm, hpa, size);
+		if (error) {
+			log_error("[%s] no memory to map module %u", vm->name, module->number);
 			return error;
+		}
 	}
 	return 0;
 }
@@ -157,7 +159,6 @@ static int show_apic_page(struct vm *vm)
 {
 	if (!vm->apic_page && virt->vm_apic_page(vm->virt, true)) {
 		vm_end(vm, "no memory for its local APICs");
-		log_error("[%s] %s", vm->name, vm->end_reason);
 		return -ENOMEM;
 	}
 	vm->apic_page = true;
@@ -180,17 +181,24 @@ static int create_vcpus(struct vm *vm, u64 count)
 static int build(struct vm *vm, const struct machine_config *config)
 {
 	u64 size = config->mem ? config->mem : all_memory();
-	int error = create_modules(vm, config) ?: create_memory(vm, size);
+	int error = create_modules(vm, config);
 
-	if (error) {
-		log_error("[%s] no room for %lu MiB of memory: %lu MiB are free, say mem= with less",
-			  vm->name, size >> 20, all_memory() >> 20);
-		return error;
-	}
-	error = identify(vm) ?: create_devices(vm, config);
 	if (error)
 		return error;
-	return create_vcpus(vm, MAX(config->cpus, 1)) ?: show_apic_page(vm);
+	error = create_memory(vm, size);
+	if (error == -ENOMEM && vm->ram)
+		log_error("[%s] no memory to map its %lu MiB", vm->name, size >> 20);
+	else if (error)
+		log_error("[%s] no room for %lu MiB of memory: %lu MiB are free, say mem= with less",
+			  vm->name, size >> 20, all_memory() >> 20);
+	error = error ?: identify(vm) ?: create_devices(vm, config) ?:
+		create_vcpus(vm, MAX(config->cpus, 1));
+	if (error)
+		return error;
+	error = show_apic_page(vm);
+	if (error)
+		log_error("[%s] %s", vm->name, vm->end_reason);
+	return error;
 }
 
 int machine_create(const struct machine_config *config, struct vm **out)

@@ -81,19 +81,20 @@ int vm_create(const char *name, struct vm **out)
 	bus_init(&vm->ports, BUS_PORT_TOP);
 	bus_init(&vm->mmio, BUS_MMIO_TOP);
 	vm->timers = pcpu_vmm() ? &pcpu_vmm()->timers : NULL;
-	vm->console = console_open(name);
-	if (!vm->timers || !vm->console || space_create(&vm->space)) {
-		pages_free(vm, VM_PAGES);
-		return -ENOMEM;
-	}
-	if (virt->vm_create(&vm->virt)) {
+	if (vm->timers && !space_create(&vm->space)) {
+		if (!virt->vm_create(&vm->virt)) {
+			vm->console = console_open(name); /* last, since it stays */
+			if (vm->console) {
+				cpuid_table_init(&vm->cpuid, tsc_hz);
+				*out = vm;
+				return 0;
+			}
+			virt->vm_destroy(vm->virt);
+		}
 		space_destroy(&vm->space);
-		pages_free(vm, VM_PAGES);
-		return -ENOMEM;
 	}
-	cpuid_table_init(&vm->cpuid, tsc_hz);
-	*out = vm;
-	return 0;
+	pages_free(vm, VM_PAGES);
+	return -ENOMEM;
 }
 
 int vm_scrub(struct vm *vm, const bool *cancel)
