@@ -110,6 +110,9 @@ $(B)/gen/dsdt.inc: vmm/dsdt.asl
 
 # The test image has the tests of tests/image in it as well; selftest=NAME runs one.
 TEST_SRC := $(sort $(wildcard tests/image/*.c))
+# What tests/image/alloc.c and mitigate.c stand before
+WRAPPED  := pages_alloc frames_alloc frames_take stacks_take phys_map options_parse end_machine \
+	msr_write_safe vmx_entry
 TEST_OBJ := $(OBJ) $(TEST_SRC:%.c=$(B)/%.o) $(patsubst %.asm,$(B)/%.asm.o,$(wildcard tests/image/*.asm))
 
 # Two links: the first with an empty table of function names, the second with the table that the
@@ -135,8 +138,7 @@ $(B)/$(1).debug.elf: $(2) $(B)/$(1).ksyms.o linker.ld
 	@$(NM) $$@ | awk '$$$$2 ~ /[Tt]/' | LC_ALL=C sort | cmp - $(B)/$(1).names
 endef
 $(eval $(call IMAGE,trivet,$(OBJ)))
-# tests/image/mitigate.c writes down who passes here.
-$(eval $(call IMAGE,trivet-test,$(TEST_OBJ),--wrap=msr_write_safe --wrap=vmx_entry))
+$(eval $(call IMAGE,trivet-test,$(TEST_OBJ),$(WRAPPED:%=--wrap=%)))
 
 $(B)/trivet.elf $(B)/trivet-test.elf: %.elf: %.debug.elf
 	@$(OBJCOPY) --strip-all $< $@

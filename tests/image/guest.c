@@ -5,6 +5,10 @@
 #include "tests/image/guest.h"
 
 #include "arch/cpu.h"
+#include "arch/percpu.h"
+#include "arch/smp.h"
+#include "arch/topology.h"
+#include "arch/tsc.h"
 #include "vmm/exit.h"
 #include "vmm/inject.h"
 
@@ -80,4 +84,60 @@ void guest_put_tables(struct guest *g, u64 gpa, u64 seen_at, u64 bits)
 
 		guest_write(g->vm, GPA(gpa + 2 * PAGE_SIZE + i * 8), &entry, sizeof(entry));
 	}
+}
+
+/* ---- in a job */
+
+static struct job driver;
+static bool over;
+
+static bool is_over(void)
+{
+	return __atomic_load_n(&over, __ATOMIC_ACQUIRE);
+}
+
+static void init_cpu(void *arg)
+{
+	*(int *)arg |= sched_init_cpu();
+}
+
+static void run_cpu(void *arg)
+{
+	(void)arg;
+	sched_run(is_over);
+}
+
+static void drive(void *fn)
+{
+	((void (*)(void))fn)();
+	__atomic_store_n(&over, true, __ATOMIC_RELEASE);
+	for (unsigned i = 0; i < pcpu_count; i++)
+		smp_kick(i);
+}
+
+int guest_in_job(void (*fn)(void))
+{
+	/* The log goes on past it; else it would be due all the time. */
+	struct console_backend silent = {.poll_ticks = tsc_hz};
+	int error = 0;
+
+	console_set_backend(&silent);
+	sched_cpus = topology_cpus(true);
+	for (unsigned i = 0; i < pcpu_count; i++)
+		smp_call(i, init_cpu, &error);
+	over = false;
+	error = error ?: job_start(&driver, "driver", ~0ull, drive, (void *)fn);
+	if (error)
+		return error;
+	for (unsigned i = 1; i < pcpu_count; i++)
+		smp_post(i, run_cpu, NULL);
+	sched_run(is_over);
+	smp_sync();
+	return 0;
+}
+
+void guest_job_gone(struct job *job)
+{
+	while (job->fn && !__atomic_load_n(&job->task.gone, __ATOMIC_ACQUIRE))
+		job_yield();
 }

@@ -7,6 +7,7 @@
 
 #include "tests/image/selftest.h"
 #include "vmm/gmem.h"
+#include "vmm/job.h"
 #include "vmm/mem.h"
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
@@ -30,3 +31,8 @@ enum vcpu_exit_reason guest_run(struct guest *g, u64 ticks);
 /* Writes 64-bit tables at gpa (three pages): 1 GiB one to one by 2 MiB pages, with these bits
  * in each entry (7: present, writable, user; 60h: accessed and dirty). */
 void guest_put_tables(struct guest *g, u64 gpa, u64 seen_at, u64 bits);
+
+/* Has all cores run their queues and fn in a job, until it returns. Returns 0 or -ENOMEM. */
+int guest_in_job(void (*fn)(void));
+/* In a job: waits until another one's stack has been given back. */
+void guest_job_gone(struct job *job);

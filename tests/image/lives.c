@@ -7,12 +7,8 @@
  */
 #include "arch/cpu.h"
 #include "arch/lib/string.h"
-#include "arch/percpu.h"
-#include "arch/smp.h"
-#include "arch/topology.h"
 #include "tests/image/guest.h"
 #include "vmm/life.h"
-#include "vmm/pcpu.h"
 
 /* ---- lives */
 
@@ -100,9 +96,7 @@ static const struct {
 
 static struct machine machines[MACHINES];
 static struct vm_module modules[MACHINES];
-static struct job driver;
 static unsigned requests, failures, taken[LIFE_REQUESTS];
-static bool over;
 
 static void make_machine(unsigned i)
 {
@@ -135,8 +129,7 @@ static void destroy_all(void)
 		if (machines[i].state != LIFE_OFF)
 			life_ask(&machines[i], LIFE_DESTROY);
 		life_wait(&machines[i]);
-		while (!__atomic_load_n(&machines[i].job.task.gone, __ATOMIC_ACQUIRE))
-			job_yield();
+		guest_job_gone(&machines[i].job);
 	}
 }
 
@@ -151,11 +144,10 @@ static unsigned check_all_off(u64 pages, u64 frames)
 	return failed;
 }
 
-static void drive(void *arg)
+static void drive(void)
 {
 	u64 pages, frames;
 
-	(void)arg;
 	/* The first ones make what stays for all. */
 	for (unsigned i = 0; i < MACHINES; i++)
 		life_ask(&machines[i], LIFE_START);
@@ -174,48 +166,20 @@ static void drive(void *arg)
 	}
 	destroy_all();
 	failures += check_all_off(pages, frames);
-	__atomic_store_n(&over, true, __ATOMIC_RELEASE);
-	for (unsigned i = 0; i < pcpu_count; i++)
-		smp_kick(i);
-}
-
-static bool is_over(void)
-{
-	return __atomic_load_n(&over, __ATOMIC_ACQUIRE);
-}
-
-static void init_cpu(void *arg)
-{
-	*(int *)arg |= sched_init_cpu();
-}
-
-static void run_cpu(void *arg)
-{
-	(void)arg;
-	sched_run(is_over);
 }
 
 static unsigned run_unrest(const char *argument)
 {
 	unsigned failed = 0;
-	int error = 0;
 
 	requests = 0;
 	for (const char *p = argument; *p >= '0' && *p <= '9'; p++)
 		requests = requests * 10 + (unsigned)(*p - '0');
 	requests = requests ? requests : REQUESTS;
-	sched_cpus = topology_cpus(true);
-	for (unsigned i = 0; i < pcpu_count; i++)
-		smp_call(i, init_cpu, &error);
-	CHECK_EQUAL(error, 0);
 	for (unsigned i = 0; i < MACHINES; i++)
 		make_machine(i);
 	log_set_level(LOG_WARN);
-	CHECK_EQUAL(job_start(&driver, "driver", ~0ull, drive, NULL), 0);
-	for (unsigned i = 1; i < pcpu_count; i++)
-		smp_post(i, run_cpu, NULL);
-	sched_run(is_over);
-	smp_sync();
+	CHECK_EQUAL(guest_in_job(drive), 0);
 	log_set_level(LOG_INFO);
 	for (unsigned i = 0; i < LIFE_GUEST; i++)
 		CHECK(taken[i] > requests / LIFE_GUEST / 8);

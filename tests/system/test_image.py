@@ -41,6 +41,8 @@ ROWS = {
     "apic no=msr-bitmap,vpid,pause-loop-exit": (["haswell"], 60),
     # a machine check in a guest
     "machine-check": (["haswell", "tigerlake"], 60),
+    # each allocation fails in turn
+    "alloc": (["haswell", "skylake_x"], 150),
     # regions as a guest sees them
     "memory": (["arrandale", "haswell", "tigerlake"], 60),
     # the live tables, and that the walk sees each rule broken
