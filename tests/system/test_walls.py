@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What one VM may not learn or change of another or of Trivet: SECURITY.md's figures S14 and S15."""
 
-import os
 import re
 
 import pytest
 
-from conftest import built
+from conftest import PARANOID, built
 
 REJECT = ["panic:", "FAIL "]
 ENDED = "^all VMs have ended"
@@ -31,7 +30,7 @@ def exits(text):
 def paranoid(text, wanted=0):
     """In the paranoid build: the host's state was looked at behind so many exits."""
     line = re.search(r"^paranoid: (\d+) exits checked", text, re.MULTILINE)
-    assert line or not os.environ.get("PARANOID")
+    assert line or not PARANOID
     assert not line or int(line.group(1)) >= wanted, line.group(0)
 
 
