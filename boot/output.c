@@ -149,7 +149,8 @@ void output_to_console(const struct options *options)
 		.try_write = serial ? serial_try_write : NULL,
 		.write = serial ? serial_wait_write : NULL,
 		.try_read = input_take,
-		.screen = screen_open ? fbcon_write : NULL,
+		.screen = screen_open ? fbcon_take : NULL,
+		.screen_show = screen_open ? fbcon_show : NULL,
 		.screen_shows_guest = screen,
 		/* Where its interrupt tells the same, the clock is for one that got lost. */
 		.burst_ticks = interrupts ? 2 * burst : serial ? burst : 0,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Framebuffer and text-mode console. What the screen should show is kept as
- * characters; at the end of each write the cells that differ from what it does
+ * characters; later, a few at a time, the cells that differ from what it does
  * show are painted. So the screen is never read (write-combining memory is
  * very slow to read), and a write scrolls once however many lines it has.
  *
@@ -24,6 +24,10 @@
 
 #define VGA_WHITE   0x07
 #define SCREEN_MAX  MIB(256)
+
+/* What painting a cell costs, beside looking at it, and what is done at once. */
+enum { PAINT_TEXT = 3, PAINT_PIXELS = 128, PAINT_AT_ONCE = 600 };
+#define PAINT_ALL INT64_MAX
 
 __asm__(".pushsection .rodata.fbcon_font, \"a\"\n"
 	".type fbcon_font, @object\n"
@@ -76,20 +80,29 @@ static void paint_cell(unsigned row, unsigned column, u8 c)
 	}
 }
 
-static void paint_differences(void)
+/* Stops once that much was done, where a look at a cell counts 1; whether there is more to do. */
+static bool paint_differences(s64 effort)
 {
-	for (unsigned row = con.dirty_from; row < con.dirty_to; row++) {
+	s64 paint = con.pixel_bytes ? PAINT_PIXELS : PAINT_TEXT;
+
+	for (; con.dirty_from < con.dirty_to; con.dirty_from++) {
+		unsigned row = con.dirty_from;
+
 		for (unsigned column = 0; column < con.columns; column++) {
 			u8 c = con.wanted[row][column];
 
+			if (effort-- <= 0)
+				return true;
 			if (con.shown[row][column] == c)
 				continue;
 			con.shown[row][column] = c;
 			paint_cell(row, column, c);
+			effort -= paint;
 		}
 	}
 	con.dirty_from = con.rows;
 	con.dirty_to = 0;
+	return false;
 }
 
 static void new_line(void)
@@ -153,17 +166,35 @@ static void take_char(u8 c)
 	}
 }
 
-void fbcon_write(const char *text, size_t len)
+static bool serve(const char *text, size_t len, s64 effort)
 {
+	bool more;
+
 	if (!con.screen)
-		return;
+		return false;
 	/* After a bug its holder stands, or is the caller. */
 	while (__atomic_exchange_n(&con.busy, 1, __ATOMIC_ACQUIRE) && !log_broken)
 		__builtin_ia32_pause();
 	while (len--)
 		take_char((u8)*text++);
-	paint_differences();
+	more = paint_differences(effort);
 	__atomic_store_n(&con.busy, 0, __ATOMIC_RELEASE);
+	return more;
+}
+
+void fbcon_write(const char *text, size_t len)
+{
+	serve(text, len, PAINT_ALL);
+}
+
+void fbcon_take(const char *text, size_t len)
+{
+	serve(text, len, 0);
+}
+
+bool fbcon_show(bool all)
+{
+	return serve(NULL, 0, all ? PAINT_ALL : PAINT_AT_ONCE);
 }
 
 static u32 field_ones(struct fbcon_field field)
@@ -205,6 +236,6 @@ int fbcon_init(const struct fbcon_mode *mode)
 	con.screen = screen;
 	con.dirty_from = 0;
 	con.dirty_to = con.rows;
-	paint_differences();
+	paint_differences(PAINT_ALL);
 	return 0;
 }

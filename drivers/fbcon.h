@@ -34,5 +34,9 @@ struct fbcon_mode {
  */
 int fbcon_init(const struct fbcon_mode *mode);
 
-/* Writes len bytes, any CPU. Does nothing before a successful fbcon_init. */
+/* Writes len bytes, any CPU. Does nothing before a successful fbcon_init; nor do the next two. */
 void fbcon_write(const char *text, size_t len);
+/* Takes them only: fbcon_show shows them, some thousand instructions' worth at once or all that
+ * there is. Whether there is more to show. */
+void fbcon_take(const char *text, size_t len);
+bool fbcon_show(bool all);

@@ -230,8 +230,9 @@ u64 acpi_write(struct vm *vm, const struct acpi_config *config)
 {
 	const u64 vars[] = {config->pci64_base, config->pci64_size};
 	bool done = put_rsdp(vm) && put_table(vm, XSDT_AT, &xsdt) && put_table(vm, FADT_AT, &fadt) &&
-		    put_table(vm, MCFG_AT, &mcfg) && !guest_write(vm, GPA(DSDT_AT), dsdt, sizeof(dsdt)) &&
-		    put_madt(vm, config->cpus) && !guest_write(vm, GPA(VARS_AT), vars, sizeof(vars)) &&
+		    put_table(vm, MCFG_AT, &mcfg) && put_madt(vm, config->cpus) &&
+		    !guest_write(vm, GPA(DSDT_AT), dsdt, sizeof(dsdt)) &&
+		    !guest_write(vm, GPA(VARS_AT), vars, sizeof(vars)) &&
 		    !guest_write(vm, GPA(FACS_AT), &facs, sizeof(facs));
 
 	return done ? RSDP_AT : 0;

@@ -101,6 +101,11 @@ static void send_waiting(void)
 		send(write_waiting, RING_SIZE);
 }
 
+static bool show(bool all)
+{
+	return backend.screen_show && backend.screen_show(all);
+}
+
 /*
  * Another's unfinished line ends before `who` prints. CR before LF, as a terminal
  * wants it. Text that may not wait and finds no room is lost as a whole.
@@ -191,8 +196,10 @@ static void say(const void *who, const char *text, size_t len, unsigned how)
 	if (later && !who) /* what was said before stands before it, as far as there is room */
 		move_streams(rdtsc(), BACKLOG);
 	print(who, text, len, how | ON_SCREEN | (later ? 0 : WAITS));
-	if (!later)
+	if (!later) {
 		send_waiting();
+		show(true);
+	}
 	due_by(0);
 	console_unlock();
 }
@@ -217,6 +224,7 @@ void console_flush(void)
 			move_streams(late, BACKLOG);
 		send_waiting();
 	} while (queued && !log_broken);
+	show(true);
 	console_unlock();
 }
 
@@ -444,6 +452,7 @@ void console_poll(u64 now)
 	move_streams(now, GUEST_LEVEL);
 	tell_dropped();
 	send(backend.try_write, BURST);
+	more |= show(false);
 	if (ring.count || more)
 		wait = backend.burst_ticks;
 	else if (queued)

@@ -87,7 +87,8 @@ struct console_backend {
 	unsigned (*try_write)(const u8 *data, unsigned len); /* what goes without waiting */
 	void (*write)(const u8 *data, unsigned len);	     /* waits */
 	unsigned (*try_read)(u8 *data, unsigned len); /* len 0: only looks after the port */
-	void (*screen)(const char *text, size_t len); /* takes everything at once */
+	void (*screen)(const char *text, size_t len); /* takes everything at once ... */
+	bool (*screen_show)(bool all); /* ... and shows a part of it, or all: is there more? */
 	bool screen_shows_guest; /* else the screen has the log and the monitor only */
 	u64 burst_ticks; /* TSC ticks in which the port sends 16 bytes */
 	u64 poll_ticks;	 /* how often to look for input */

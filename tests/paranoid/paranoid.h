@@ -76,7 +76,7 @@ const char *locks_give(struct spinlock *lock);
 const char *locks_none(const char *where);
 
 /* cap.c: Trivet's instructions from an exit or the start of a slice to an entry or its end. */
-#define CAP_INSTRUCTIONS 2000000 /* the aim is 50,000 */
+#define CAP_INSTRUCTIONS 50000
 extern bool cap_counts; /* the TSC tells them */
 void cap_calibrate(void);
 void cap_slice(const char *task);

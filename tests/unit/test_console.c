@@ -35,6 +35,7 @@
 static struct vm web, db;
 static char out[1 << 20], screen[1 << 20], input[512];
 static unsigned out_len, screen_len, at_once, input_len, waited;
+static unsigned shows, to_show;
 static unsigned tx_calls, rx_calls, wakes;
 static struct vm *locked;
 
@@ -95,11 +96,21 @@ static void show(const char *text, size_t len)
 	screen[screen_len] = 0;
 }
 
+static bool show_some(bool all)
+{
+	bool more = !all && to_show > 1;
+
+	shows++;
+	to_show = more ? to_show - 1 : 0;
+	return more;
+}
+
 static const struct console_backend backend = {
 	.try_write = try_write,
 	.write = write_waiting,
 	.try_read = try_read,
 	.screen = show,
+	.screen_show = show_some,
 	.screen_shows_guest = true,
 	.burst_ticks = BURST_TICKS,
 	.poll_ticks = POLL_TICKS,
@@ -234,9 +245,12 @@ static void before_the_start_the_log_waits_for_the_port(void **state)
 	assert_string_equal(out, "early\r\nlines\r\n");
 	assert_string_equal(screen, "early\nlines\n");
 	assert_int_equal(waited, 14);
+	assert_int_not_equal(shows, 0);
+	shows = 0;
 	console_start();
 	console_write_log("later\n", 6);
 	assert_int_equal(waited, 14); /* in the ring */
+	assert_int_equal(shows, 0);   /* by the polls */
 	at_once = 16;
 	expect("early\r\nlines\r\nlater\r\n");
 }
@@ -420,6 +434,11 @@ static void polls_when_there_is_something_to_do(void **state)
 	drain();
 	console_poll(2000000);
 	assert_int_equal(console_next(), 2000000 + POLL_TICKS);
+	to_show = 2; /* the screen wants another look */
+	console_poll(3000000);
+	assert_int_equal(console_next(), 3000000 + BURST_TICKS);
+	console_poll(3000000);
+	assert_int_equal(console_next(), 3000000 + POLL_TICKS);
 	console_write_log("x\n", 2);
 	assert_int_equal(console_next(), 0);
 	console_poll(3000000);

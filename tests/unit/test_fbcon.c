@@ -198,6 +198,29 @@ static void every_pixel_format(void **state)
 	}
 }
 
+/* What is only taken is shown bit by bit, in the end as if it had been written. */
+static void taken_is_shown_later(void **state)
+{
+	unsigned calls = 1;
+
+	(void)state;
+	assert_int_equal(fbcon_init(&text), 0);
+	assert_false(fbcon_show(false));
+	for (unsigned i = 0; i < 25; i++)
+		fbcon_take("0123456789012345678901234567890123456789012345678901234567890123456789\n", 71);
+	assert_int_equal(cell(&text, 0, 0, 0), ' ');
+	while (fbcon_show(false))
+		calls++;
+	assert_in_range(calls, 3, 10);
+	for (unsigned row = 0; row < 25; row++)
+		assert_int_equal(cell(&text, 69, row, 0), row < 24 ? '9' : ' ');
+	assert_int_equal(fbcon_init(&rgb32), 0);
+	fbcon_take("a\nb", 3);
+	EXPECT(&rgb32, 0xffffff, "");
+	assert_false(fbcon_show(true));
+	EXPECT(&rgb32, 0xffffff, "a", "b");
+}
+
 static void text_mode(void **state)
 {
 	(void)state;
@@ -278,6 +301,7 @@ int main(void)
 		cmocka_unit_test(sequences_are_swallowed),
 		cmocka_unit_test(every_pixel_format),
 		cmocka_unit_test(text_mode),
+		cmocka_unit_test(taken_is_shown_later),
 		cmocka_unit_test(modes_are_checked),
 		cmocka_unit_test(large_screens_are_cut),
 	};
