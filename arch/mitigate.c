@@ -143,17 +143,13 @@ static struct mitigate_cpu read_cpu(void)
 	return cpu;
 }
 
-void mitigate_write(u32 msr, u64 value)
-{
-	msr_write_safe(msr, value);
-}
-
+/* Forced ones may not exist. */
 static void set_up(void)
 {
 	if (mitigate.spec_ctrl)
-		mitigate_write(MSR_SPEC_CTRL, mitigate.spec_ctrl);
+		msr_write_safe(MSR_SPEC_CTRL, mitigate.spec_ctrl);
 	if (mitigate_needs(MITIGATE_TSX))
-		mitigate_write(MSR_TSX_CTRL, TSX_RTM_DISABLE | TSX_CPUID_CLEAR);
+		msr_write_safe(MSR_TSX_CTRL, TSX_RTM_DISABLE | TSX_CPUID_CLEAR);
 }
 
 void mitigate_init(enum mitigate_mode mode)

@@ -64,6 +64,3 @@ static inline bool mitigate_needs(enum mitigation which)
 }
 
 const char *mitigate_name(enum mitigation which);
-
-/* A command to the predictors or the caches, or IA32_SPEC_CTRL; ignored where it does not exist. */
-void mitigate_write(u32 msr, u64 value);

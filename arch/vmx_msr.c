@@ -116,7 +116,7 @@ static int access_speculation(struct vmx_vcpu *v, bool write, u32 index, u64 *va
 	else if (index == MSR_SPEC_CTRL)
 		vmx_vcpu_set_spec_ctrl(v, *value);
 	else if (index == MSR_PRED_CMD && write)
-		mitigate_write(index, *value);
+		return msr_write_safe(index, *value) ? -EINVAL : 0;
 	else
 		return -ENOENT;
 	return 0;

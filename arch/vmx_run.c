@@ -41,19 +41,19 @@ static void arm_deadline(u64 deadline)
 }
 
 /* The guest's IA32_SPEC_CTRL is the last MSR written before the entry, and Trivet's the first one
- * behind the exit: less than it asks for may hold in between only. */
+ * behind the exit: few of Trivet's own instructions run under the guest's. */
 __attribute__((noinline)) static int entry_guarded(struct vmx_vcpu *v)
 {
 	bool differs = v->spec_ctrl != mitigate.spec_ctrl;
 	int failed;
 
 	if (mitigate_needs(MITIGATE_L1D))
-		mitigate_write(MSR_FLUSH_CMD, FLUSH_CMD_L1D);
+		msr_write_safe(MSR_FLUSH_CMD, FLUSH_CMD_L1D);
 	if (differs)
-		mitigate_write(MSR_SPEC_CTRL, v->spec_ctrl);
+		msr_write_safe(MSR_SPEC_CTRL, v->spec_ctrl);
 	failed = vmx_entry(v, v->launched);
 	if (differs)
-		mitigate_write(MSR_SPEC_CTRL, mitigate.spec_ctrl);
+		msr_write_safe(MSR_SPEC_CTRL, mitigate.spec_ctrl);
 	return failed;
 }
 

@@ -343,7 +343,7 @@ static void barrier(const struct vmx_vcpu *v, struct pcpu *pcpu)
 {
 	if (mitigate_needs(MITIGATE_IBPB) &&
 	    (pcpu->guest != v->serial || v->last_pcpu != pcpu->id))
-		mitigate_write(MSR_PRED_CMD, PRED_CMD_IBPB);
+		msr_write_safe(MSR_PRED_CMD, PRED_CMD_IBPB);
 	pcpu->guest = v->serial;
 }
 

@@ -23,20 +23,15 @@ int msr_read_safe(u32 msr, u64 *value)
 	return 0;
 }
 
+static unsigned barriers;
+
 int msr_write_safe(u32 msr, u64 value)
 {
-	return value == 0 ? 0 : -EIO;
+	barriers += msr == 0x49 && value == 1;
+	return value == 0 || msr == 0x49 ? 0 : -EIO;
 }
 
 u64 mitigate_caps = 0x123456789;
-static u64 barriers;
-
-void mitigate_write(u32 msr, u64 value)
-{
-	assert_int_equal(msr, 0x49);
-	barriers += value;
-}
-
 void vmx_vcpu_set_spec_ctrl(struct vmx_vcpu *v, u64 value)
 {
 	v->spec_ctrl = value;
