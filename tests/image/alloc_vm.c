@@ -6,6 +6,7 @@
  * tables, window, states. Then it works. Another VM runs on meanwhile.
  */
 #include "arch/cpu.h"
+#include "arch/lib/audit.h"
 #include "arch/lib/string.h"
 #include "arch/vmx.h"
 #include "tests/image/alloc.h"
@@ -254,6 +255,13 @@ static void run_trial(const struct trial *t)
 
 static struct vm *made;
 
+static void unmake(unsigned kind)
+{
+	(void)kind;
+	audit_run(AUDIT_VM_END, made);
+	vm_destroy(made);
+}
+
 static int make_and_start(unsigned kind)
 {
 	int error = machine_create(&machines[kind].config, &made);
@@ -262,14 +270,8 @@ static int make_and_start(unsigned kind)
 		return error;
 	error = machine_start(made, NULL);
 	if (error)
-		vm_destroy(made);
+		unmake(kind);
 	return error;
-}
-
-static void unmake(unsigned kind)
-{
-	(void)kind;
-	vm_destroy(made);
 }
 
 /* ---- lives */

@@ -51,3 +51,10 @@ def test_each_of_boot(boot, model):
 def test_on_four_cores(boot, model):
     boot(emulator="bochs", model=model, pcpus=4, pmem=256, timeout=900, image=built("trivet-test.elf"),
          hv="selftest=alloc", expect=["^selftest alloc: passed"], reject=["panic:", "not so:"])
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("model", ["skylake_x", "tigerlake"])
+def test_nothing_remains(boot, model):
+    boot(emulator="bochs", model=model, pmem=256, timeout=2400, image=built("trivet-test.elf"),
+         hv="selftest=remains:1000", expect=["^selftest remains: passed"], reject=["panic:", "not so:"])
