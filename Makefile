@@ -35,7 +35,7 @@ VERSION := $(shell git describe --always --dirty 2>/dev/null || cat VERSION 2>/d
 
 # ---- the image
 FOLDERS += $(if $(PARANOID),tests/paranoid)
-C_SRC   := $(sort $(wildcard $(addsuffix /*.c,$(FOLDERS))))
+C_SRC   := $(sort $(wildcard $(addsuffix /*.c,$(FOLDERS))) $(if $(PARANOID),tests/image/walk.c))
 ASM_SRC := $(sort $(wildcard $(addsuffix /*.asm,$(FOLDERS))))
 OBJ     := $(C_SRC:%.c=$(B)/%.o) $(ASM_SRC:%.asm=$(B)/%.asm.o)
 
@@ -109,7 +109,7 @@ $(B)/gen/dsdt.inc: vmm/dsdt.asl
 	@od -An -v -tu1 $(@:.inc=.aml) | sed 's/ *\([0-9][0-9]*\)/\1,/g' > $@
 
 # The test image has the tests of tests/image in it as well; selftest=NAME runs one.
-TEST_SRC := $(sort $(wildcard tests/image/*.c))
+TEST_SRC := $(filter-out $(C_SRC),$(sort $(wildcard tests/image/*.c)))
 # What tests/image/alloc.c and mitigate.c stand before
 WRAPPED  := pages_alloc frames_alloc frames_take stacks_take phys_map options_parse end_machine \
 	msr_write_safe vmx_entry

@@ -82,10 +82,11 @@ static void table_free(struct pt *pt, u64 *table)
 
 static bool table_is_empty(const struct pt *pt, const u64 *table)
 {
+	u64 any = 0;
+
 	for (unsigned i = 0; i < ENTRIES; i++)
-		if (is_present(pt, table[i]))
-			return false;
-	return true;
+		any |= table[i];
+	return !is_present(pt, any);
 }
 
 /* Tables that lie where others have been are told from them, too. */
@@ -169,7 +170,7 @@ static void unmap_level(struct pt *pt, u64 *table, unsigned level, u64 addr, u64
 				unmap_level(pt, child, level - 1, addr, here, kept);
 			if (all || (!kept && table_is_empty(pt, child))) {
 				set_entry(entry, 0);
-				destroy_level(pt, child, level - 1, 0, ENTRIES - 1);
+				destroy_level(pt, child, all ? level - 1 : 1, 0, ENTRIES - 1);
 			}
 		}
 	}

@@ -101,9 +101,11 @@ static int clear_tail(struct vm *vm, hpa_t hpa, u64 size)
 
 	if (error || !used)
 		return error;
+	job_yield();
 	space_enter(&vm->space);
 	window_fill((void *)(MODULE_WINDOW_BASE + page + used), 0, PAGE_SIZE - used);
 	space_leave();
+	job_yield();
 	return space_unmap(&vm->space, MODULE_WINDOW_BASE + page, PAGE_SIZE);
 }
 
@@ -114,7 +116,7 @@ static int map_module(struct vm *vm, hpa_t hpa, u64 size)
 
 	for (u64 at = hpa.v, next; at < hpa.v + size && !error; at = next) {
 		job_yield();
-		next = MIN(ALIGN_DOWN(at, MIB(1)) + MIB(1), hpa.v + size);
+		next = MIN(ALIGN_DOWN(at, KIB(512)) + KIB(512), hpa.v + size);
 		error = space_map(&vm->space, MODULE_WINDOW_BASE + at, HPA(at), next - at,
 				  SPACE_USER);
 	}
@@ -131,6 +133,7 @@ static int create_modules(struct vm *vm, const struct machine_config *config)
 
 		*module = config->modules[i];
 		vm->module_count = i + 1;
+		job_yield();
 		error = mem_create_module(hpa, module->size, &module->mem) ?:
 			clear_tail(vm, hpa, module->size) ?: map_module(vm, hpa, size);
 		if (error) {
@@ -185,6 +188,7 @@ static int build(struct vm *vm, const struct machine_config *config)
 
 	if (error)
 		return error;
+	job_yield();
 	error = create_memory(vm, size);
 	if (error == -ENOMEM && vm->ram)
 		log_error("[%s] no memory to map its %lu MiB", vm->name, size >> 20);

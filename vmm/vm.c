@@ -83,6 +83,7 @@ int vm_create(const char *name, struct vm **out)
 	vm->timers = pcpu_vmm() ? &pcpu_vmm()->timers : NULL;
 	if (vm->timers && !space_create(&vm->space)) {
 		if (!virt->vm_create(&vm->virt)) {
+			job_yield();
 			vm->console = console_open(name); /* last, since it stays */
 			if (vm->console) {
 				cpuid_table_init(&vm->cpuid, tsc_hz);

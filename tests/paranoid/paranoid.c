@@ -8,6 +8,10 @@
 #include "arch/lib/string.h"
 #include "arch/panic.h"
 #include "arch/vmx.h"
+#include "vmm/vcpu.h"
+
+/* So many exits of a CPU lie between two walks of the tables of the VM that runs there. */
+#define WALK_EVERY BIT(14)
 
 struct paranoid paranoid_cpus[PCPU_MAX];
 bool paranoid_off;
@@ -55,8 +59,11 @@ DEFINE_AUDIT(entry_audit, AUDIT_ENTRY, entry);
 
 static const char *left(const void *vcpu)
 {
+	struct paranoid *own = paranoid_own();
+
 	insist(canary_exit());
-	paranoid_own()->exits++;
+	if (++own->exits % WALK_EVERY == 0 && own->vm)
+		insist(audit_run(AUDIT_VM_START, own->vm)); /* tests/image/walk.c */
 	cap_exit(vmread32(EXIT_REASON));
 	return NULL;
 }
@@ -113,7 +120,10 @@ DEFINE_AUDIT(take_audit, AUDIT_PAGES_TAKE, pages_take);
 
 static const char *slice(const void *task)
 {
-	cap_slice(((const struct task *)task)->name);
+	const struct task *t = task;
+
+	paranoid_own()->vm = t->load ? CONTAINER_OF(t, struct vcpu, task)->vm : NULL;
+	cap_slice(t->name);
 	return NULL;
 }
 DEFINE_AUDIT(slice_audit, AUDIT_SLICE, slice);

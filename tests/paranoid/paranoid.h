@@ -27,6 +27,7 @@ struct paranoid {
 	 * measured, as outside of slices */
 	u64 since;
 	bool in_slice;
+	const void *vm; /* of the vCPU whose slice it is; paranoid.c */
 	u32 reason;		  /* of the exit that is being served */
 	const char *task;	  /* the slice's, if none has exited in it yet */
 	u64 exits, longest;
