@@ -58,16 +58,16 @@ def hostile(boot, model, pcpus, wanted, **fields):
 
 @pytest.mark.parametrize("model,pcpus", list(zip(MODELS, [1, 2, 1, 2])))
 def test_no_state_is_shared(boot, model, pcpus):
-    """100,000 exits over the four."""
-    hostile(boot, model, pcpus, 25000, timeout=90)
+    """100,000 exits on each of the four."""
+    hostile(boot, model, pcpus, 100000, timeout=240)
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("pcpus", [1, 2])
 @pytest.mark.parametrize("model", MODELS)
 def test_no_state_is_shared_for_long(boot, model, pcpus):
-    """1,000,000 exits over the eight."""
-    hostile(boot, model, pcpus, 125000, timeout=900)
+    """1,000,000 exits on each of the eight."""
+    hostile(boot, model, pcpus, 1000000, timeout=2400)
 
 
 # ---- S15: one that reads all there is, beside one whose pattern fills the same core
