@@ -211,7 +211,8 @@ static void taken_is_shown_later(void **state)
 	assert_int_equal(cell(&text, 0, 0, 0), ' ');
 	while (fbcon_show(false))
 		calls++;
-	assert_in_range(calls, 3, 10);
+	/* 2,000 cells in pieces of some thousand instructions: neither at once nor each by itself. */
+	assert_in_range(calls, 5, 100);
 	for (unsigned row = 0; row < 25; row++)
 		assert_int_equal(cell(&text, 69, row, 0), row < 24 ? '9' : ' ');
 	assert_int_equal(fbcon_init(&rgb32), 0);
