@@ -9,6 +9,7 @@
 #include "vmm/elf.h"
 #include "vmm/gmem.h"
 #include "vmm/guestmap.h"
+#include "vmm/job.h"
 
 #define HEADER_MAGIC  0x1badb002u
 #define LOADER_MAGIC  0x2badb002u
@@ -48,6 +49,8 @@ static bool find_header(struct vm *vm, const struct vm_module *module, struct he
 	u64 end = MIN(module->size, SEARCH_LENGTH);
 
 	for (u64 at = 0; at + HEADER_SHORT <= end; at += 4) {
+		if (at % KIB(1) == 0)
+			job_yield();
 		memset(header, 0, sizeof(*header));
 		header->offset = at;
 		if (mem_read(vm, module->mem, at, header, MIN(end - at, HEADER_LONG)))
