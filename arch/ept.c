@@ -13,6 +13,7 @@
 #define EPT_MEMTYPE	BITS(5, 3)
 #define EPT_IGNORE_PAT	BIT(6)
 #define EPT_LARGE	BIT(7)
+#define EPT_END		BIT(48) /* what four levels translate; beyond it all is a violation */
 #define INVEPT_SINGLE	1
 
 _Static_assert(sizeof(struct virt_vm) <= PAGE_SIZE, "a VM is one page");
@@ -78,6 +79,8 @@ int ept_fetch(struct virt_vm *vm, gpa_t gpa)
 	int error = 0;
 
 	SPIN_HOLD(&vm->ept_lock);
+	if (gpa.v >= EPT_END)
+		return -EFAULT;
 	while ((entry = pt_leaf(&vm->ept, gpa.v, &level)) && (*entry & EPT_EXEC_HELD) && !error)
 		error = pt_split_leaf(&vm->ept, gpa.v);
 	return error ?: entry && (*entry & EPT_EXEC) ? 0 : -EFAULT;

@@ -105,6 +105,9 @@ static void fetches_split_what_they_need(void **state)
 	/* What must not be executed stays so, and as it is. */
 	assert_int_equal(ept_fetch(vm, GPA(DATA)), -EFAULT);
 	assert_int_equal(ept_fetch(vm, GPA(GIB(5))), -EFAULT);
+	/* Nor is there anything beyond what four levels translate, where a wide CPU's guest can go. */
+	for (unsigned bit = 48; bit < 52; bit++)
+		assert_int_equal(ept_fetch(vm, GPA(BIT(bit) + RAM + MIB(10))), -EFAULT);
 	assert_int_equal(check_leaf(DATA, true), MIB(2));
 	assert_int_equal(ept_vm_unmap(vm, GPA(RAM), SIZE), 0);
 	end();
