@@ -70,8 +70,10 @@ static void begin(void)
 			panic_stop_others();
 	} else if (first != me) {
 		halt();
-	} else if (told || !chances--) {
+	} else if (told || !chances) {
 		finish();
+	} else {
+		chances--;
 	}
 	log_break_lock();
 }

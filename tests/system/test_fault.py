@@ -83,12 +83,12 @@ def rows(models):
             for name, of_it in models.items() for i, model in enumerate(of_it)]
 
 
-def run_fault(words, look=None, **fields):
+def run_fault(words, look=None, until="error: panic: ", **fields):
     """The console's text, a panic's line and all until it is quiet; look: called with the machine then."""
     config = session.Config(stay=True, image=built("trivet-test.elf"), hv=words, **fields)
     with session.Session(config) as run:
         deadline = time.time() + 60
-        while "error: panic: " not in run.console.text() and time.time() < deadline:
+        while until not in run.console.text() and time.time() < deadline:
             run.console.wait_change(len(run.console.data), 1)
         said = -1
         while len(run.console.data) != said and time.time() < deadline:
@@ -126,6 +126,12 @@ def test_fault_on_every_console(name):
     line = check_lines(run_fault("selftest=fault:" + name, look, emulator="qemu"), FAULTS[name], name in SHORT)
     for at in range(0, len(line), 80):
         assert line[at:at + 80].rstrip() in shown, "\n".join(shown)
+
+
+def test_fault_after_fault():
+    """Where each attempt to tell faults, and the end too, it halts."""
+    text = run_fault("selftest=fault:for-ever", until="the flush\r\n", emulator="qemu")
+    assert text.count("selftest: the flush") == 1 and text.endswith("selftest: the flush\n"), text
 
 
 @pytest.mark.parametrize("name,model", rows(BY_MODEL))
