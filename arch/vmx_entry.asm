@@ -108,9 +108,9 @@ vmx_entry_exit:
 	add rsp, 8
 	lfence
 .filled:
-	EACH ZERO, ecx, edx, esi, r8d, r9d, r10d, r11d	; no guest value is left for speculation
 	xor eax, eax
 
 vmx_entry_return:
+	EACH ZERO, ecx, edx, esi, r8d, r9d, r10d, r11d	; no guest value is left for speculation
 	EACH pop, r15, r14, r13, r12, rbx, rbp
 	ret

@@ -135,6 +135,32 @@ static unsigned check_row(const struct row *row)
 	return failed;
 }
 
+/* What a function may leave in registers is not the guest's behind an entry that the CPU refuses
+ * before, or while, it loads the guest. */
+static unsigned check_registers(u32 field, u64 value, int expected)
+{
+	register u64 r8 __asm__("r8"), r9 __asm__("r9"), r10 __asm__("r10"), r11 __asm__("r11");
+	u64 rax, rcx, rdx, rsi = 0, rdi;
+	unsigned failed = 0;
+	struct vm *vm;
+
+	if (!entry_vm_create(&vm))
+		return 1;
+	for (unsigned i = 0; i < GPR_COUNT; i++)
+		vm->vcpu->virt->gpr[i] = 0x5ec4e70000000000 + i;
+	vmx_state_write_back(to_vmx(vm->vcpu->virt));
+	vmcs_set(field, value);
+	rdi = (u64)vm->vcpu->virt;
+	__asm__ volatile("call __real_vmx_entry"
+			 : "=a"(rax), "=c"(rcx), "=d"(rdx), "+S"(rsi), "+D"(rdi), "=r"(r8), "=r"(r9),
+			   "=r"(r10), "=r"(r11)::"memory", "cc");
+	CHECK_EQUAL((u32)rax, expected);
+	CHECK_EQUAL(rcx | rdx | rsi | r8 | r9 | r10 | r11, 0);
+	CHECK_EQUAL(rdi, (u64)vm->vcpu->virt);
+	entry_vm_destroy(vm);
+	return failed;
+}
+
 /* Without memory the first fetch of a guest that runs is an exit. */
 static bool runs(struct vm *vm)
 {
@@ -183,6 +209,11 @@ static unsigned run(const char *argument)
 		vcpu_load(other->vcpu);
 		CHECK(runs(other));
 	}
+	vcpu_put(other->vcpu);
+	failed += check_registers(VMCS_VPID, 0, 2);
+	failed += check_registers(VMCS_GUEST_RFLAGS, 0, 0);
+	vcpu_load(other->vcpu);
+	CHECK(runs(other));
 	CHECK(!(other->requests & VM_REQUEST_END));
 	entry_vm_destroy(other);
 	pages_free(msrs, 1);
