@@ -54,6 +54,8 @@ __attribute__((noinline)) static int entry_guarded(struct vmx_vcpu *v)
 	failed = vmx_entry(v, v->launched);
 	if (differs)
 		msr_write_safe(MSR_SPEC_CTRL, mitigate.spec_ctrl);
+	/* A wrong guess that it does not differ must not lead on either. */
+	__asm__ volatile("lfence" ::: "memory");
 	return failed;
 }
 
