@@ -167,6 +167,9 @@ NO_STACK_GUARD void boot_main(u64 mbi)
 	selftest_run(options.selftest, true);
 	start_acpi();
 	silence_pci(acpi.segments, acpi.segment_count);
+	if (acpi.segments_dropped)
+		log_warn("pci: %u segments beyond %u keep their bus masters", acpi.segments_dropped,
+			 ACPI_SEGMENT_MAX);
 	output_find_serial(&options);
 	banner_machine(&info);
 	tsc_init(&acpi.clocks);

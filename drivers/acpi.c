@@ -269,14 +269,18 @@ static void read_spcr(struct acpi_info *info, const struct view *t)
 
 static void read_mcfg(struct acpi_info *info, const struct view *t)
 {
-	for (size_t at = 44; at + 16 <= t->len && info->segment_count < ACPI_SEGMENT_MAX; at += 16) {
+	for (size_t at = 44; at + 16 <= t->len; at += 16) {
 		struct pci_segment segment = {
 			.ecam = HPA(view_get(t, at, 8)), .number = (u16)view_get(t, at + 8, 2),
 			.first = (u8)view_get(t, at + 10, 1), .last = (u8)view_get(t, at + 11, 1),
 		};
 
-		if (segment.number && segment.ecam.v)
+		if (!segment.number || !segment.ecam.v || segment.first > segment.last)
+			continue;
+		if (info->segment_count < ACPI_SEGMENT_MAX)
 			info->segments[info->segment_count++] = segment;
+		else
+			info->segments_dropped++;
 	}
 }
 

@@ -19,7 +19,7 @@
 #define ACPI_CPU_MAX   256
 #define ACPI_IOAPIC_MAX 16
 #define ACPI_TABLE_MAX 48
-#define ACPI_SEGMENT_MAX 16
+#define ACPI_SEGMENT_MAX 64
 
 /*
  * How to reach physical memory. map returns len readable bytes or NULL; what
@@ -70,6 +70,7 @@ struct acpi_info {
 
 	unsigned segment_count; /* of the PCI beside segment 0, which needs no table */
 	struct pci_segment segments[ACPI_SEGMENT_MAX];
+	unsigned segments_dropped; /* beyond these */
 };
 
 /* True when the len bytes at p hold a valid RSDP, old or new. */

@@ -39,12 +39,12 @@ enum { CLASS_DISPLAY = 0x03, CLASS_BRIDGE = 0x06 }; /* base classes */
 
 const struct pci_segment pci_first_segment = {.last = BUSES - 1};
 
-/* The bus that is looked at, where it is reached by memory. */
-static volatile u8 *ecam;
+/* Where the segment's bus 0 would be, if it is reached by memory. */
+static u64 ecam;
 
 static volatile u32 *in_ecam(u32 function, u8 reg)
 {
-	return (volatile u32 *)(ecam + function % BUS_STEP * (MIB(1) / BUS_STEP) + reg);
+	return (volatile u32 *)(ecam + (u64)function * (MIB(1) / BUS_STEP) + reg);
 }
 
 static u32 read(u32 function, u8 reg)
@@ -171,19 +171,21 @@ static bool silence(u32 function, u32 header, void *arg)
 unsigned pci_silence(const struct pci_segment *segment, hpa_t screen)
 {
 	struct silence s = {segment->number, 0, screen};
+	u64 first = segment->first, buses = segment->last + 1 - first;
+	u8 *mapped = NULL;
 
-	for (unsigned bus = segment->first; bus <= segment->last; bus++) {
-		if (segment->ecam.v) {
-			ecam = phys_map(HPA(segment->ecam.v + bus * MIB(1)), MIB(1), PHYS_UNCACHED);
-			if (!ecam) {
-				log_warn("pci: bus %02x of segment %u is out of reach", bus, s.segment);
-				continue;
-			}
+	/* All at once, by large pages: tables of the device area are never given back. */
+	if (segment->ecam.v) {
+		mapped = phys_map(HPA(segment->ecam.v + MIB(first)), MIB(buses), PHYS_UNCACHED);
+		if (!mapped) {
+			log_warn("pci: segment %u is out of reach", s.segment);
+			return 0;
 		}
-		walk(bus, 1, silence, &s);
-		if (ecam)
-			phys_unmap((void *)ecam, MIB(1));
-		ecam = NULL;
+		ecam = (u64)mapped - MIB(first);
 	}
+	walk((unsigned)first, (unsigned)buses, silence, &s);
+	if (mapped)
+		phys_unmap(mapped, MIB(buses));
+	ecam = 0;
 	return s.count;
 }

@@ -17,7 +17,7 @@
 struct pci_segment {
 	hpa_t ecam; /* of bus 0, whether that is among them or not; 0: by mechanism 1 */
 	u16 number;
-	u8 first, last;
+	u8 first, last; /* first <= last */
 };
 
 /* Segment 0, all of it. */

@@ -273,14 +273,18 @@ static void everything_is_read(void **state)
 static void segments_are_bounded(void **state)
 {
 	(void)state;
-	for (u32 i = 0; i < 40; i++) {
+	for (u32 i = 0; i < ACPI_SEGMENT_MAX + 9; i++) {
 		put(MCFG + 44 + 16 * i, GIB(4) + i * MIB(256), 8);
 		put(MCFG + 44 + 16 * i + 8, i + 1, 2);
+		put(MCFG + 44 + 16 * i + 10, 0xff00, 2);
 	}
-	seal(MCFG, "MCFG", 44 + 16 * 40);
+	put(MCFG + 44 + 10, 0x0001, 2); /* from bus 1 to bus 0: none */
+	seal(MCFG, "MCFG", 44 + 16 * (ACPI_SEGMENT_MAX + 9));
 	parse();
 	assert_int_equal(info.segment_count, ACPI_SEGMENT_MAX);
-	assert_int_equal(info.segments[ACPI_SEGMENT_MAX - 1].number, ACPI_SEGMENT_MAX);
+	assert_int_equal(info.segments[ACPI_SEGMENT_MAX - 1].number,
+			 ACPI_SEGMENT_MAX + 1);
+	assert_int_equal(info.segments_dropped, 8);
 }
 
 static void old_rsdp_uses_rsdt_and_old_fields(void **state)

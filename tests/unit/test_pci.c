@@ -160,7 +160,7 @@ static void which_functions(void **state)
 static unsigned told[LOG_LEVELS], maps;
 static char last_line[200];
 static u8 *mapped;
-static u32 mapped_bus;
+static u32 mapped_bus, mapped_buses;
 static bool refuse_map;
 
 void log_line(enum log_level level, const char *fmt, ...)
@@ -173,32 +173,43 @@ void log_line(enum log_level level, const char *fmt, ...)
 	told[level]++;
 }
 
-/* A bus, as bytes; what was written to it is taken when it is given back. */
+static bool is_mapped(const struct function *f)
+{
+	return (f->at >> 16) - mapped_bus < mapped_buses;
+}
+
+static u8 *bytes_of(const struct function *f)
+{
+	return mapped + (f->at - (mapped_bus << 16)) * 16ull;
+}
+
+/* Buses, as bytes; what was written to them is taken when they are given back. */
 void *phys_map(hpa_t hpa, u64 size, enum phys_cache cache)
 {
 	assert_int_equal(hpa.v % MIB(1), 0);
-	assert_int_equal(size, MIB(1));
+	assert_int_equal(size % MIB(1), 0);
 	assert_int_equal(cache, PHYS_UNCACHED);
 	assert_null(mapped);
 	mapped_bus = (hpa.v - ECAM) / MIB(1);
+	mapped_buses = size / MIB(1);
+	maps++;
 	if (refuse_map)
 		return NULL;
-	mapped = malloc(MIB(1));
-	memset(mapped, 0xff, MIB(1));
+	mapped = malloc(size);
+	memset(mapped, 0xff, size);
 	for (unsigned i = 0; i < count; i++)
-		if (functions[i].at >> 16 == mapped_bus)
-			memcpy(mapped + ((functions[i].at & 0xffff) << 4), functions[i].reg, 64);
-	maps++;
+		if (is_mapped(&functions[i]))
+			memcpy(bytes_of(&functions[i]), functions[i].reg, 64);
 	return mapped;
 }
 
 void phys_unmap(void *virt, u64 size)
 {
 	assert_ptr_equal(virt, mapped);
-	assert_int_equal(size, MIB(1));
+	assert_int_equal(size, mapped_buses * MIB(1));
 	for (unsigned i = 0; i < count; i++)
-		if (functions[i].at >> 16 == mapped_bus)
-			memcpy(functions[i].reg, mapped + ((functions[i].at & 0xffff) << 4), 64);
+		if (is_mapped(&functions[i]))
+			memcpy(functions[i].reg, bytes_of(&functions[i]), 64);
 	free(mapped);
 	mapped = NULL;
 }
@@ -314,18 +325,21 @@ static void another_segment(void **state)
 	master(0x12, 31, 0, 0x060000)->reg[3] = 0x800000;
 	maps = 0;
 	assert_int_equal(silence_all(&segment, 0), 2);
-	assert_int_equal(maps, 3);
+	/* the device area's tables are never given back: large pages take few of them */
+	assert_int_equal(maps, 1);
+	assert_int_equal(mapped_bus, 0x10);
+	assert_int_equal(mapped_buses, 3);
 	assert_null(mapped);
 	assert_int_equal(reads + writes, 0); /* by ports */
 	assert_true(MASTERS(below) && MASTERS(above));
 	assert_false(MASTERS(first) || MASTERS(last));
 	assert_int_equal(last->reg[1], 0x103);
 	assert_string_equal(last_line, "pci: 0003:12:1f.3, class 020000: bus master stopped");
-	/* out of reach: told for each bus, and the ports still go to segment 0 afterwards */
+	/* out of reach: told, and the ports still go to segment 0 afterwards */
 	refuse_map = true;
 	assert_int_equal(silence_all(&segment, 0), 0);
 	refuse_map = false;
-	assert_int_equal(told[LOG_WARN], 3);
+	assert_int_equal(told[LOG_WARN], 1);
 	assert_int_equal(silence_all(&pci_first_segment, 0), 2);
 }
 
