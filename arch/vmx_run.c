@@ -66,11 +66,11 @@ void vmx_run(struct virt_vcpu *vcpu, u64 deadline, struct vcpu_exit *exit)
 	u32 reason;
 	int failed;
 
-	AUDIT(AUDIT_RUN, vcpu);
 	exit->insn_len = 0;
 	exit->in_delivery = false;
 	v->vectoring_info = 0;
 	arm_deadline(deadline);
+	AUDIT(AUDIT_RUN, vcpu);
 	if (v->flush_vpid)
 		flush_vpid(v);
 	if (v->generation != __atomic_load_n(&v->vm->ept.generation, __ATOMIC_ACQUIRE))

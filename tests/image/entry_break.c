@@ -20,6 +20,12 @@
 #define FAULT(v)    (INTR_INFO_VALID | FIELD_PREP(INTR_INFO_TYPE, INTR_TYPE_HARDWARE) | (v))
 #define MSR_BAD	    0xffffffff
 
+#ifdef PARANOID
+#define PARANOID_BUILD true
+#else
+#define PARANOID_BUILD false
+#endif
+
 /* Fields set on top of power-up state, and what the exit must say. */
 static const struct row {
 	struct {
@@ -203,6 +209,9 @@ static unsigned run(const char *argument)
 		return 1;
 	CHECK(runs(other));
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		/* The paranoid build refuses that one in words of its own, before the CPU does. */
+		if (PARANOID_BUILD && !strcmp(rows[i].rule, "HOST_CR3"))
+			continue;
 		vcpu_put(other->vcpu);
 		failed += check_row(&rows[i]);
 		log_set_level(LOG_ERROR); /* one dump is enough on a serial line */
