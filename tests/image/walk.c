@@ -667,6 +667,20 @@ static unsigned trampoline_is_gone(void)
 	return failed;
 }
 
+/* Random, but for the byte that ends a text. */
+static unsigned guard_words_differ(void)
+{
+	unsigned failed = 0;
+
+	for (unsigned i = 0; i < pcpu_count; i++) {
+		CHECK(pcpus[i]->stack_guard > 0xffffffffull);
+		CHECK_EQUAL(pcpus[i]->stack_guard & 0xff, 0);
+		for (unsigned k = 0; k < i; k++)
+			CHECK(pcpus[i]->stack_guard != pcpus[k]->stack_guard);
+	}
+	return failed;
+}
+
 static unsigned run_walk(const char *argument)
 {
 	unsigned failed = 0;
@@ -675,7 +689,7 @@ static unsigned run_walk(const char *argument)
 	failed += breaks_trivet();
 	log_info("selftest: Trivet's part: %u failed", failed);
 	failed += breaks_vm();
-	return failed + trampoline_is_gone();
+	return failed + trampoline_is_gone() + guard_words_differ();
 }
 
 DEFINE_SELFTEST(walk_test, .name = "walk", .run = run_walk);
