@@ -207,11 +207,13 @@ test:
 	@tests/rig/fetch.sh $(B)/guest-cache || true
 	@$(PYTHON) tests/rig/run_tests.py --build $(B) $(if $(PARANOID),--only system) $(if $(K),-- -k "$(K)")
 
-# Tests of hours. One of them: make nightly K=stress
+# Tests of hours. One of them: make nightly K=stress. What VMs could learn, in the paranoid build, too.
 nightly: all guests
 	@tests/rig/setup.sh test
+	@$(if $(PARANOID),mkdir -p build/guest-cache; ln -sfn $(CURDIR)/build/guest-cache $(B)/guest-cache)
 	@tests/rig/fetch.sh $(B)/guest-cache nightly
 	@$(PYTHON) tests/rig/run_tests.py --build $(B) --only nightly $(if $(K),-- -k "$(K)")
+	$(if $(PARANOID)$(K),,@$(MAKE) B=$(B)/paranoid PARANOID=1 K=test_walls nightly)
 
 bench: all guests
 	@tests/rig/fetch.sh $(B)/guest-cache
