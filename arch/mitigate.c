@@ -143,10 +143,10 @@ static struct mitigate_cpu read_cpu(void)
 	return cpu;
 }
 
-/* Forced ones may not exist. */
-static void set_up(void)
+/* Forced ones may not exist. What the firmware left in IA32_SPEC_CTRL goes in any case. */
+static void set_up(const struct mitigate_cpu *cpu)
 {
-	if (mitigate.spec_ctrl)
+	if (mitigate.spec_ctrl || (facts_of(cpu) & IBRS_IBPB))
 		msr_write_safe(MSR_SPEC_CTRL, mitigate.spec_ctrl);
 	if (mitigate_needs(MITIGATE_TSX))
 		msr_write_safe(MSR_TSX_CTRL, TSX_RTM_DISABLE | TSX_CPUID_CLEAR);
@@ -160,7 +160,7 @@ void mitigate_init(enum mitigate_mode mode)
 	mitigate_caps = cpu.caps;
 	mitigate = mitigate_decide(mode, &cpu);
 	patch_apply(mitigate.patches);
-	set_up();
+	set_up(&cpu);
 }
 
 static void warn(u32 which, const char *how)
@@ -183,7 +183,7 @@ void mitigate_cpu_init(void)
 	warn(more & ~LATE, "it stays off");
 	warn(plan.lacks & ~mitigate.lacks, "its microcode does not know that");
 	mitigate.lacks |= plan.lacks;
-	set_up();
+	set_up(&cpu);
 }
 
 const char *mitigate_name(enum mitigation which)
