@@ -498,7 +498,8 @@ static void on_rtc(struct trap_frame *frame)
 /* The 8254 is line 0 of the ISA bus, which is pin 2; the RTC is line 8 at pin 8. */
 static void timers(void)
 {
-	unsigned pit, rtc, at_0;
+	u64 wait = pit_wait_us(10000), start;
+	unsigned pit, rtc, at_0, most;
 	u8 b;
 
 	begin();
@@ -527,18 +528,21 @@ static void timers(void)
 	ioapic_route(8, VECTOR, self());
 	outb(0x70, 0x0c); /* the line falls, so that the next one is an edge */
 	(void)inb(0x71);
+	start = rdtsc();
 	sti();
 	for (unsigned i = 0; i < 10; i++)
 		pit_wait_us(10000);
 	cli();
 	rtc = taken[0];
+	/* Where exits are slow the handlers make more of the ten waits than 100 ms. */
+	most = (u32)div64((rdtsc() - start) * 1024, (u32)wait, NULL) * 105 / 10000 + 2;
 	outb(0x70, 0x0b);
 	outb(0x71, b);
 	ioapic_route(8, APIC_MASKED, 0);
 	trap_hook[VECTOR] = on_interrupt;
 	end();
 	CHECK("8254-at-pin-2", pit >= 9 && pit <= 11);
-	CHECK("rtc-at-pin-8", rtc >= 95 && rtc <= 120);
+	CHECK("rtc-at-pin-8", rtc >= 95 && rtc <= most);
 	test_equal("8254-not-at-pin-0", at_0, 0);
 }
 

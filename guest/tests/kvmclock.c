@@ -14,7 +14,7 @@
 #include "vmm/abi.h"
 
 #define ENABLED 1
-#define NEAR	20000 /* TSC ticks that a few instructions and exits take at most */
+#define NEAR	200000 /* TSC ticks that a few instructions and exits take at most */
 #define READS	3000
 
 /* Both as the documents print them. */
