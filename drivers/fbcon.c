@@ -26,7 +26,7 @@
 #define SCREEN_MAX  MIB(256)
 
 /* What painting a cell costs, beside looking at it, and what is done at once. */
-enum { PAINT_TEXT = 3, PAINT_PIXELS = 128, PAINT_AT_ONCE = 600 };
+enum { PAINT_TEXT = 3, PAINT_PIXELS = 128, PAINT_AT_ONCE = 300 };
 #define PAINT_ALL INT64_MAX
 
 __asm__(".pushsection .rodata.fbcon_font, \"a\"\n"

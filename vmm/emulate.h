@@ -46,7 +46,7 @@ enum emulate_result {
 };
 
 /* Iterations of a string instruction in one call, of some 500 instructions each. */
-#define EMULATE_MAX_ITERATIONS 64
+#define EMULATE_MAX_ITERATIONS 16
 
 /*
  * Fetches the instruction at CS:RIP, at most 15 bytes, at most two pages, each

@@ -79,6 +79,7 @@ const char *locks_none(const char *where);
 /* cap.c: Trivet's instructions from an exit or the start of a slice to an entry or its end. */
 #define CAP_INSTRUCTIONS 50000
 extern bool cap_counts; /* the TSC tells them */
+extern u64 cap_walk;	/* what it takes to find the checks of a point */
 void cap_calibrate(void);
 void cap_slice(const char *task);
 void cap_exit(u32 reason);
@@ -88,5 +89,5 @@ static inline void cap_leave_out(u64 began)
 {
 	struct paranoid *own = paranoid_own();
 
-	own->since += own->since ? rdtsc() - began : 0;
+	own->since += own->since ? rdtsc() - began + cap_walk : 0;
 }

@@ -821,12 +821,12 @@ static void moves_strings_to_ports(void **state)
 	/* so many in one call, then on */
 	e.count = 0;
 	e.em.regs.gpr[GPR_RSI] = 0x4f80;
-	e.em.regs.gpr[GPR_RCX] = EMULATE_MAX_ITERATIONS + 36;
+	e.em.regs.gpr[GPR_RCX] = EMULATE_MAX_ITERATIONS + 9;
 	assert_int_equal(RUN_PORT(0x402, false, 1, 0xf3, 0x6e), EMULATE_AGAIN);
-	assert_int_equal(e.em.regs.gpr[GPR_RCX], 36);
+	assert_int_equal(e.em.regs.gpr[GPR_RCX], 9);
 	assert_int_equal(RUN_PORT(0x402, false, 1, 0xf3, 0x6e), EMULATE_DONE);
-	assert_int_equal(e.count, EMULATE_MAX_ITERATIONS + 36);
-	for (i = 0; i < EMULATE_MAX_ITERATIONS + 36; i++)
+	assert_int_equal(e.count, EMULATE_MAX_ITERATIONS + 9);
+	for (i = 0; i < EMULATE_MAX_ITERATIONS + 9; i++)
 		assert_event(i, 'o', 0x402, 1, ram[0xf80 + i]);
 	/* four bytes across the page's end */
 	e.count = 0;
