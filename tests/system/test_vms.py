@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from conftest import built
+from conftest import PARANOID, built
 
 REJECT = ["panic:", "^FAIL "]
 ENDED = "^all VMs have ended"
@@ -49,7 +49,7 @@ def assert_about(value, wanted, part):
 def test_two_on_one_core_get_the_same(boot, model):
     got = progress(run(boot, [counter("a"), counter("b")], model=model))
     assert_about(got["a"] / got["b"], 1, 0.05)
-    assert got["a"] + got["b"] > 0.95  # and little is lost in between
+    assert got["a"] + got["b"] > (0.5 if PARANOID else 0.95)  # and little is lost in between
 
 
 def test_shares_by_weight(boot):
