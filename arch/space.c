@@ -204,6 +204,12 @@ int space_map_stack(u64 virt, hpa_t hpa, u64 size)
 	return pt_map(&base.pt, virt, hpa, size, PTE_DATA);
 }
 
+void space_unmap_stack(u64 virt, u64 size)
+{
+	SPIN_HOLD(&lock);
+	unmap(virt, size); /* all of a map: it needs no split */
+}
+
 /*
  * Addresses are not used again and tables stay, so an unmapped range that another
  * CPU still has in its TLB leads nowhere new. Room is for 512 GiB.

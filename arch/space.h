@@ -20,8 +20,10 @@ bool space_map_chunk(hpa_t chunk, u64 *table);
 struct pcpu_stacks;
 int space_guard(const struct pcpu_stacks *stacks);
 
-/* Maps pages of Trivet's own in the area of stacks, for good. 0 or -ENOMEM. */
+/* Maps pages of Trivet's own in the area of stacks: 0 or -ENOMEM; and takes them out, on this
+ * CPU at once. */
 int space_map_stack(u64 virt, hpa_t hpa, u64 size);
+void space_unmap_stack(u64 virt, u64 size);
 
 /* Builds the tables for the trampoline page. 0 or -ENOMEM. */
 int space_init_trampoline(hpa_t page);

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Slots of the stacks' area, mapped from the lowest on when they are first used,
- * and never unmapped, so that no CPU has to be told. The upper half of a slot is
- * the stack, the lower one the hole.
+ * Slots of the stacks' area, mapped while they are used. Only the CPU that runs on a stack
+ * looks at it, and first drops what it may still know of the slot's last use, so that no other
+ * one has to be told. The upper half of a slot is the stack, the lower one the hole.
  */
 #include "arch/stacks.h"
 
 #include "arch/lib/lock.h"
-#include "arch/lib/string.h"
 #include "arch/memory.h"
 #include "arch/percpu.h"
 #include "arch/space.h"
@@ -17,39 +16,38 @@
 #define STACK_PAGES (STACKS_SIZE / PAGE_SIZE)
 
 static struct spinlock lock; /* guards all below */
-static bool taken[SLOTS];
-static unsigned mapped; /* slots below it are */
+static void *taken[SLOTS]; /* its pages */
 
 static u64 stack_of(unsigned slot)
 {
 	return STACKS_BASE + slot * SLOT_SIZE + SLOT_SIZE - STACKS_SIZE;
 }
 
-static bool add_slot(void)
+void stacks_flush(void *top)
 {
-	void *pages = pages_alloc(STACK_PAGES);
-
-	if (!pages)
-		return false;
-	if (space_map_stack(stack_of(mapped), virt_to_phys(pages), STACKS_SIZE)) {
-		pages_free(pages, STACK_PAGES);
-		return false;
-	}
-	mapped++;
-	return true;
+	for (u64 at = (u64)top - STACKS_SIZE; at < (u64)top; at += PAGE_SIZE)
+		__asm__ volatile("invlpg (%0)" ::"r"(at) : "memory");
 }
 
 void *stacks_take(void)
 {
 	unsigned slot = 0;
+	void *pages, *top;
 
 	SPIN_HOLD(&lock);
 	while (slot < SLOTS && taken[slot])
 		slot++;
-	if (slot == SLOTS || (slot == mapped && !add_slot()))
+	pages = slot < SLOTS ? pages_alloc(STACK_PAGES) : NULL;
+	if (!pages)
 		return NULL;
-	taken[slot] = true;
-	return (u8 *)memset((void *)stack_of(slot), 0, STACKS_SIZE) + STACKS_SIZE;
+	if (space_map_stack(stack_of(slot), virt_to_phys(pages), STACKS_SIZE)) {
+		pages_free(pages, STACK_PAGES);
+		return NULL;
+	}
+	taken[slot] = pages;
+	top = (void *)(stack_of(slot) + STACKS_SIZE);
+	stacks_flush(top);
+	return top;
 }
 
 void stacks_give(void *top)
@@ -57,7 +55,9 @@ void stacks_give(void *top)
 	unsigned slot = ((u64)top - 1 - STACKS_BASE) / SLOT_SIZE;
 
 	SPIN_HOLD(&lock);
-	taken[slot] = false;
+	space_unmap_stack(stack_of(slot), STACKS_SIZE);
+	pages_free(taken[slot], STACK_PAGES);
+	taken[slot] = NULL;
 }
 
 static bool in_cpu_guard(const struct pcpu *pcpu, u64 addr)

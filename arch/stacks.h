@@ -9,10 +9,11 @@
 
 #define STACKS_SIZE KIB(16)
 
-/* The top of a zeroed stack of STACKS_SIZE bytes, or NULL; and back. What a stack takes of
- * memory stays for the next one. Any CPU. */
+/* The top of a zeroed stack of STACKS_SIZE bytes, or NULL; and back. Any CPU, but only
+ * one runs on it, and calls stacks_flush before. */
 void *stacks_take(void);
 void stacks_give(void *top);
+void stacks_flush(void *top);
 
 /* Whether an address lies in the hole below one of those stacks or of a CPU's own: what an
  * overflow touches. Any CPU, at any time. */

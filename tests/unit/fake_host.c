@@ -169,6 +169,10 @@ void *stacks_take(void)
 	return pages ? pages + STACKS_SIZE : NULL;
 }
 
+void stacks_flush(void *top)
+{
+}
+
 void stacks_give(void *top)
 {
 	pages_free((u8 *)top - STACKS_SIZE, STACKS_SIZE / PAGE_SIZE);
