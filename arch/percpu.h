@@ -25,6 +25,7 @@ struct pcpu {
 	u32 apic_id;
 	struct space *space; /* loaded now */
 	u64 space_generation; /* of it, as loaded */
+	u64 stacks_given;     /* of which nothing is left in the TLB: stacks.c */
 	u64 guest; /* serial number of the vCPU that ran last; 0: none */
 	void *virt; /* the back end's per-CPU data */
 	void *vmm;  /* vmm's per-CPU data */

@@ -15,6 +15,7 @@
 #include "arch/mitigate.h"
 #include "arch/panic.h"
 #include "arch/percpu.h"
+#include "arch/stacks.h"
 #include "arch/trap.h"
 #include "arch/tsc.h"
 
@@ -216,6 +217,7 @@ bool smp_serve(void)
 
 	if (__atomic_load_n(&box->state, __ATOMIC_ACQUIRE) != MAIL_POSTED)
 		return false;
+	stacks_flush(); /* `arg` and `done` may lie on one */
 	fn = box->fn;
 	arg = box->arg;
 	done = box->done;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Slots of the stacks' area, mapped while they are used. Only the CPU that runs on a stack
- * looks at it, and first drops what it may still know of the slot's last use, so that no other
- * one has to be told. The upper half of a slot is the stack, the lower one the hole.
+ * Slots of the stacks' area, mapped while they are used. No CPU is told when one is given back:
+ * each sees from a count that it may know of a former use, and drops that before it touches a
+ * stack. The upper half of a slot is the stack, the lower one the hole.
  */
 #include "arch/stacks.h"
 
+#include "arch/cpu.h"
 #include "arch/lib/lock.h"
 #include "arch/memory.h"
 #include "arch/percpu.h"
@@ -17,22 +18,28 @@
 
 static struct spinlock lock; /* guards all below */
 static void *taken[SLOTS]; /* its pages */
+static u64 given;	   /* times; read without it */
 
 static u64 stack_of(unsigned slot)
 {
 	return STACKS_BASE + slot * SLOT_SIZE + SLOT_SIZE - STACKS_SIZE;
 }
 
-void stacks_flush(void *top)
+void stacks_flush(void)
 {
-	for (u64 at = (u64)top - STACKS_SIZE; at < (u64)top; at += PAGE_SIZE)
-		__asm__ volatile("invlpg (%0)" ::"r"(at) : "memory");
+	struct pcpu *pcpu = this_pcpu();
+	u64 now = __atomic_load_n(&given, __ATOMIC_ACQUIRE);
+
+	if (pcpu->stacks_given == now)
+		return;
+	pcpu->stacks_given = now;
+	write_cr3(read_cr3());
 }
 
 void *stacks_take(void)
 {
 	unsigned slot = 0;
-	void *pages, *top;
+	void *pages;
 
 	SPIN_HOLD(&lock);
 	while (slot < SLOTS && taken[slot])
@@ -45,9 +52,8 @@ void *stacks_take(void)
 		return NULL;
 	}
 	taken[slot] = pages;
-	top = (void *)(stack_of(slot) + STACKS_SIZE);
-	stacks_flush(top);
-	return top;
+	stacks_flush();
+	return (void *)(stack_of(slot) + STACKS_SIZE);
 }
 
 void stacks_give(void *top)
@@ -58,6 +64,7 @@ void stacks_give(void *top)
 	space_unmap_stack(stack_of(slot), STACKS_SIZE);
 	pages_free(taken[slot], STACK_PAGES);
 	taken[slot] = NULL;
+	__atomic_store_n(&given, given + 1, __ATOMIC_RELEASE);
 }
 
 static bool in_cpu_guard(const struct pcpu *pcpu, u64 addr)

@@ -36,7 +36,7 @@ static enum task_next slice(struct task *task, u64 until)
 	struct pcpu_vmm *own = this_pcpu()->vmm;
 
 	own->job = job;
-	stacks_flush(job->stack_top);
+	stacks_flush();
 	context_switch(&own->scheduler_rsp, job->rsp);
 	own->job = NULL;
 	if (job->next == TASK_GONE)

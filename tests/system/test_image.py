@@ -49,6 +49,8 @@ ROWS = {
     "walk": (["arrandale", "haswell", "icelake"], 60, 2),
     "walk no=2m-pages": (["tigerlake"], 60, 4),
     "walk mitigations=off": (["haswell"], 60),
+    # what lies on a job's stack, as other cores see it
+    "stacks": (["haswell"], 60, 4),
     # nested tables that change under it, on two pCPUs
     "remap": (["haswell"], 60, 2),
     "multihit": (["haswell", "icelake"], 60, 2),

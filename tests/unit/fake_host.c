@@ -169,7 +169,7 @@ void *stacks_take(void)
 	return pages ? pages + STACKS_SIZE : NULL;
 }
 
-void stacks_flush(void *top)
+void stacks_flush(void)
 {
 }
 
