@@ -84,7 +84,6 @@ void log_set_level(enum log_level level)
 	max_level = level;
 }
 
-
 static void write_sinks(const char *text, size_t len)
 {
 	for (const struct log_sink *sink = sinks; sink; sink = sink->next)

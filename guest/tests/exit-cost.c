@@ -97,20 +97,6 @@ static const struct row {
 	{"self-ipi", do_self_ipi, apic_present},
 };
 
-static u32 median(u32 *values, unsigned count)
-{
-	for (unsigned gap = count / 2; gap; gap /= 2)
-		for (unsigned i = gap; i < count; i++) {
-			u32 value = values[i];
-			unsigned k = i;
-
-			for (; k >= gap && values[k - gap] > value; k -= gap)
-				values[k] = values[k - gap];
-			values[k] = value;
-		}
-	return values[count / 2];
-}
-
 static u32 cost(void (*action)(void), unsigned rounds)
 {
 	sti();
@@ -121,7 +107,8 @@ static u32 cost(void (*action)(void), unsigned rounds)
 		ticks[i] = (u32)(rdtsc() - start);
 	}
 	cli();
-	return median(ticks, rounds);
+	test_sort(ticks, rounds);
+	return ticks[rounds / 2];
 }
 
 void test_main(void)

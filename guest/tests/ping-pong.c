@@ -63,19 +63,6 @@ static u32 round_trip(void)
 	return (u32)(rdtsc() - start);
 }
 
-static void sort(u32 *values, unsigned count)
-{
-	for (unsigned gap = count / 2; gap; gap /= 2)
-		for (unsigned i = gap; i < count; i++) {
-			u32 value = values[i];
-			unsigned at = i;
-
-			for (; at >= gap && values[at - gap] > value; at -= gap)
-				values[at] = values[at - gap];
-			values[at] = value;
-		}
-}
-
 static void measure(const char *name, bool halt, unsigned rounds)
 {
 	halts = halt;
@@ -91,7 +78,7 @@ static void measure(const char *name, bool halt, unsigned rounds)
 	stop = true;
 	apic_send(smp_id[1], APIC_FIXED | APIC_ASSERT | SMP_WAKE);
 	smp_wait(1);
-	sort(ticks, rounds);
+	test_sort(ticks, rounds);
 	print("%s: median %u, least %u, worst %u\n", name, ticks[rounds / 2], ticks[0],
 	      ticks[rounds - 1]);
 	test_equal(name, pings, rounds);
