@@ -22,6 +22,7 @@
 #define GUEST_LEVEL  2048u  /* guests' turns end when the ring holds this much */
 #define MONITOR_LEVEL (GUEST_LEVEL + CONSOLE_PRINT_MAX)
 #define BACKLOG	     16384u /* ... but this when a line is to stand behind what led to it */
+#define MOVED_AT_ONCE 1024u
 #define BURST	     16u    /* what a 16550's FIFO takes at once */
 #define READY_ROOM   64u    /* a guest that waits gets THRE back with so much room */
 #define PARTIAL	     (tsc_hz / 2) /* after so long, the beginning of a line is shown */
@@ -167,12 +168,13 @@ static void move_raw(struct console_stream *s)
 	print(s, text, len, RAW | (backend.screen_shows_guest ? ON_SCREEN : 0));
 }
 
-/* Gives the streams turns until the ring is that full, or nothing more can be moved. */
-static void move_streams(u64 now, u32 level)
+/* Gives the streams turns until the ring is that full, nothing more can be moved, or enough was
+ * for one piece of work; false then. */
+static bool move_streams(u64 now, u32 level)
 {
 	struct console_stream *last = turn; /* the last one that had something */
 
-	while (queued && ring.count < level) {
+	for (u32 start = ring.count; queued && ring.count < level;) {
 		u64 before = queued;
 
 		turn = turn->next ? turn->next : streams;
@@ -185,7 +187,10 @@ static void move_streams(u64 now, u32 level)
 			last = turn;
 		else if (turn == last)
 			break;
+		if (ring.count - start >= MOVED_AT_ONCE)
+			return false;
 	}
+	return true;
 }
 
 static void say(const void *who, const char *text, size_t len, unsigned how)
@@ -193,7 +198,7 @@ static void say(const void *who, const char *text, size_t len, unsigned how)
 	bool later = started && !log_broken;
 
 	console_lock();
-	if (later && !who) /* what was said before stands before it, as far as there is room */
+	if (later && !who) /* what was said just before stands before it */
 		move_streams(rdtsc(), BACKLOG);
 	print(who, text, len, how | ON_SCREEN | (later ? 0 : WAITS));
 	if (!later) {
@@ -207,6 +212,17 @@ static void say(const void *who, const char *text, size_t len, unsigned how)
 void console_write_log(const char *text, size_t len)
 {
 	say(NULL, text, len, 0);
+}
+
+bool console_settle(void)
+{
+	bool all;
+
+	console_lock();
+	all = move_streams(rdtsc(), BACKLOG);
+	due_by(0);
+	console_unlock();
+	return all;
 }
 
 void console_start(void)
@@ -294,10 +310,8 @@ void console_detach(struct vm *vm)
 		s->in.count = 0;
 	}
 	s->out.touched = s->debug.touched = 0; /* no more is to come of its line */
-	move_streams(rdtsc(), BACKLOG);
 	dropped = s->debug_dropped;
 	s->debug_dropped = 0;
-	due_by(0);
 	console_unlock();
 	spin_unlock(&walk);
 	if (dropped)

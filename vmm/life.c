@@ -115,6 +115,8 @@ static void finish(struct machine *m, const char *reason)
 	if (m->vm->crashed && m->crashes < CRASHES_TOLD)
 		tell_state(m->vm);
 	str_format(m->reason, sizeof(m->reason), "%s", reason);
+	while (!console_settle())
+		job_yield();
 	machine_log_costs(m->vm);
 	log_info("[%s] %s", m->config.vm, m->reason);
 	m->state = LIFE_ENDED;

@@ -98,10 +98,12 @@ static const char *complete(const char *text, size_t start, unsigned index)
 
 static struct line line = {.prompt = "trivet> ", .print = console_print, .words = complete};
 
+/* A slice is for one line or key. */
 static void wait_for_room(void)
 {
-	while (!console_room())
+	do
 		job_yield();
+	while (!console_room());
 }
 
 /* Waits for a key; what is being asked is asked anew after other output below it. */

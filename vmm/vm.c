@@ -139,6 +139,8 @@ void vm_destroy(struct vm *vm)
 
 	job_yield();
 	console_detach(vm);
+	while (!console_settle())
+		job_yield();
 	move_timers(vm, &limbo);
 	/* Another pCPU may just be on its way into a timer of this VM. */
 	smp_sync();

@@ -343,7 +343,7 @@ static void back_pressure_and_its_end(void **state)
 static void the_log_has_room_of_its_own(void **state)
 {
 	char line[102];
-	unsigned taken = 0;
+	unsigned taken = 0, pieces;
 
 	(void)state;
 	memset(line, 'l', sizeof(line));
@@ -352,6 +352,10 @@ static void the_log_has_room_of_its_own(void **state)
 	at_once = 0;
 	while (console_put(&web, 0, 'x'))
 		taken++;
+	/* in pieces of 1 KiB, and of a line more */
+	for (pieces = 1; !console_settle(); pieces++)
+		;
+	assert_in_range(pieces, taken / (1024 + CONSOLE_LINE_MAX), taken / 1024 + 1);
 	for (unsigned i = 0; i < 16384 / 102 - 2; i++)
 		console_write_log(line, 101);
 	at_once = 16;
@@ -952,7 +956,9 @@ static void what_a_vm_said_last_is_shown(void **state)
 	debug("line\nno newline before the end");
 	put(&db, "nor here");
 	console_detach(&web);
+	assert_true(console_settle());
 	console_detach(&db);
+	assert_true(console_settle());
 	drain();
 	console_poll(rdtsc());
 	drain();
