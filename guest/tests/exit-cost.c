@@ -1,137 +1,331 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Measure: what an instruction that leaves the guest costs it, in TSC ticks beyond an
- * empty round: the median of rounds=N (1000), as lines `cost NAME TICKS`. In Bochs a tick is
- * an instruction of guest or hypervisor. Rule: each has its effect; none takes longer
- * than most=N. Word: `x2apic`. SDM volume 3, "Instructions That Cause VM Exits".
+ * Measure: what single instructions cost a guest that leave it (or could), in TSC ticks, as
+ * lines `cost NAME median N max N` of rounds=N (1000), after a few to warm up. A round is RDTSC, the
+ * operands, the instruction, RDTSC; the same round without the instruction is taken off, so that
+ * what is left is the instruction itself and all that it brings about. In Bochs a tick is an
+ * instruction of guest or hypervisor. Rule: none takes longer than most=N. Words: only=NAME
+ * measures one row; trace=NAME, too, and marks a late round by XCHG BX, BX before and behind it,
+ * at which Bochs' debugger stops (tests/rig/trace.py); NAME may be `all`. SDM volume 3, "VM Exits".
  */
 #include "guest/lib/apic.h"
 #include "guest/lib/boot.h"
 #include "guest/lib/console.h"
 #include "guest/lib/irq.h"
+#include "guest/lib/measure.h"
 #include "guest/lib/test.h"
 #include "guest/lib/trap.h"
 
+#define WARM   16
 #define VECTOR 0x61
-#define MOST   4096
-#define FAR    (1ull << 40) /* ticks */
 
-static volatile unsigned taken;
-static u32 ticks[MOST];
+/* The round that the words ask to mark, and the one that is marked now. */
+static unsigned traced = ~0u, marked = ~0u;
+static u8 bytes[64] __attribute__((used));
+static struct trap_gate gp_before;
+extern u64 pml4[];
+extern const u8 handler_gp[], handler_x2[], handler_xapic[], handler_x2_timed[],
+	handler_xapic_timed[];
 
-static void on_vector(struct trap_frame *frame)
+/* ---- rounds. All operands are written out: RAX, RBX, RCX, RDX, RSI, RDI and R8 to R11 are free. */
+
+#define TIMED(text) "rdtsc\n\tmov %%eax, %%r8d\n\t" text "\n\trdtsc\n\tsub %%r8d, %%eax"
+#define MARK(i)                                                                                   \
+	if ((i) == marked)                                                                        \
+		__asm__ volatile("xchg %%bx, %%bx" : : : "memory")
+
+#define ROUNDS(name, text)                                                                        \
+	static void name(unsigned count)                                                          \
+	{                                                                                         \
+		for (unsigned i = 0; i < count; i++) {                                            \
+			u32 ticks;                                                                \
+                                                                                                  \
+			MARK(i);                                                                  \
+			__asm__ volatile(text : "=a"(ticks) : "a"(0) : "rbx", "rcx", "rdx", "rsi",\
+					 "rdi", "r8", "r9", "r10", "r11", "memory", "cc");        \
+			MARK(i);                                                                  \
+			measure_ticks[i] = ticks;                                                 \
+		}                                                                                 \
+	}
+/* Operands, then the instruction; and the two texts of whatever else is a round. */
+#define ROW(name, setup, code) ROW_OF(name, TIMED(setup "\n\t" code), TIMED(setup))
+#define ROW_OF(name, text, empty)                                                                 \
+	ROUNDS(time_##name, text)                                                                 \
+	ROUNDS(empty_##name, empty)
+
+ROW(vmcall, "mov $-1, %%rax", "vmcall")
+ROW(cpuid_0, "xor %%eax, %%eax; xor %%ecx, %%ecx", "cpuid")
+ROW(cpuid_1, "mov $1, %%eax; xor %%ecx, %%ecx", "cpuid")
+ROW(cpuid_40000000, "mov $0x40000000, %%eax; xor %%ecx, %%ecx", "cpuid")
+ROW(rdmsr_apic_base, "mov $0x1b, %%ecx", "rdmsr")
+ROW(wrmsr_pat, "mov $0x277, %%ecx; mov $0x00070406, %%eax; mov $0x00070406, %%edx", "wrmsr")
+ROW(rdmsr_unknown, "mov $0x1ff0, %%ecx", "rdmsr")
+ROW(cr4_smep, "mov %%cr4, %%rbx; btc $20, %%rbx", "mov %%rbx, %%cr4")
+ROW(cr0_wp, "mov %%cr0, %%rbx; btc $16, %%rbx", "mov %%rbx, %%cr0")
+ROW(out_21, "mov $0xff, %%al", "out %%al, $0x21")
+ROW(in_21, "", "in $0x21, %%al")
+ROW(in_40, "", "in $0x40, %%al")
+ROW(in_61, "", "in $0x61, %%al")
+ROW(in_3fd, "mov $0x3fd, %%edx", "in %%dx, %%al")
+ROW(outsb_64, "mov $bytes, %%esi; mov $64, %%ecx; mov $0x80, %%edx", "rep outsb")
+ROW(mmio_read, "mov $0xd0000000, %%esi", "mov (%%rsi), %%ebx")
+ROW(mmio_write, "mov $0xd0000000, %%esi", "mov %%ebx, (%%rsi)")
+/* A carriage return; the transmitter has room, which is asked outside of what is timed. */
+#define WITH_ROOM "mov $0x3fd, %%edx\n7: in %%dx, %%al; test $0x20, %%al; jz 7b\n\t"
+ROW_OF(out_3f8, WITH_ROOM TIMED("mov $0x3f8, %%edx; mov $13, %%al; out %%al, %%dx"),
+       WITH_ROOM TIMED("mov $0x3f8, %%edx; mov $13, %%al"))
+
+/* The local APIC by its page, then by its MSRs. */
+#define PAGE "mov $0xfee00000, %%edi; "
+ROW(xapic_id, PAGE, "mov 0x20(%%rdi), %%ebx")
+ROW(xapic_eoi, PAGE, "movl $0, 0xb0(%%rdi)")
+ROW(xapic_tmict, PAGE, "movl $0x7fffffff, 0x380(%%rdi)")
+ROW(wrmsr_x2apic_eoi, "mov $0x80b, %%ecx; xor %%eax, %%eax; xor %%edx, %%edx", "wrmsr")
+ROW(wrmsr_apic_tmict, "mov $0x838, %%ecx; mov $0x7fffffff, %%eax; xor %%edx, %%edx", "wrmsr")
+/* 2^40 ticks from now. */
+ROW(wrmsr_tsc_deadline, "mov $0x6e0, %%ecx; add $0x100, %%edx", "wrmsr")
+
+/* An interrupt to the CPU itself: the handler counts in R9D. Only then the round goes on. */
+#define SELF(none, setup, send)                                                                   \
+	"sti\n\t" TIMED(none ", %%r9d; " setup "; " send "\n8: test %%r9d, %%r9d; jz 8b") "\n\tcli"
+#define SEND_PAGE PAGE "mov $0x44061, %%eax"
+#define SEND_MSR  "mov $0x830, %%ecx; mov $0x44061, %%eax; xor %%edx, %%edx"
+#define SEND_SELF "mov $0x83f, %%ecx; mov $0x61, %%eax; xor %%edx, %%edx"
+ROW_OF(xapic_self_ipi, SELF("mov $0", SEND_PAGE, "mov %%eax, 0x300(%%rdi)"),
+       SELF("mov $1", SEND_PAGE, ""))
+ROW_OF(self_ipi, SELF("mov $0", SEND_MSR, "wrmsr"), SELF("mov $1", SEND_MSR, ""))
+ROW_OF(self_ipi_83f, SELF("mov $0", SEND_SELF, "wrmsr"), SELF("mov $1", SEND_SELF, ""))
+
+/* The end of an interrupt that is in service, timed by its handler. */
+#define IN_SERVICE(send) \
+	"xor %%r9d, %%r9d; " send "; sti\n9: test %%r9d, %%r9d; jz 9b; cli; mov %%r9d, %%eax"
+ROW_OF(xapic_eoi_irq, IN_SERVICE(SEND_PAGE "; mov %%eax, 0x300(%%rdi)"), TIMED(""))
+ROW_OF(x2apic_eoi_irq, IN_SERVICE(SEND_MSR "; wrmsr"),
+       TIMED("mov $0x80b, %%ecx; xor %%eax, %%eax; xor %%edx, %%edx"))
+
+/* ---- what rows need: the reason why they cannot be had, or the machine made ready */
+
+static const char *any(void)
 {
-	(void)frame;
-	taken++;
-	apic_eoi();
+	return NULL;
 }
 
-static void nothing(void)
+static const char *hypervisor(void)
 {
+	return cpu_has_hypervisor() ? NULL : "no hypervisor";
 }
 
-static void do_cpuid(void)
+static const char *gp(void)
 {
-	cpuid(0x40000000, 0);
+	trap_gate_set(&trap_idt[TRAP_GP], (unsigned long)handler_gp, 0x8e);
+	return NULL;
 }
 
-/* A number that nobody has: the answer is an error, at once. */
-static void do_vmcall(void)
+/* With SMEP the program's own pages must not be the user's. */
+static const char *smep(void)
 {
-	unsigned long number = ~0ul;
-
-	__asm__ volatile("vmcall" : "+a"(number) : : "memory");
+	if (cpuid(0, 0).eax < 7 || !(cpuid(7, 0).ebx & BIT(7)))
+		return "no SMEP";
+	pml4[0] &= ~4ull;
+	cr3_write(cr3_read());
+	return NULL;
 }
 
-static void do_rdmsr(void)
+static const char *by_apic(bool x2, const u8 *handler)
 {
-	rdmsr(MSR_APIC_BASE);
+	if (!apic_present() || (x2 && !apic_has_x2()))
+		return x2 ? "no x2APIC" : "no APIC";
+	apic_x2 = x2;
+	apic_enable();
+	trap_gate_set(&trap_idt[VECTOR], (unsigned long)handler, 0x8e);
+	apic_timer(APIC_ONE_SHOT | VECTOR, 128, 0);
+	return NULL;
 }
 
-static void do_deadline(void)
+static const char *xapic(void)
 {
-	wrmsr(MSR_TSC_DEADLINE, rdtsc() + FAR);
+	return by_apic(false, handler_xapic);
 }
 
-static void do_out(void)
+static const char *xapic_timed(void)
 {
-	outb(0x80, 0);
+	return by_apic(false, handler_xapic_timed);
 }
 
-static void do_in_pic(void)
+static const char *x2apic(void)
 {
-	inb(PIC1_DATA);
+	return by_apic(true, handler_x2);
 }
 
-static void do_in_uart(void)
+static const char *x2apic_timed(void)
 {
-	inb(CONSOLE_PORT + 5);
+	return by_apic(true, handler_x2_timed);
 }
 
-static void do_self_ipi(void)
+/* In the best mode that the CPU has. */
+static const char *deadline(void)
 {
-	unsigned before = taken;
+	const char *lacks = apic_has_x2() ? x2apic() : xapic();
 
-	apic_send(apic_id(), APIC_FIXED | APIC_ASSERT | VECTOR);
-	while (taken == before)
-		pause();
+	if (lacks || !apic_has_deadline())
+		return lacks ? lacks : "no TSC deadline";
+	apic_write(APIC_LVT_TIMER, APIC_DEADLINE | VECTOR);
+	return NULL;
 }
 
-static bool always(void)
+/* ---- HLT */
+
+#define FAR	  12000 /* ticks to a deadline that is slept for */
+#define STEP	  4
+#define SLACK	  8 /* ticks by which one deadline is later than another */
+#define TOLERATED 8 /* deadlines in a row that something else has delayed */
+
+ROUNDS(time_hlt, TIMED(PAGE "sti; hlt; cli"))
+ROUNDS(empty_hlt, TIMED(PAGE "sti; cli"))
+
+/* Halts until a deadline. The ticks from before HLT to behind the handler, and by how many of them
+ * the deadline had passed then; 0 where HLT ended without it. */
+static u32 halt_for(u32 distance, u32 *late)
 {
-	return true;
+	u64 end = rdtsc() + distance, behind;
+
+	wrmsr(MSR_TSC_DEADLINE, end);
+	time_hlt(1);
+	behind = rdtsc();
+	*late = behind > end ? (u32)(behind - end) : 0;
+	return measure_ticks[0];
 }
+
+/*
+ * HLT to the next timer interrupt handled: a deadline that comes ever sooner, down to where the CPU
+ * no longer sleeps: then all that passed was work. It slept as long as the interrupt is as late as
+ * that of a far deadline.
+ */
+static void measure_halt(unsigned count)
+{
+	static u32 lates[MEASURE_MOST];
+	u32 late, usual, worst, least = ~0u, ticks;
+
+	for (unsigned i = 0; i < count; i++) {
+		marked = i == traced ? 0 : ~0u; /* of time_hlt's only round */
+		halt_for(FAR, &lates[i]);
+	}
+	marked = ~0u;
+	test_sort(lates, count);
+	usual = lates[count / 2];
+	worst = lates[count - 1];
+	for (u32 distance = FAR, other = 0; distance > STEP && other < TOLERATED; distance -= STEP) {
+		ticks = halt_for(distance, &late);
+		if (late + SLACK < usual || late > usual + SLACK) {
+			other++;
+			continue;
+		}
+		least = ticks;
+		other = 0;
+	}
+	empty_hlt(WARM);
+	least -= measure_median(WARM);
+	print("cost hlt_timer median %u max %u\n", least, least + worst - usual);
+	print("cost hlt_timer_late median %u max %u\n", usual, worst);
+	CHECK("hlt_timer", least <= boot_number("most", ~0u));
+}
+
+/* ---- all of it */
 
 static const struct row {
 	const char *name;
-	void (*action)(void);
-	bool (*there)(void);
+	void (*timed)(unsigned count), (*empty)(unsigned count);
+	const char *(*lacks)(void); /* why not, else NULL with everything ready */
 } rows[] = {
-	{"cpuid", do_cpuid, always},
-	{"vmcall", do_vmcall, cpu_on_trivet},
-	{"rdmsr", do_rdmsr, apic_present},
-	{"wrmsr-deadline", do_deadline, apic_has_deadline},
-	{"out-80", do_out, always},
-	{"in-21", do_in_pic, always},
-	{"in-3fd", do_in_uart, always},
-	{"self-ipi", do_self_ipi, apic_present},
+#define R(name, lacks) {#name, time_##name, empty_##name, lacks},
+	R(vmcall, hypervisor)
+	R(cpuid_0, any)
+	R(cpuid_1, any)
+	R(cpuid_40000000, any)
+	R(rdmsr_apic_base, any)
+	R(wrmsr_pat, any)
+	R(rdmsr_unknown, gp)
+	R(cr4_smep, smep)
+	R(cr0_wp, any)
+	R(out_21, any)
+	R(in_21, any)
+	R(in_40, any)
+	R(in_61, any)
+	R(out_3f8, any)
+	R(in_3fd, any)
+	R(outsb_64, any)
+	R(mmio_read, any)
+	R(mmio_write, any)
+	R(xapic_id, xapic)
+	R(xapic_eoi, xapic)
+	R(xapic_eoi_irq, xapic_timed)
+	R(xapic_tmict, xapic)
+	R(xapic_self_ipi, xapic)
+	R(wrmsr_x2apic_eoi, x2apic)
+	R(x2apic_eoi_irq, x2apic_timed)
+	R(wrmsr_apic_tmict, x2apic)
+	R(self_ipi, x2apic)
+	R(self_ipi_83f, x2apic)
+	R(wrmsr_tsc_deadline, deadline)
 };
 
-static u32 cost(void (*action)(void), unsigned rounds)
+/* Where every row begins: nothing is pending, no timer runs, #GP is the library's. */
+static void settle(void)
 {
-	sti();
-	for (unsigned i = 0; i < rounds; i++) {
-		u64 start = rdtsc();
+	trap_idt[TRAP_GP] = gp_before;
+	outb(PIC1_DATA, 0xff);
+	if (!apic_present())
+		return;
+	if (rdmsr(MSR_APIC_BASE) & APIC_BASE_EN)
+		apic_write(APIC_LVT_TIMER, APIC_MASKED | VECTOR);
+}
 
-		action();
-		ticks[i] = (u32)(rdtsc() - start);
+static void measure(const struct row *row, unsigned count)
+{
+	const char *lacks = row->lacks();
+	u32 empty, median;
+
+	if (lacks) {
+		test_skip(row->name, lacks);
+		return;
 	}
-	cli();
-	test_sort(ticks, rounds);
-	return ticks[rounds / 2];
+	row->empty(count);
+	empty = measure_median(count);
+	row->timed(WARM);
+	marked = traced;
+	row->timed(count);
+	marked = ~0u;
+	median = measure_print(row->name, count, empty);
+	CHECK(row->name, median <= boot_number("most", ~0u));
+	settle();
+}
+
+/* The row that the words name is the only one. */
+static bool wanted(const char *name)
+{
+	const char *only = boot_word("trace") ? boot_word("trace") : boot_word("only");
+	size_t length = strlen(name);
+
+	return !only || !strncmp(only, "all", 3) || (!strncmp(only, name, length) && (!only[length] || only[length] == ' '));
 }
 
 void test_main(void)
 {
-	unsigned rounds = (unsigned)boot_number("rounds", 1000);
-	u32 empty, each, most = (u32)boot_number("most", ~0u);
+	unsigned rounds = measure_rounds();
+	const char *lacks;
 
-	rounds = rounds < MOST ? rounds : MOST;
-	if (!apic_mode_of_words())
-		return;
 	irq_init();
-	trap_hook[VECTOR] = on_vector;
-	apic_enable();
-	apic_write(APIC_LVT_TIMER, APIC_DEADLINE | APIC_MASKED | VECTOR);
-	empty = cost(nothing, rounds);
-	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
-		if (!rows[i].there()) {
-			test_skip(rows[i].name, "not there");
-			continue;
-		}
-		each = cost(rows[i].action, rounds);
-		print("cost %s %u\n", rows[i].name, each - empty);
-		CHECK(rows[i].name, each >= empty && each - empty <= most);
-	}
-	test_equal("self-ipi-taken", taken, rounds);
+	gp_before = trap_idt[TRAP_GP];
+	if (boot_word("trace"))
+		traced = rounds - rounds / 10 - 1;
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
+		if (wanted(rows[i].name))
+			measure(&rows[i], rounds);
+	lacks = deadline();
+	if (lacks)
+		test_skip("hlt_timer", lacks);
+	else if (wanted("hlt_timer"))
+		measure_halt(rounds);
+	settle();
+	CHECK("end", true);
 }

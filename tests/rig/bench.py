@@ -51,7 +51,7 @@ def exit_costs(build, model, hv):
     result = session.run(config)
     if not result.ok:
         raise RigError("exit-cost: %s\n%s" % (result.reason, result.tail()))
-    return dict(re.findall(r"^cost (\S+) (\d+)", result.text, re.MULTILINE))
+    return dict(re.findall(r"^\r*cost (\S+) median (\d+)", result.text, re.MULTILINE))
 
 
 def print_exits(build):

@@ -81,8 +81,11 @@ class Bochs:
         if config.firmware == "uefi":
             write(os.path.join(folder, "msrs.def"), UEFI_MSRS)
             msrs = ', msrs="%s"' % os.path.join(folder, "msrs.def")
-        write(rc, bochsrc(config, iso, tty_name, self.log, msrs))
-        write(commands, "c\nquit\n")
+        text = bochsrc(config, iso, tty_name, self.log, msrs)
+        if config.debugger:
+            text += "magic_break: enabled=1\ndebugger_log: %s\n" % os.path.join(folder, "debugger.txt")
+        write(rc, text)
+        write(commands, "\n".join(config.debugger or ["c", "quit"]) + "\n")
         program = config.program or "bochs"
         environment = dict(os.environ, TERM="vt100")
         self.output = os.path.join(folder, "bochs.out")

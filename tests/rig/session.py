@@ -43,6 +43,7 @@ class Config:
     stay: bool = False
     bare: bool = False  # the image is a guest program, for multiboot1; hv are its words
     refusals: bool = False  # refused VM entries are the test: Bochs does not log them
+    debugger: list = dataclasses.field(default_factory=list)  # Bochs: its commands; XCHG BX, BX stops
     program: str = ""
     serial: tuple = ()  # QEMU only: the arguments that connect chardev "serial", if not as COM1
 

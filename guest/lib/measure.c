@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Median and maximum of samples.
+ */
+#include "guest/lib/measure.h"
+#include "guest/lib/boot.h"
+#include "guest/lib/console.h"
+#include "guest/lib/test.h"
+
+u32 measure_ticks[MEASURE_MOST];
+
+unsigned measure_rounds(void)
+{
+	u64 rounds = boot_number("rounds", 1000);
+
+	return rounds < 1 ? 1 : rounds > MEASURE_MOST ? MEASURE_MOST : (unsigned)rounds;
+}
+
+u32 measure_median(unsigned count)
+{
+	test_sort(measure_ticks, count);
+	return measure_ticks[count / 2];
+}
+
+u32 measure_print(const char *name, unsigned count, u32 empty)
+{
+	u32 median = measure_median(count) - empty;
+
+	print("cost %s median %u max %u\n", name, median, measure_ticks[count - 1] - empty);
+	return median;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What programs that measure share: a store of samples in TSC ticks, and the line
+ * `cost NAME median N max N` that tests/rig/bench.py reads.
+ */
+#ifndef GUEST_LIB_MEASURE_H
+#define GUEST_LIB_MEASURE_H
+
+#include "guest/lib/types.h"
+
+#define MEASURE_MOST 4096
+
+extern u32 measure_ticks[MEASURE_MOST];
+
+/* The word rounds=N, 1 to MEASURE_MOST; 1000 without it. */
+unsigned measure_rounds(void);
+/* The median of the first `count` samples; puts them in order. */
+u32 measure_median(unsigned count);
+/* Prints the line for them, less what an empty round takes. Returns the median of it. */
+u32 measure_print(const char *name, unsigned count, u32 empty);
+
+#endif
