@@ -16,6 +16,11 @@ unsigned measure_rounds(void)
 	return rounds < 1 ? 1 : rounds > MEASURE_MOST ? MEASURE_MOST : (unsigned)rounds;
 }
 
+unsigned measure_late_round(unsigned count)
+{
+	return count < 2 * MEASURE_MARKS ? 0 : count - count / 10 - MEASURE_MARKS;
+}
+
 u32 measure_median(unsigned count)
 {
 	test_sort(measure_ticks, count);

@@ -5,7 +5,7 @@
  * operands, the instruction, RDTSC; the same round without the instruction is taken off, so that
  * what is left is the instruction itself and all that it brings about. In Bochs a tick is an
  * instruction of guest or hypervisor. Rule: none takes longer than most=N. Words: only=NAME
- * measures one row; trace=NAME, too, and marks a late round by XCHG BX, BX before and behind it,
+ * measures one row; trace=NAME, too, and marks some late rounds by XCHG BX, BX before and behind,
  * at which Bochs' debugger stops (tests/rig/trace.py); NAME may be `all`. SDM volume 3, "VM Exits".
  */
 #include "guest/lib/apic.h"
@@ -19,8 +19,8 @@
 #define WARM   16
 #define VECTOR 0x61
 
-/* The round that the words ask to mark, and the one that is marked now. */
-static unsigned traced = ~0u, marked = ~0u;
+/* The first of the rounds that the words ask to mark; the same while they are to be marked. */
+static unsigned traced = MEASURE_NONE, marked = MEASURE_NONE;
 static u8 bytes[64] __attribute__((used));
 static struct trap_gate gp_before;
 extern u64 pml4[];
@@ -30,9 +30,6 @@ extern const u8 handler_gp[], handler_x2[], handler_xapic[], handler_x2_timed[],
 /* ---- rounds. All operands are written out: RAX, RBX, RCX, RDX, RSI, RDI and R8 to R11 are free. */
 
 #define TIMED(text) "rdtsc\n\tmov %%eax, %%r8d\n\t" text "\n\trdtsc\n\tsub %%r8d, %%eax"
-#define MARK(i)                                                                                   \
-	if ((i) == marked)                                                                        \
-		__asm__ volatile("xchg %%bx, %%bx" : : : "memory")
 
 #define ROUNDS(name, text)                                                                        \
 	static void name(unsigned count)                                                          \
@@ -40,10 +37,10 @@ extern const u8 handler_gp[], handler_x2[], handler_xapic[], handler_x2_timed[],
 		for (unsigned i = 0; i < count; i++) {                                            \
 			u32 ticks;                                                                \
                                                                                                   \
-			MARK(i);                                                                  \
+			measure_mark(i, marked);                                                  \
 			__asm__ volatile(text : "=a"(ticks) : "a"(0) : "rbx", "rcx", "rdx", "rsi",\
 					 "rdi", "r8", "r9", "r10", "r11", "memory", "cc");        \
-			MARK(i);                                                                  \
+			measure_mark(i, marked);                                                  \
 			measure_ticks[i] = ticks;                                                 \
 		}                                                                                 \
 	}
@@ -207,10 +204,10 @@ static void measure_halt(unsigned count)
 	u32 late, usual, worst, least = ~0u, ticks;
 
 	for (unsigned i = 0; i < count; i++) {
-		marked = i == traced ? 0 : ~0u; /* of time_hlt's only round */
+		marked = i - traced < MEASURE_MARKS ? 0 : MEASURE_NONE; /* time_hlt's only round */
 		halt_for(FAR, &lates[i]);
 	}
-	marked = ~0u;
+	marked = MEASURE_NONE;
 	test_sort(lates, count);
 	usual = lates[count / 2];
 	worst = lates[count - 1];
@@ -294,7 +291,7 @@ static void measure(const struct row *row, unsigned count)
 	row->timed(WARM);
 	marked = traced;
 	row->timed(count);
-	marked = ~0u;
+	marked = MEASURE_NONE;
 	median = measure_print(row->name, count, empty);
 	CHECK(row->name, median <= boot_number("most", ~0u));
 	settle();
@@ -317,7 +314,7 @@ void test_main(void)
 	irq_init();
 	gp_before = trap_idt[TRAP_GP];
 	if (boot_word("trace"))
-		traced = rounds - rounds / 10 - 1;
+		traced = measure_late_round(rounds);
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
 		if (wanted(rows[i].name))
 			measure(&rows[i], rounds);

@@ -28,7 +28,7 @@ SPECIAL = {
 WORDS = {"pci": "pci-testdev"}
 # Rows of their own below.
 APART = {"crash", "spin", "exitcode", "words", "smp", "lapic-regs", "lapic-timer", "lapic-ipi",
-         "apic-base", "ping-pong", "deadline", "leak"}
+         "apic-base", "ping-pong", "deadline", "leak", "switch-cost"}
 
 PROGRAMS = sorted({os.path.basename(path)[:-2] for path in glob.glob(ROOT + "/guest/tests/*.c")} - APART)
 
@@ -84,6 +84,7 @@ APIC_ROWS = [
     ("ping-pong", "arrandale", 2, 2, "rounds=200", ""),
     ("ping-pong", "haswell", 2, 2, "x2apic spin=2600 halt=2600", ""),
     ("ping-pong", "haswell", 2, 2, "x2apic spin=5200 halt=5200", "no=apicv"),
+    ("switch-cost", "arrandale", 1, 2, "rounds=200", ""),
     ("deadline", "arrandale", 1, 1, "", ""),
     ("deadline", "haswell", 1, 1, "x2apic late=2000 worst=4000", ""),
     ("deadline", "haswell", 1, 1, "late=2000 worst=4000", "no=apicv"),
