@@ -215,9 +215,10 @@ nightly: all guests
 	@$(PYTHON) tests/rig/run_tests.py --build $(B) --only nightly $(if $(K),-- -k "$(K)")
 	$(if $(PARANOID)$(K),,@$(MAKE) B=$(B)/paranoid PARANOID=1 K=test_walls nightly)
 
+# UPDATE=1: what is measured becomes tests/bench/baseline.json, which make test holds
 bench: all guests
 	@tests/rig/fetch.sh $(B)/guest-cache
-	@$(PYTHON) tests/rig/bench.py --build $(B)
+	@$(PYTHON) tests/rig/bench.py --build $(B) $(if $(UPDATE),--update)
 
 lint: all
 	@tests/lint/run.sh $(B) $(CC)
@@ -241,7 +242,7 @@ help:
 	@echo "                PARANOID=1: Trivet checks itself at each step, the system tests alone (K= some)"
 	@echo "make nightly    the tests of hours: other kernels, stress, reboots (K= some of them)"
 	@echo "make lint       layering, headers, lengths, names, size by folder"
-	@echo "make bench      instructions of a Linux boot, native and under Trivet"
+	@echo "make bench      instructions of exits on each model and of a Linux boot; UPDATE=1: the baseline"
 	@echo "make install    image, GRUB menu script and example (DESTDIR=)"
 	@echo "make clean      remove $(B)"
 	@echo "CC=gcc|clang or a cross compiler; B= another build folder; V=1 shows commands"

@@ -2,34 +2,135 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Counts instructions in Bochs: of exits, and of a Linux boot, native and under Trivet.
 
-Bochs' TSC counts one tick an instruction, on sandy_bridge without noise. Both runs take the same
-bzImage, initrd and command line, from the kernel's 64-bit entry to a mark that its first process
-prints: guest/native prints the TSC at the entry, a VM's TSC starts at 0 there.
+Bochs' TSC counts one tick an instruction, on one core without noise. The exits are the rows of
+tests/bench/rows.json, measured by guest/tests/exit-cost.c; of some of their rounds trace.py counts what
+Trivet does. Both Linux runs take the same bzImage, initrd and command line, from the kernel's 64-bit
+entry to a mark that its first process prints: guest/native prints the TSC at the entry, a VM's TSC starts
+at 0 there. All goes into BUILD/bench.json and is compared with tests/bench/baseline.json (figures.py).
 """
 
 import argparse
 import os
 import re
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from rig import session  # noqa: E402
+from rig import figures, session, trace  # noqa: E402
 from rig.iso import RigError  # noqa: E402
 
-# What leaves the guest costs it so much: models, and Trivet's options to compare.
-EXIT_MODELS = ["haswell", "tigerlake"]
-EXIT_OPTIONS = ["mitigations=off", "mitigations=auto", "mitigations=force"]
+BENCH = os.path.join(session.ROOT, "tests/bench")
+ROWS = figures.load(os.path.join(BENCH, "rows.json"))
+BASELINE = os.path.join(BENCH, "baseline.json")
+PROGRAMS = ["tests/exit-cost.elf", "tests/switch-cost.elf"]
+
+MODEL = "sandy_bridge"  # where nothing is random; rows that it lacks name another
+MODELS = ["arrandale", "sandy_bridge", "haswell", "skylake_x", "icelake", "tigerlake"]
+FLOOR = 12  # instructions of the least round trip: four of the guest, eight of a host that does nothing
+# What mitigations may cost an exit, and where the return stack is filled.
+AUTO_MORE, RSB_MORE = 25, 110
 
 APPEND = "console=ttyS0 quiet nokaslr acpi=off pci=off nolapic noapic rdinit=/bin/mark"
 MOST = 1.05
 
 
+# ---- exits
+
+def run_guest(build, program, model, hv, words="", vm=""):
+    """({row: (median, max)}, {row: why it was left out}) of one run of a guest program."""
+    config = session.Config(
+        emulator="bochs", model=model, timeout=100, pmem=256, hv=hv, image=os.path.join(build, "trivet.elf"),
+        modules=["%s mem=64M debug-exit %s -- %s" %
+                 (os.path.join(build, "guest/tests/%s.elf" % program), vm, words)],
+        expect=["exit code 0"])
+    result = session.run(config)
+    if not result.ok:
+        raise RigError("%s: %s\n%s" % (program, result.reason, result.tail()))
+    return costs(result.text), dict(re.findall(r"^\r*skip (\S+): (.*?)\r?$", result.text, re.MULTILINE))
+
+
+def costs(text):
+    return {name: (int(median), int(most)) for name, median, most in
+            re.findall(r"^\r*cost (\S+) median (\d+) max (\d+)", text, re.MULTILINE)}
+
+
+def all_costs(build, model, hv):
+    """{row: median} on a model."""
+    rows, skipped = run_guest(build, "exit-cost", model, hv)
+    rows.update(run_guest(build, "switch-cost", model, hv, vm="cpus=2")[0])
+    for name, why in skipped.items():
+        print("  left out on %s: %s, %s" % (model, name, why))
+    return {name: median for name, (median, _) in rows.items()}
+
+
+def exact(build):
+    """The sections "exit" and "vmcs": with mitigations off, each row on its model. The rows of exit-cost
+    come from one run, in which some rounds are traced: that changes no count."""
+    exits, vmcs = {}, {}
+    for model, row in [(MODEL, "all")] + [(one.get("model", MODEL), one["name"]) for one in ROWS
+                                          if "model" in one or "program" in one]:
+        rounds, text = trace.record(build, row, model)
+        exits.update({name: median for name, (median, _) in costs(text).items()})
+        for name, instructions in rounds.items():
+            counts = trace.kinds([one for one in instructions if one.trivet])
+            vmcs[name] = {"exits": len(trace.exits(instructions)),
+                          "vmread": counts.get("VMREAD", 0), "vmwrite": counts.get("VMWRITE", 0),
+                          "msr": counts.get("RDMSR", 0) + counts.get("WRMSR", 0),
+                          "serialising": trace.serialising(counts)}
+    return {"exit": exits, "vmcs": vmcs}
+
+
+def shown(row, value):
+    """A figure as the table has it: of one byte, where the row moves several."""
+    if value is None:
+        return "-"
+    return "%.1f" % (value / row["per"]) if "per" in row else "%d" % value
+
+
+def beyond(row, exits, vmcs):
+    """Whether a row needs more instructions, or accesses to the VMCS, than it may."""
+    value, count = exits.get(row["name"]), vmcs.get(row["name"], {"vmread": 0, "vmwrite": 0})
+    reads, writes = row.get("vmcs", (count["vmread"], count["vmwrite"]))
+    return ((value is not None and "most" in row and value > row["most"] * row.get("per", 1)) or
+            count["vmread"] > reads or count["vmwrite"] > writes)
+
+
+def print_exits(exits, vmcs, by_model):
+    """The table with limits, each row on its model; then all models, mitigations off and auto."""
+    print("Instructions of an operation, as its guest sees them, in Bochs (%s). The floor is %d." %
+          (MODEL, FLOOR))
+    print("%-46s %8s %8s %6s %6s  %s" % ("mitigations=", "off", "auto", "limit", "KVM",
+                                         "exits, VMREAD/VMWRITE (limit)"))
+    over = 0
+    for row in ROWS:
+        name = row["name"]
+        auto = by_model.get(row.get("model", MODEL), {}).get("auto", {}).get(name)
+        count = vmcs.get(name)
+        over += beyond(row, exits, vmcs)
+        print("%-46s%s%8s %8s %6s %6s  %s%s" % (
+            row["what"] + (" (%s)" % row["model"] if "model" in row else ""),
+            "*" if beyond(row, exits, vmcs) else " ", shown(row, exits.get(name)), shown(row, auto),
+            row.get("most", "-"), row.get("kvm", "-"),
+            "%(exits)d, %(vmread)d/%(vmwrite)d" % count if count else "",
+            " (%d/%d)" % tuple(row["vmcs"]) if "vmcs" in row else ""))
+    print("* beyond a limit: %d of %d rows" % (over, len(ROWS)))
+    print("On each model, mitigations=off/auto; auto may cost %d more, %d where the return stack is filled:" %
+          (AUTO_MORE, RSB_MORE))
+    print("%-20s" % "" + "".join("%14s" % model for model in by_model))
+    for row in ROWS:
+        cells = ["/".join(shown(row, columns[how].get(row["name"])) for how in ("off", "auto"))
+                 for columns in by_model.values()]
+        print("%-20s" % row["name"] + "".join("%14s" % cell for cell in cells), flush=True)
+
+
+# ---- Linux
+
 def measure(build, image, end, **fields):
     """One boot: (instructions from entry to mark, idle share, the run's text)."""
     cache = os.path.join(build, "guest-cache")
     config = session.Config(
-        emulator="bochs", model="sandy_bridge", timeout=300, image=os.path.join(build, image),
+        emulator="bochs", model=MODEL, timeout=300, image=os.path.join(build, image),
         modules=["%s/vmlinuz mem=256M -- %s" % (cache, APPEND), cache + "/initrd.img"],
         expect=["mark [0-9a-f]{16}", r"uptime [0-9.]+ [0-9.]+\r?\n", end], **fields)
     result = session.run(config)
@@ -42,47 +143,97 @@ def measure(build, image, end, **fields):
     return mark - (int(entry.group(1), 16) if entry else 0), share, result.text
 
 
-def exit_costs(build, model, hv):
-    """{name: instructions} of guest/tests/exit-cost.c, each the median of 1,000."""
-    config = session.Config(
-        emulator="bochs", model=model, timeout=100, pmem=256, hv=hv, image=os.path.join(build, "trivet.elf"),
-        modules=[os.path.join(build, "guest/tests/exit-cost.elf") + " mem=64M debug-exit -- x2apic"],
-        expect=["exit code 0"])
-    result = session.run(config)
-    if not result.ok:
-        raise RigError("exit-cost: %s\n%s" % (result.reason, result.tail()))
-    return dict(re.findall(r"^\r*cost (\S+) median (\d+)", result.text, re.MULTILINE))
+def linux(build):
+    """The sections "boot" and "memory"."""
+    native, native_idle, _ = measure(build, "guest/native.elf", "", lax_msrs=True)
+    ours, idle, text = measure(build, "trivet.elf", "all VMs have ended", hv="log=debug")
+    exits = {name: int(count) for name, count in re.findall(r"\] exits (\S+) (\d+),", text)}
+    return {
+        "boot": {"native": native, "trivet": ours, "ratio": round(ours / native, 4),
+                 "idle": round(idle, 3), "native_idle": round(native_idle, 3),
+                 "exits": sum(exits.values()), "exits_by_reason": exits,
+                 # whatever its reason is called: an access to RAM that was not mapped
+                 "ept_violations": sum(count for name, count in exits.items() if re.search("ept|fault", name))},
+        "memory": {"kib_with_linux": int(re.search(r"Trivet's own memory: (\d+) KiB", text).group(1))},
+    }
 
 
-def print_exits(build):
-    for model in EXIT_MODELS:
-        columns = [exit_costs(build, model, hv) for hv in EXIT_OPTIONS]
-        print("%-26s" % ("exits on " + model) + " ".join("%17s" % hv for hv in EXIT_OPTIONS))
-        for name in columns[0]:
-            print("  %-24s" % name + " ".join("%17s" % column[name] for column in columns), flush=True)
+def print_linux(boot, memory):
+    print("Linux to init  native %14d instructions, idle %4.1f %%" % (boot["native"], 100 * boot["native_idle"]))
+    print("Linux to init  Trivet %14d instructions, idle %4.1f %%" % (boot["trivet"], 100 * boot["idle"]))
+    print("ratio   %.4f (at most %.2f), exits %d, EPT violations on RAM %d" %
+          (boot["ratio"], MOST, boot["exits"], boot["ept_violations"]))
+    print("        " + ", ".join("%s %d" % item for item in sorted(boot["exits_by_reason"].items())))
+    print("Trivet's own memory with that VM: %d KiB" % memory["kib_with_linux"])
+
+
+def size(build):
+    """The section "size"; code lines only where cloc is there."""
+    figures_of_size = {"image": os.path.getsize(os.path.join(build, "trivet.elf"))}
+    run = subprocess.run(["tests/lint/size.sh", build], cwd=session.ROOT, capture_output=True, text=True, check=False)
+    match = re.search(r"^ +all +(\d+)", run.stdout, re.MULTILINE)
+    if match:
+        figures_of_size["code_lines"] = int(match[1])
+    return figures_of_size
+
+
+# ---- all of it
+
+def judge(new, update):
+    """Compares with the baseline and prints; True unless something exact has grown. With `update` the
+    figures become the baseline."""
+    if update:
+        kept = {name: value for name, value in new.items() if name != "exit_by_model"}
+        figures.save(BASELINE, kept)
+        print("baseline: written; say in the commit why figures have grown")
+        return True
+    if not os.path.isfile(BASELINE):
+        print("baseline: there is none")
+        return True
+    drifting = ["exit." + row["name"] for row in ROWS if row.get("drifts")]
+    grown, told, unjudged = figures.compare(figures.load(BASELINE), new, drifting)
+    for line in unjudged:
+        print("baseline: not judged, " + line)
+    for line in told:
+        print("baseline: " + line)
+    for line in grown:
+        print("baseline: GROWN " + line)
+    if not grown:
+        print("baseline: nothing exact has grown" + (", as far as it could be judged" if unjudged else ""))
+    return not grown
+
+
+def bench(options):
+    build = options.build
+    new = {"made_with": figures.made_with(build, PROGRAMS), "size": size(build)}
+    new.update(exact(build))
+    if not options.check:
+        new["exit_by_model"] = {
+            model: {how: all_costs(build, model, "mitigations=" + how) for how in ("off", "auto")}
+            for model in (MODELS if not options.model else [options.model])}
+        print_exits(new["exit"], new["vmcs"], new["exit_by_model"])
+    within = True
+    if not options.exits:
+        new.update(linux(build))
+        print_linux(new["boot"], new["memory"])
+        within = new["boot"]["ratio"] <= MOST
+    figures.save(os.path.join(build, "bench.json"), new)
+    return judge(new, options.update) and within
 
 
 def main():
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     options.add_argument("--build", default="build")
     options.add_argument("--exits", action="store_true", help="only what leaves the guest")
+    options.add_argument("--check", action="store_true", help="only what the baseline holds")
+    options.add_argument("--model", default="", help="only this one of the models")
+    options.add_argument("--update", action="store_true", help="the figures become the baseline")
     options = options.parse_args()
-    build = options.build
     try:
-        print_exits(build)
-        if options.exits:
-            return 0
-        native, native_idle, _ = measure(build, "guest/native.elf", "", lax_msrs=True)
-        print("native  %14d instructions, idle %4.1f %%" % (native, 100 * native_idle), flush=True)
-        ours, idle, text = measure(build, "trivet.elf", "all VMs have ended", hv="log=debug")
+        return 0 if bench(options) else 1
     except RigError as error:
         print("bench: %s" % error, file=sys.stderr)
         return 1
-    print("Trivet  %14d instructions, idle %4.1f %%" % (ours, 100 * idle))
-    print("ratio   %14.3f (at most %.2f)" % (ours / native, MOST))
-    exits = [line for line in text.replace("\r", "").split("\n") if re.search(r"\] exits |\] lived ", line)]
-    print("\n".join(exits) or "(no count of exits in the log)")
-    return 0 if ours <= MOST * native else 1
 
 
 if __name__ == "__main__":
