@@ -1,24 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Measure: an interrupt sent to another CPU and answered by one, in TSC ticks for the round
- * trip, both CPUs spinning and both halted; the median and the worst of rounds=N (1000). Rule: each
- * is answered once. Words: `x2apic`; spin=N and halt=N are what the medians may be at most;
+ * trip, both CPUs spinning and both halted: lines `cost ipi_spin median N max N` and ipi_halt of
+ * rounds=N (1000). Rule: each is answered once. Words: `x2apic`; spin=N and halt=N are what the medians may be at most;
  * cpus=2 where there is no MADT. SDM volume 3, "Issuing Interprocessor Interrupts".
  */
 #include "guest/lib/boot.h"
-#include "guest/lib/console.h"
 #include "guest/lib/irq.h"
+#include "guest/lib/measure.h"
 #include "guest/lib/smp.h"
 #include "guest/lib/test.h"
 #include "guest/lib/trap.h"
 
 #define PING 0x51
 #define PONG 0x52
-#define MOST 4096
 
 static volatile unsigned pings, pongs;
 static volatile bool stop, halts;
-static u32 ticks[MOST];
 
 static void on_ping(struct trap_frame *frame)
 {
@@ -63,8 +61,10 @@ static u32 round_trip(void)
 	return (u32)(rdtsc() - start);
 }
 
-static void measure(const char *name, bool halt, unsigned rounds)
+static void measure(const char *name, const char *cost, bool halt, unsigned rounds)
 {
+	u32 median;
+
 	halts = halt;
 	stop = false;
 	pings = pongs = 0;
@@ -73,21 +73,19 @@ static void measure(const char *name, bool halt, unsigned rounds)
 	if (!halt)
 		sti();
 	for (unsigned i = 0; i < rounds; i++)
-		ticks[i] = round_trip();
+		measure_ticks[i] = round_trip();
 	cli();
 	stop = true;
 	apic_send(smp_id[1], APIC_FIXED | APIC_ASSERT | SMP_WAKE);
 	smp_wait(1);
-	test_sort(ticks, rounds);
-	print("%s: median %u, least %u, worst %u\n", name, ticks[rounds / 2], ticks[0],
-	      ticks[rounds - 1]);
+	median = measure_print(cost, rounds, 0);
 	test_equal(name, pings, rounds);
-	test_check(name, ticks[rounds / 2] <= boot_number(name, ~0u), "too slow");
+	test_check(name, median <= boot_number(name, ~0u), "too slow");
 }
 
 void test_main(void)
 {
-	unsigned rounds = (unsigned)boot_number("rounds", 1000);
+	unsigned rounds = measure_rounds();
 
 	if (!apic_mode_of_words())
 		return;
@@ -99,7 +97,6 @@ void test_main(void)
 		test_skip("all", "one CPU");
 		return;
 	}
-	rounds = rounds < 1 ? 1 : rounds > MOST ? MOST : rounds;
-	measure("spin", false, rounds);
-	measure("halt", true, rounds);
+	measure("spin", "ipi_spin", false, rounds);
+	measure("halt", "ipi_halt", true, rounds);
 }

@@ -34,13 +34,20 @@ AUTO_MORE, RSB_MORE = 25, 110
 APPEND = "console=ttyS0 quiet nokaslr acpi=off pci=off nolapic noapic rdinit=/bin/mark"
 MOST = 1.05
 
+# What the first process does behind its mark (tests/rig/mark.asm), and between CPUs: {name: (what, how often)}
+WORK = {"fork": ("fork, exec and wait", 100), "getppid": ("getppid", 1000), "serial": ("serial output, a character", 4000),
+        "ipi_spin": ("IPI and answer, both CPUs spinning", 1), "ipi_halt": ("IPI and answer, both CPUs halted", 1),
+        "hlt_timer_late": ("timer interrupt behind its deadline", 1)}
+WORK_MODEL = "haswell"  # of what goes between CPUs
+
 
 # ---- exits
 
-def run_guest(build, program, model, hv, words="", vm=""):
+def run_guest(build, program, model, hv, words="", vm="", pcpus=1):
     """({row: (median, max)}, {row: why it was left out}) of one run of a guest program."""
     config = session.Config(
-        emulator="bochs", model=model, timeout=100, pmem=256, hv=hv, image=os.path.join(build, "trivet.elf"),
+        emulator="bochs", model=model, timeout=100, pmem=256, pcpus=pcpus, hv=hv,
+        image=os.path.join(build, "trivet.elf"),
         modules=["%s mem=64M debug-exit %s -- %s" %
                  (os.path.join(build, "guest/tests/%s.elf" % program), vm, words)],
         expect=["exit code 0"])
@@ -126,36 +133,65 @@ def print_exits(exits, vmcs, by_model):
 
 # ---- Linux
 
+UPTIME = r"uptime ([0-9.]+) ([0-9.]+)\r?\n"
+
+
 def measure(build, image, end, **fields):
-    """One boot: (instructions from entry to mark, idle share, the run's text)."""
+    """One boot: (instructions from entry to mark, idle share until then, ticks of works, the run's text)."""
     cache = os.path.join(build, "guest-cache")
     config = session.Config(
         emulator="bochs", model=MODEL, timeout=300, image=os.path.join(build, image),
         modules=["%s/vmlinuz mem=256M -- %s" % (cache, APPEND), cache + "/initrd.img"],
-        expect=["mark [0-9a-f]{16}", r"uptime [0-9.]+ [0-9.]+\r?\n", end], **fields)
+        expect=["mark [0-9a-f]{16}", UPTIME, "work serial [0-9a-f]{16}", UPTIME, end], **fields)
     result = session.run(config)
     if not result.ok:
         raise RigError("%s: %s\n%s" % (image, result.reason, result.tail()))
     entry = re.search(r"entry tsc=([0-9a-f]+)", result.text)
     mark = int(re.search("mark ([0-9a-f]{16})", result.text).group(1), 16)
-    up, idle = re.search(r"uptime ([0-9.]+) ([0-9.]+)", result.text).groups()
-    share = float(idle) / max(float(up), 0.01)
-    return mark - (int(entry.group(1), 16) if entry else 0), share, result.text
+    (up, idle), (up2, idle2) = ([float(n) for n in pair] for pair in re.findall(UPTIME, result.text))
+    works = {name: int(ticks, 16) for name, ticks in re.findall("work ([a-z]+) ([0-9a-f]{16})", result.text)}
+    works["idle"] = round((idle2 - idle) / max(up2 - up, 0.01), 3)
+    return (mark - (int(entry.group(1), 16) if entry else 0), round(idle / max(up, 0.01), 3), works, result.text)
 
 
 def linux(build):
-    """The sections "boot" and "memory"."""
-    native, native_idle, _ = measure(build, "guest/native.elf", "", lax_msrs=True)
-    ours, idle, text = measure(build, "trivet.elf", "all VMs have ended", hv="log=debug")
+    """The sections "boot", "work" and "memory"."""
+    native, native_idle, native_works, _ = measure(build, "guest/native.elf", "System halted", lax_msrs=True)
+    ours, idle, works, text = measure(build, "trivet.elf", "all VMs have ended", hv="log=debug")
     exits = {name: int(count) for name, count in re.findall(r"\] exits (\S+) (\d+),", text)}
     return {
         "boot": {"native": native, "trivet": ours, "ratio": round(ours / native, 4),
-                 "idle": round(idle, 3), "native_idle": round(native_idle, 3),
+                 "idle": idle, "native_idle": native_idle,
                  "exits": sum(exits.values()), "exits_by_reason": exits,
                  # whatever its reason is called: an access to RAM that was not mapped
                  "ept_violations": sum(count for name, count in exits.items() if re.search("ept|fault", name))},
+        "work": {"native": native_works, "trivet": works},
         "memory": {"kib_with_linux": int(re.search(r"Trivet's own memory: (\d+) KiB", text).group(1))},
     }
+
+
+def between_cpus(build):
+    """(native, Trivet's) costs of IPIs and timer interrupts, which another run of the same program gives."""
+    bare, ours = {}, {}
+    for program, cpus, words in ("ping-pong", 2, "x2apic cpus=2"), ("exit-cost", 1, "only=hlt_timer"):
+        elf = os.path.join(build, "guest/tests/%s.elf" % program)
+        result = session.run(session.Config(
+            emulator="bochs", model=WORK_MODEL, timeout=100, pmem=256, pcpus=cpus, bare=True, image=elf, hv=words,
+            expect=["^done"]))
+        if not result.ok:
+            raise RigError("%s, bare: %s\n%s" % (program, result.reason, result.tail()))
+        bare.update(costs(result.text))
+        ours.update(run_guest(build, program, WORK_MODEL, "mitigations=off", words, "cpus=%d" % cpus, cpus)[0])
+    return tuple({name: median for name, (median, _) in each.items()} for each in (bare, ours))
+
+
+def print_work(native, ours):
+    print("%-38s %10s %10s %7s" % ("Work of a guest, ticks of each", "native", "Trivet", "ratio"))
+    for name, (what, count) in WORK.items():
+        if name in native and name in ours:
+            print("%-38s %10d %10d %7.3f" % (what, native[name] // count, ours[name] // count,
+                                             ours[name] / native[name]))
+    print("%-38s %9.1f%% %9.1f%%" % ("idle while it worked", 100 * native["idle"], 100 * ours["idle"]))
 
 
 def print_linux(boot, memory):
@@ -216,6 +252,10 @@ def bench(options):
     if not options.exits:
         new.update(linux(build))
         print_linux(new["boot"], new["memory"])
+        if not options.check:
+            for side, more in zip(("native", "trivet"), between_cpus(build)):
+                new["work"][side].update(more)
+        print_work(new["work"]["native"], new["work"]["trivet"])
         within = new["boot"]["ratio"] <= MOST
     figures.save(os.path.join(build, "bench.json"), new)
     return judge(new, options.update) and within

@@ -148,6 +148,14 @@ def test_rows_are_what_the_programs_measure():
     assert set(re.findall(r"^\tR\((\w+), ", source, re.MULTILINE)) <= set(names)
 
 
+def test_works_are_what_the_first_process_does():
+    with open(os.path.join(ROOT, "tests/rig/mark.asm")) as file:
+        source = file.read()
+    for name in re.findall(r'^\tWORK "(\w+)"', source, re.MULTILINE):
+        what, count = bench.WORK[name]
+        assert re.search(r"^[A-Z]+\s+equ %d\b" % count, source, re.MULTILINE), what
+
+
 def test_a_row_is_beyond_a_limit_by_either_count():
     row = {"name": "a", "most": 10, "per": 2, "vmcs": [5, 1]}
     counts = {"vmread": 5, "vmwrite": 1}
