@@ -220,6 +220,11 @@ bench: all guests
 	@tests/rig/fetch.sh $(B)/guest-cache
 	@$(PYTHON) tests/rig/bench.py --build $(B) $(if $(UPDATE),--update)
 
+# The picture in the README, of what make bench has written
+bench-plot:
+	@tests/rig/setup.sh plot
+	@$(PYTHON) tests/rig/plot.py $(B)/bench.json tests/bench/scale.svg
+
 lint: all
 	@tests/lint/run.sh $(B) $(CC)
 
@@ -243,6 +248,7 @@ help:
 	@echo "make nightly    the tests of hours: other kernels, stress, reboots (K= some of them)"
 	@echo "make lint       layering, headers, lengths, names, size by folder"
 	@echo "make bench      instructions of exits on each model and of a Linux boot; UPDATE=1: the baseline"
+	@echo "make bench-plot draw what exits cost as a machine grows (needs matplotlib)"
 	@echo "make install    image, GRUB menu script and example (DESTDIR=)"
 	@echo "make clean      remove $(B)"
 	@echo "CC=gcc|clang or a cross compiler; B= another build folder; V=1 shows commands"
@@ -250,4 +256,4 @@ help:
 -include $(TEST_OBJ:.o=.d)
 FORCE:
 .DELETE_ON_ERROR:
-.PHONY: all guests iso run setup unit units test nightly bench lint install clean help nasm-there FORCE
+.PHONY: all guests iso run setup unit units test nightly bench bench-plot lint install clean help nasm-there FORCE

@@ -4,15 +4,17 @@
  * lines `cost NAME median N max N` of rounds=N (1000), after a few to warm up. A round is RDTSC, the
  * operands, the instruction, RDTSC; the same round without the instruction is taken off, so that
  * what is left is the instruction itself and all that it brings about. In Bochs a tick is an
- * instruction of guest or hypervisor. Rule: none takes longer than most=N. Words: only=NAME
- * measures one row; trace=NAME, too, and marks some late rounds by XCHG BX, BX before and behind,
- * at which Bochs' debugger stops (tests/rig/trace.py); NAME may be `all`. SDM volume 3, "VM Exits".
+ * instruction of guest or hypervisor. Rule: none takes longer than most=N. Words: only=NAME,NAME
+ * measures these rows; `smp` first starts all CPUs, which then sleep; trace=NAME measures one row (or
+ * `all`) and marks some late rounds by XCHG BX, BX before and behind, at which Bochs' debugger
+ * stops (tests/rig/trace.py). SDM volume 3, "VM Exits".
  */
 #include "guest/lib/apic.h"
 #include "guest/lib/boot.h"
 #include "guest/lib/console.h"
 #include "guest/lib/irq.h"
 #include "guest/lib/measure.h"
+#include "guest/lib/smp.h"
 #include "guest/lib/test.h"
 #include "guest/lib/trap.h"
 
@@ -297,13 +299,23 @@ static void measure(const struct row *row, unsigned count)
 	settle();
 }
 
-/* The row that the words name is the only one. */
+/* Whether a row is among those that the words name, with commas between; without any, all are. */
 static bool wanted(const char *name)
 {
 	const char *only = boot_word("trace") ? boot_word("trace") : boot_word("only");
 	size_t length = strlen(name);
 
-	return !only || !strncmp(only, "all", 3) || (!strncmp(only, name, length) && (!only[length] || only[length] == ' '));
+	if (!only || !strncmp(only, "all", 3))
+		return true;
+	while (only) {
+		if (!strncmp(only, name, length) &&
+		    (!only[length] || only[length] == ' ' || only[length] == ','))
+			return true;
+		while (*only && *only != ' ' && *only != ',')
+			only++;
+		only = *only == ',' ? only + 1 : NULL;
+	}
+	return false;
 }
 
 void test_main(void)
@@ -312,6 +324,10 @@ void test_main(void)
 	const char *lacks;
 
 	irq_init();
+	if (boot_word("smp") && apic_present()) {
+		apic_enable();
+		print("%u CPUs\n", smp_start_all());
+	}
 	gp_before = trap_idt[TRAP_GP];
 	if (boot_word("trace"))
 		traced = measure_late_round(rounds);

@@ -213,6 +213,49 @@ def size(build):
     return figures_of_size
 
 
+# ---- scale
+
+# How many VMs, of which all but one sleep; vCPUs of the one VM, of which all but one sleep.
+SCALE = {"vms": (1, 8, 64), "vcpus": (1, 8, 32)}
+SCALE_ROWS = ["cpuid_0", "out_21", "mmio_read", "wrmsr_tsc_deadline", "self_ipi", "hlt_timer"]
+
+
+def scale(build):
+    """The section "scale": {"vms": {"1": {row: median}}}, on one core; and what a search for an address takes
+    among regions and ranges of devices, of which tests/image/scale.c makes more and more."""
+    out = {}
+    guests = os.path.join(build, "guest/tests/")
+    for what, counts in SCALE.items():
+        out[what] = {}
+        for count in counts:
+            vms, vcpus = (count, 1) if what == "vms" else (1, count)
+            modules = ["%sexit-cost.elf vm=m mem=64M cpus=%d debug-exit -- smp only=%s" %
+                       (guests, vcpus, ",".join(SCALE_ROWS))]
+            modules += ["%sidle.bin kind=flat vm=idle%d mem=1M" % (guests, i) for i in range(1, vms)]
+            result = session.run(session.Config(
+                emulator="bochs", model=MODEL, timeout=100, hv="mitigations=off", modules=modules,
+                image=os.path.join(build, "trivet.elf"), expect=["^%d CPUs" % vcpus, "exit code 0"]))
+            if not result.ok:
+                raise RigError("scale, %d %s: %s\n%s" % (count, what, result.reason, result.tail()))
+            out[what][str(count)] = {name: median for name, (median, _) in costs(result.text).items()
+                                     if name in SCALE_ROWS}
+    result = session.run(session.Config(
+        emulator="bochs", model=MODEL, timeout=100, pmem=256, hv="selftest=scale mitigations=off",
+        image=os.path.join(build, "trivet-test.elf"), expect=["selftest scale: passed"]))
+    if not result.ok:
+        raise RigError("scale: %s\n%s" % (result.reason, result.tail()))
+    for what, count, row, ticks in re.findall(r"^scale (\w+) (\d+) (\w+) (\d+)", result.text, re.MULTILINE):
+        out.setdefault(what, {}).setdefault(count, {})[row] = int(ticks)
+    return out
+
+
+def print_scale(section):
+    for what, columns in section.items():
+        print("%-20s" % ("As %s grow" % what) + "".join("%10s" % count for count in columns))
+        for name in next(iter(columns.values())):
+            print("  %-18s" % name + "".join("%10s" % column.get(name, "-") for column in columns.values()))
+
+
 # ---- all of it
 
 def judge(new, update):
@@ -248,6 +291,8 @@ def bench(options):
             model: {how: all_costs(build, model, "mitigations=" + how) for how in ("off", "auto")}
             for model in (MODELS if not options.model else [options.model])}
         print_exits(new["exit"], new["vmcs"], new["exit_by_model"])
+        new["scale"] = scale(build)
+        print_scale(new["scale"])
     within = True
     if not options.exits:
         new.update(linux(build))

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Sees to the tools that a target needs: setup.sh run|test|ci; run also heeds EMULATOR= and
+# Sees to the tools that a target needs: setup.sh run|test|ci|plot; run also heeds EMULATOR= and
 # FIRMWARE=. Debian and its kin: installs what is missing when root, else prints the sudo line and
 # stops. Elsewhere: names what is missing.
 set -eu
@@ -48,6 +48,10 @@ cloc                cloc
 git                 git
 '
 
+table_plot='
+python3-matplotlib  /usr/lib/python3/dist-packages/matplotlib
+'
+
 nested_vmx() {
 	grep -qw vmx /proc/cpuinfo && [ -r /dev/kvm ] && [ -w /dev/kvm ]
 }
@@ -64,8 +68,10 @@ test)
 	table=$table_run$table_bochs$table_qemu$table_uefi$table_test ;;
 ci)
 	table=$table_run$table_bochs$table_qemu$table_uefi$table_test$table_ci ;;
+plot)
+	table=$table_plot ;;
 *)
-	echo "usage: setup.sh run|test|ci" >&2
+	echo "usage: setup.sh run|test|ci|plot" >&2
 	exit 1 ;;
 esac
 

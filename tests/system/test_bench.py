@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from conftest import BUILD, PARANOID, ROOT, built, fetched
-from rig import bench, figures, trace
+from rig import bench, figures, plot, trace
 
 usual_build = pytest.mark.skipif(PARANOID, reason="a build that checks itself has no figures")
 
@@ -168,6 +168,11 @@ def test_a_row_is_beyond_a_limit_by_either_count():
 
 def test_lines_of_cost_are_read_behind_what_rows_print():
     assert bench.costs("\r\r\rcost out_3f8 median 7 max 9\r\nxcost b median 1 max 1\n") == {"out_3f8": (7, 9)}
+
+
+def test_a_plot_has_its_points_in_order():
+    assert plot.lines({"64": {"a": 3, "b": 1}, "1": {"a": 1}, "8": {"a": 2}}) == {
+        "a": [(1, 1), (8, 2), (64, 3)], "b": [(64, 1)]}
 
 
 # Of a debugger's output: two rounds, the second with an exit between instructions of the guest.

@@ -23,6 +23,7 @@ ROWS = {
     # VM entries that the CPU refuses, explained; and what it refuses, as the checker predicts
     "entry-break": (STATE_MODELS, 60),
     "entry-fuzz:1:17000": (STATE_MODELS, 100),
+    "scale": (["sandy_bridge"], 30),
     # the dirty log by what the CPU offers, and by what is left of it
     "dirty:pml": (["tigerlake", "skylake_x"], 60),
     "dirty:flags": (["haswell"], 60),
