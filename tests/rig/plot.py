@@ -10,7 +10,7 @@ import json
 import sys
 
 TITLES = {"vms": "VMs, all but one asleep", "vcpus": "vCPUs of a VM, all but one asleep",
-          "regions": "regions of memory", "ranges": "ranges of devices"}
+          "regions": "regions of memory", "ranges": "ranges of devices", "memory": "MiB of a VM"}
 
 
 def lines(section):
@@ -28,7 +28,7 @@ def draw(scale, path):
     matplotlib.rcParams.update({"svg.hashsalt": "trivet", "svg.fonttype": "none", "font.size": 8})
     from matplotlib import pyplot
     wanted = [what for what in TITLES if what in scale]
-    figure, panels = pyplot.subplots(1, len(wanted), figsize=(3.2 * len(wanted), 3.2), squeeze=False)
+    figure, panels = pyplot.subplots(1, len(wanted), figsize=(2.8 * len(wanted), 3), squeeze=False)
     for panel, what in zip(panels[0], wanted):
         section = scale[what]
         for row, points in lines(section).items():

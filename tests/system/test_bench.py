@@ -156,13 +156,16 @@ def test_works_are_what_the_first_process_does():
         assert re.search(r"^[A-Z]+\s+equ %d\b" % count, source, re.MULTILINE), what
 
 
-def test_a_row_is_beyond_a_limit_by_either_count():
+def test_a_row_is_beyond_a_limit_by_any_count():
     row = {"name": "a", "most": 10, "per": 2, "vmcs": [5, 1]}
     counts = {"vmread": 5, "vmwrite": 1}
     assert not bench.beyond(row, {"a": 20}, {"a": counts})
     assert bench.beyond(row, {"a": 21}, {"a": counts})
     assert bench.beyond(row, {"a": 20}, {"a": dict(counts, vmread=6)})
     assert bench.beyond(row, {"a": 20}, {"a": dict(counts, vmwrite=2)})
+    for dear in "msr", "serialising":
+        assert bench.beyond(row, {"a": 20}, {"a": dict(counts, **{dear: 1})})
+        assert not bench.beyond(dict(row, switches=True), {"a": 20}, {"a": dict(counts, **{dear: 1})})
     assert not bench.beyond({"name": "a"}, {"a": 99}, {}) and not bench.beyond(row, {}, {})
 
 
