@@ -111,7 +111,9 @@ static const char *any(void)
 
 static const char *hypervisor(void)
 {
-	return cpu_has_hypervisor() ? NULL : "no hypervisor";
+	unsigned long number = ~0ul;
+
+	return TRY("vmcall", : "+a"(number) : : "memory") == TRAP_NONE ? NULL : "no hypervisor";
 }
 
 static const char *gp(void)
