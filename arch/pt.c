@@ -6,6 +6,7 @@
  */
 #include "arch/pt.h"
 
+#include "arch/lib/string.h"
 #include "arch/memory.h"
 
 #define ENTRIES	  512u
@@ -158,6 +159,11 @@ static void unmap_level(struct pt *pt, u64 *table, unsigned level, u64 addr, u64
 {
 	u64 *entry;
 
+	/* Whole words are written, so that a walk of the CPU's sees one or the other. */
+	if (level == 1) {
+		memset(&table[index_of(addr, level)], 0, size / PAGE_SIZE * sizeof(*table));
+		return;
+	}
 	FOR_EACH_ENTRY(entry, here, table, level, addr, size) {
 		if (is_present(pt, *entry) && is_leaf(pt, *entry, level)) {
 			set_entry(entry, 0);
@@ -218,10 +224,12 @@ static int split_level(struct pt *pt, u64 *table, unsigned level, u64 addr, u64 
 {
 	u64 *entry;
 
+	if (level == 1)
+		return 0;
 	FOR_EACH_ENTRY(entry, here, table, level, addr, size) {
 		bool leaf = is_leaf(pt, *entry, level), fits = here == span_of(level);
 
-		if (is_present(pt, *entry) && level > 1 && (all || !fits) &&
+		if (is_present(pt, *entry) && (all || !fits) &&
 		    ((leaf && split(pt, entry, level)) ||
 		     split_level(pt, table_at(*entry), level - 1, addr, here, all)))
 			return -ENOMEM;

@@ -42,24 +42,25 @@ static const struct monitor_command *next_command(const struct monitor_command *
 /* By the first word of a text, which a blank or a slash ends. */
 static const struct monitor_command *find_command(const char *text)
 {
-	const struct monitor_command *command = NULL;
+	const struct monitor_command *const *it;
 
-	while ((command = next_command(command))) {
-		size_t len = strlen(command->name);
+	SECTION_FOR_EACH(it, monitor_commands) {
+		size_t len = strlen((*it)->name);
 
-		if (!strncmp(command->name, text, len) && (!text[len] || strchr(" /", text[len])))
-			break;
+		if (!strncmp((*it)->name, text, len) && (!text[len] || strchr(" /", text[len])))
+			return *it;
 	}
-	return command;
+	return NULL;
 }
 
 static const char *nth_command(unsigned index)
 {
-	const struct monitor_command *command = next_command(NULL);
+	const struct monitor_command *const *it;
 
-	while (command && index--)
-		command = next_command(command);
-	return command ? command->name : NULL;
+	SECTION_FOR_EACH(it, monitor_commands)
+		if (!index--)
+			return (*it)->name;
+	return NULL;
 }
 
 static const char *nth_machine(unsigned index)
@@ -140,6 +141,7 @@ void monitor_print(const char *fmt, ...)
 {
 	page_len += STR_FORMAT_REST(page + page_len, sizeof(page) - page_len, fmt);
 	page_len = MIN(page_len, sizeof(page) - 1);
+	job_yield();
 }
 
 bool monitor_more(void)
@@ -322,6 +324,7 @@ static const char *help(const struct monitor_call *call)
 	char usage[LINE_SIZE];
 
 	while ((command = next_command(command))) {
+		job_yield();
 		if (call->argc && strcmp(command->name, call->argv[0]))
 			continue;
 		str_format(usage, sizeof(usage), "%s%s", command->name, command->usage);

@@ -50,7 +50,8 @@ extern const char monitor_usage[];
 /* Starts the monitor's job; 0 or -ENOMEM. Boot pCPU, once. */
 int monitor_start(void);
 
-/* Puts text on the page, which is shown when the command ends. Does not wait. */
+/* Puts text on the page, which is shown when the command ends. Does not wait, but yields: no lock
+ * is held, and no vCPU loaded. */
 void monitor_print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Shows what is on the page already, and may wait: false when no more is wanted.
  * Within no life_enter. */

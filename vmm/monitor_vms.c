@@ -190,12 +190,13 @@ static const char *devices(const struct monitor_call *call)
 {
 	const struct bus *ports = &call->vm->ports;
 
-	vm_device_lock(call->vm);
 	for (struct vdev *dev = call->vm->devices; dev; dev = dev->next) {
 		char text[512] = "";
 
+		vm_device_lock(call->vm);
 		if (dev->type->describe)
 			dev->type->describe(dev, text, sizeof(text));
+		vm_device_unlock(call->vm);
 		if (!*text && call->command->argument)
 			continue;
 		monitor_print("%-12s %5lu bytes of state, ports", dev->type->name,
@@ -206,7 +207,6 @@ static const char *devices(const struct monitor_call *call)
 					      ports->range[i].last);
 		monitor_print("\n%s", text);
 	}
-	vm_device_unlock(call->vm);
 	return NULL;
 }
 DEFINE_MONITOR_COMMAND(devices, "devices", " [NAME]", "its devices", devices,

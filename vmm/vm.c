@@ -126,6 +126,7 @@ static void free_memory(struct vm *vm)
 	while (vm->regions.count) {
 		struct region *r = &vm->regions.region[0];
 
+		job_yield();
 		if (vm_set_memory_region(vm, r->slot, 0, GPA(0), 0, NULL, 0))
 			break; /* no memory to split a page: the frames stay with the dead */
 	}
@@ -153,7 +154,9 @@ void vm_destroy(struct vm *vm)
 	for (unsigned i = 0; i < vm->module_count; i++)
 		if (vm->modules[i].mem)
 			mem_put(vm->modules[i].mem);
+	job_yield();
 	virt->vm_destroy(vm->virt);
+	job_yield();
 	space_destroy(&vm->space);
 	pages_free(vm, VM_PAGES);
 }
