@@ -3,7 +3,8 @@
  * Rule: the timer of the local APIC counts down at its clock over the divisor; it interrupts
  * once or periodically, never twice and never not; a count of 0 stops it; the mask holds back the
  * interrupt, not the count; TSC-deadline mode has its own register. SDM volume 3, "APIC Timer" and
- * "TSC-Deadline Mode". Words: `x2apic`, count=N of periods in the long run, period=TICKS.
+ * "TSC-Deadline Mode". Words: `x2apic`, count=N of periods in the long run, period=TICKS;
+ * slow=N: all takes N times as long, where exits do.
  *
  * Not checked where the word `bare` says that it is Bochs: IA32_TSC_DEADLINE reads as some time
  * though nothing is armed ("TSC-Deadline Mode": the timer "disarms itself and clears the
@@ -18,11 +19,12 @@
 
 #define VECTOR	0x41
 #define OTHER	0x42
-#define COUNT	200000u /* of the timer at divisor 1, of the measurements */
-#define AT_ONCE 20000	/* TSC ticks within which what is due comes */
+#define COUNT	(200000u * slow) /* of the timer at divisor 1, of the measurements */
+#define AT_ONCE (20000u * slow)	 /* TSC ticks within which what is due comes */
 
 static volatile unsigned taken, taken_other;
 static volatile u64 taken_at;
+static u32 slow = 1;
 static u64 scale; /* TSC ticks that COUNT takes */
 
 static void on_timer(struct trap_frame *frame)
@@ -272,8 +274,8 @@ static void on_period(struct trap_frame *frame)
 
 static void long_run(void)
 {
-	unsigned count = (unsigned)boot_number("count", 1000);
-	u32 period = (u32)boot_number("period", 20000);
+	unsigned count = (unsigned)boot_number("count", 1000) / slow;
+	u32 period = (u32)boot_number("period", 20000) * slow;
 	u64 start = rdtsc();
 
 	period_ticks = div64(period * scale, COUNT, NULL);
@@ -294,6 +296,7 @@ void test_main(void)
 {
 	if (!apic_mode_of_words())
 		return;
+	slow = (u32)boot_number("slow", 1);
 	irq_init();
 	trap_hook[VECTOR] = trap_hook[OTHER] = on_timer;
 	apic_enable();

@@ -40,8 +40,11 @@ static void seconds(void)
 	start = rdtsc();
 	while (rtc_read(0) == second && rdtsc() - start < limit)
 		uip |= rtc_read(0x0a) >> 7;
-	CHECK("update-in-progress", uip);
 	CHECK("one-second", rdtsc() - start > limit >> 1);
+	/* 244 us of each second, in which two long exits may not fit */
+	while (!uip && rdtsc() - start < 8 * limit)
+		uip = rtc_read(0x0a) >> 7;
+	CHECK("update-in-progress", uip);
 }
 
 static void periodic(void)

@@ -174,7 +174,7 @@ static NOINLINE void fault_cp(void)
 
 static NOINLINE void fault_gp(void)
 {
-	*(volatile u64 *)0x0123456789abcdefull;
+	*(volatile u64 *)0x0123456789abcde8ull;
 }
 
 /* ---- alarms: NMIs by the APIC where there is one, so that the CPU blocks others */

@@ -10,10 +10,9 @@ import sys
 
 import pytest
 
-from conftest import BUILD, PARANOID, ROOT, built, fetched
+from conftest import BUILD, ROOT, built, fetched, usual_build
 from rig import bench, figures, plot, trace
 
-usual_build = pytest.mark.skipif(PARANOID, reason="a build that checks itself has no figures")
 
 
 # ---- what is measured

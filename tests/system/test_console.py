@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conftest import built
+from conftest import built, usual_build
 from rig import console, screen, session
 
 WITH_KVM = session.choose("auto") == "qemu"
@@ -114,6 +114,7 @@ def type_at_full_speed(how, firmware="bios"):
     assert "the serial port is " + how in text
 
 
+@usual_build
 def test_full_speed_input():
     type_at_full_speed("heard by interrupt")
 

@@ -33,6 +33,16 @@ def progress(text, first=0, last=7):
             for vm, rows in lines.items() if len(rows) > last}
 
 
+def shared(got, *cores):
+    """The same where Trivet's own work counts: in the paranoid build that is much, and each VM's share is
+    one of what all of its core, or of so many cores, have had."""
+    for vms, count in cores if PARANOID else []:
+        whole = sum(got[vm] for vm in vms) / count
+        assert whole > 0.5
+        got.update({vm: got[vm] / whole for vm in vms})
+    return got
+
+
 def run(boot, modules, **fields):
     fields.setdefault("timeout", 120)
     fields.setdefault("expect", [ENDED])
@@ -60,6 +70,7 @@ def test_shares_by_weight(boot):
 def test_eight_on_one_core(boot):
     got = progress(run(boot, [counter("v%d" % i) for i in range(8)]))
     assert len(got) == 8
+    shared(got, (list(got), 1))
     for share in got.values():
         assert abs(share - 1 / 8) < 1 / 8 * 0.05 + ONE_SLICE
 
@@ -70,6 +81,7 @@ def test_sixty_four_on_two_cores(boot):
     text = run(boot, [counter("v%d" % i) for i in range(count)], pcpus=cores, hv="log=debug")
     got = progress(text)
     assert len(got) == count
+    shared(got, (list(got), cores))
     for share in got.values():
         assert abs(share - cores / count) < cores / count * 0.1 + ONE_SLICE
     used = max(int(kib) for kib in re.findall(r"Trivet's own memory: (\d+) KiB", text))
@@ -87,7 +99,7 @@ def test_an_idle_core_takes_over(boot):
     """Three on two cores; when one has gone the others have a core each."""
     text = run(boot, [counter("a", "cpu=0"), counter("b", "cpu=0"), counter("c"),
                       program("exitcode", "d", append="code=7")], pcpus=2)
-    got = progress(text)
+    got = shared(progress(text), ("ab", 1), ("c", 1))
     assert_about(got["a"], 0.5, 0.05)
     assert_about(got["b"], 0.5, 0.05)
     assert_about(got["c"], 1, 0.05)
@@ -96,7 +108,7 @@ def test_an_idle_core_takes_over(boot):
 def test_pins(boot):
     text = run(boot, [counter("a", "cpu=1"), counter("b", "cpu=1"), counter("c", "cpu=1"), counter("d", "cpu=0")],
                pcpus=2)
-    got = progress(text)
+    got = shared(progress(text), ("abc", 1), ("d", 1))
     for vm, share in {"a": 1 / 3, "b": 1 / 3, "c": 1 / 3, "d": 1}.items():
         assert_about(got[vm], share, 0.05)
 
@@ -109,8 +121,8 @@ def test_a_spinning_vm_does_not_starve_one_that_sleeps(boot):
     text = run(boot, [counter("s"), program("heartbeat", "h")], hv="log=debug")
     assert int(re.search(r"\[h\] longest gap (\d+)", text).group(1)) < 1200000
     lived, idle = map(int, re.search(r"\[h\] lived (\d+) ticks, idle (\d+)", text).groups())
-    assert (lived - idle) / lived < 0.02
-    assert progress(text)["s"] > 0.97
+    assert (lived - idle) / lived < (0.15 if PARANOID else 0.02)
+    assert progress(text)["s"] > (0.7 if PARANOID else 0.97)
 
 
 # ---- threads of a core
@@ -134,6 +146,7 @@ def test_second_threads_stay_idle(boot):
     for hv, cores in ("", 2), ("smt=on", 4):
         got = progress(run(boot, modules, pcpus="1:2:2", hv=hv))
         assert len(got) == 4
+        shared(got, (list(got), cores))
         for share in got.values():
             assert_about(share, cores / 4, 0.05)
 
@@ -168,7 +181,7 @@ def test_ends_in_one_line_each(boot):
     assert len(re.findall(r"\[crash\] crashing", text)) == 1
     assert len(re.findall(r"\[again\] crashing", text)) >= 2
     assert len(re.findall(r"GUEST_RIP +[0-9a-f]{16}", text)) >= 3  # each crash tells the state
-    assert int(re.search(r"\[beats\] longest gap (\d+)", text).group(1)) < 3000000
+    assert int(re.search(r"\[beats\] longest gap (\d+)", text).group(1)) < (9000000 if PARANOID else 3000000)
 
 
 # ---- lives, inside the test image
