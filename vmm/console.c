@@ -174,7 +174,7 @@ static bool move_streams(u64 now, u32 level)
 {
 	struct console_stream *last = turn; /* the last one that had something */
 
-	for (u32 start = ring.count; queued && ring.count < level;) {
+	for (u64 start = queued; queued && ring.count < level;) {
 		u64 before = queued;
 
 		turn = turn->next ? turn->next : streams;
@@ -187,7 +187,7 @@ static bool move_streams(u64 now, u32 level)
 			last = turn;
 		else if (turn == last)
 			break;
-		if (ring.count - start >= MOVED_AT_ONCE)
+		if (start - queued >= MOVED_AT_ONCE)
 			return false;
 	}
 	return true;

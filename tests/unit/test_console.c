@@ -928,6 +928,21 @@ static void debug_lines_with_the_name_in_front(void **state)
 	expect("raw, raw\r\n[web] debug\r\n");
 }
 
+/* Bare CRs make no output, but are work all the same. */
+static void what_shows_nothing_is_moved_in_pieces_too(void **state)
+{
+	unsigned taken = 0, pieces;
+
+	(void)state;
+	while (console_put(&db, 0, '\r'))
+		taken++;
+	for (pieces = 1; !console_settle(); pieces++)
+		;
+	assert_in_range(pieces, taken / (1024 + CONSOLE_LINE_MAX), taken / 1024 + 1);
+	put(&db, "\n");
+	drain();
+}
+
 static void debug_ring_holds_16k_and_counts_the_rest(void **state)
 {
 	unsigned lines = 0;
@@ -1166,6 +1181,7 @@ int main(void)
 		TEST(detached_in_mid_flight),
 		TEST(the_old_vm_does_not_detach_the_new_one),
 		TEST(debug_lines_with_the_name_in_front),
+		TEST(what_shows_nothing_is_moved_in_pieces_too),
 		TEST(debug_ring_holds_16k_and_counts_the_rest),
 		TEST(what_a_vm_said_last_is_shown),
 		TEST(flush_takes_all),
