@@ -4,6 +4,7 @@
  * update, the periodic interrupt comes at its rate on IRQ 8 and reading register C
  * ends it. "MC146818 Real-Time Clock Plus RAM" data sheet.
  */
+#include "guest/lib/boot.h"
 #include "guest/lib/cpu.h"
 #include "guest/lib/irq.h"
 #include "guest/lib/test.h"
@@ -41,8 +42,8 @@ static void seconds(void)
 	while (rtc_read(0) == second && rdtsc() - start < limit)
 		uip |= rtc_read(0x0a) >> 7;
 	CHECK("one-second", rdtsc() - start > limit >> 1);
-	/* 244 us of each second, in which two long exits may not fit */
-	while (!uip && rdtsc() - start < 8 * limit)
+	/* 244 us of each second, in which two exits may not fit where they are slow */
+	while (boot_number("slow", 1) > 1 && !uip && rdtsc() - start < 8 * limit)
 		uip = rtc_read(0x0a) >> 7;
 	CHECK("update-in-progress", uip);
 }

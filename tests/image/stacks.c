@@ -44,6 +44,8 @@ static unsigned run_stacks(const char *argument)
 
 		first = first ? first : top;
 		CHECK(top && top == first);
+		if (!top)
+			break;
 		failed += failed ? 0 : use(top);
 		stacks_give(top);
 		held[i] = pages_alloc(PAGES);
