@@ -51,6 +51,8 @@ void life_add(struct machine *machine)
 		end = &(*end)->next;
 	machine->held = true;
 	machine->console = console_open(machine->config.vm);
+	if (!machine->console) /* its start tries again */
+		log_warn("[%s] no memory for its console yet: the keyboard is not its", machine->config.vm);
 	*end = machine;
 }
 
