@@ -57,8 +57,8 @@ struct console_stream *console_open(const char *name);
  * No locks held; any CPU.
  */
 void console_detach(struct vm *vm);
-/* Moves on what VMs wrote before, so that a line may stand behind it. A bounded piece of work; false:
- * there is more, and the port's queue has room for it. Any CPU, no lock held. */
+/* Moves on what VMs wrote before, so that a line may stand behind it. A bounded piece of work;
+ * false: there is more, and the port's queue has room for it. Any CPU, no lock held. */
 bool console_settle(void);
 /* The first stream; the others follow by `next`. They never go. */
 struct console_stream *console_streams(void);

@@ -2,8 +2,9 @@
 /*
  * Measure: an interrupt sent to another CPU and answered by one, in TSC ticks for the round
  * trip, both CPUs spinning and both halted: lines `cost ipi_spin median N max N` and ipi_halt of
- * rounds=N (1000). Rule: each is answered once. Words: `x2apic`; spin=N and halt=N are what the medians may be at most;
- * cpus=2 where there is no MADT. SDM volume 3, "Issuing Interprocessor Interrupts".
+ * rounds=N (1000). Rule: each is answered once. Words: `x2apic`; spin=N and halt=N are what the
+ * medians may be at most; cpus=2 where there is no MADT. SDM volume 3, "Issuing Interprocessor
+ * Interrupts".
  */
 #include "guest/lib/boot.h"
 #include "guest/lib/irq.h"

@@ -15,6 +15,7 @@ from rig import session  # noqa: E402
 BUILD = os.environ.get("B", "build")
 PARANOID = bool(os.environ.get("PARANOID"))  # the build that checks itself, make PARANOID=1
 # Its own checks take instructions too: 20,000 each exit, which guests see as time.
+SLOW = " slow=16" if PARANOID else ""  # a word of guest programs
 usual_build = pytest.mark.skipif(PARANOID, reason="a build that checks itself has no figures")
 
 

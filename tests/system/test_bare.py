@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from conftest import PARANOID, built
+from conftest import SLOW, built
 
 PASSED = r"^\d+ passed, 0 failed"
 
@@ -44,7 +44,7 @@ def test_same_as_bare(boot, row):
                  image=image, hv=words, reject=["^FAIL "], expect=[PASSED])
     here = boot(emulator="bochs", model=model, pcpus=str(cpus), pmem=256, timeout=60, hv=options,
                 reject=["^FAIL ", "panic:"], expect=[PASSED, r"exit code 0\b"],
-                modules=["%s mem=64M cpus=%d debug-exit -- %s" % (image, cpus, words + (" slow=16" if PARANOID else ""))])
+                modules=["%s mem=64M cpus=%d debug-exit -- %s" % (image, cpus, words + SLOW)])
     bare, guest = verdicts(there.text), dict(verdicts(here.text))
     assert bare
     for check, verdict in bare:

@@ -14,7 +14,6 @@ from conftest import BUILD, ROOT, built, fetched, usual_build
 from rig import bench, figures, plot, trace
 
 
-
 # ---- what is measured
 
 @usual_build

@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from conftest import PARANOID, ROOT, built
+from conftest import PARANOID, ROOT, SLOW, built
 from rig import iso
 from test_rig import SPECIAL as SPECIAL_WORDS
 from test_rig import grub_quoted
@@ -18,7 +18,6 @@ MODELS = ["arrandale", "tigerlake"]  # what offers least and most
 PASSED = r"^\[guest\] exit code 0\b"
 ENDED = "^all VMs have ended"
 REJECT = ["^FAIL ", "panic:"]
-SLOW = " slow=16" if PARANOID else ""
 
 # How a program ends that does not end by exit code 0.
 SPECIAL = {

@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from conftest import PARANOID, BUILD, ROOT, built
+from conftest import BUILD, PARANOID, ROOT, built
 from rig import bochs, console, iso, qemu, session, terminal
 
 SPECIAL = ["{", "}", ";", "|", "&", "$", '"', "'", "\\", "a{b};c|d&e$f", "two words", "$x",

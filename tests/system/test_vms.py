@@ -33,13 +33,11 @@ def progress(text, first=0, last=7):
             for vm, rows in lines.items() if len(rows) > last}
 
 
-def shared(got, *cores):
+def shared(got, cores):
     """The same where Trivet's own work counts: in the paranoid build that is much, and each VM's share is
-    one of what all of its core, or of so many cores, have had."""
-    for vms, count in cores if PARANOID else []:
-        whole = sum(got[vm] for vm in vms) / count
-        got.update({vm: got[vm] / whole for vm in vms})
-    return got
+    one of what all have had of so many cores."""
+    whole = sum(got.values()) / cores if PARANOID else 1
+    return {vm: share / whole for vm, share in got.items()}
 
 
 def run(boot, modules, **fields):
@@ -67,9 +65,8 @@ def test_shares_by_weight(boot):
 
 
 def test_eight_on_one_core(boot):
-    got = progress(run(boot, [counter("v%d" % i) for i in range(8)]))
+    got = shared(progress(run(boot, [counter("v%d" % i) for i in range(8)])), 1)
     assert len(got) == 8
-    shared(got, (list(got), 1))
     for share in got.values():
         assert abs(share - 1 / 8) < 1 / 8 * 0.05 + ONE_SLICE
 
@@ -81,7 +78,6 @@ def test_sixty_four_on_two_cores(boot):
     text = run(boot, [counter("v%d" % i) for i in range(count)], pcpus=cores, hv="log=debug")
     got = progress(text)
     assert len(got) == count
-    shared(got, (list(got), cores))
     for share in got.values():
         assert abs(share - cores / count) < cores / count * 0.1 + ONE_SLICE
     used = max(int(kib) for kib in re.findall(r"Trivet's own memory: (\d+) KiB", text))
@@ -99,7 +95,7 @@ def test_an_idle_core_takes_over(boot):
     """Three on two cores; when one has gone the others have a core each."""
     text = run(boot, [counter("a", "cpu=0"), counter("b", "cpu=0"), counter("c"),
                       program("exitcode", "d", append="code=7")], pcpus=2)
-    got = shared(progress(text), ("ab", 1), ("c", 1))
+    got = shared(progress(text), 2)
     assert_about(got["a"], 0.5, 0.05)
     assert_about(got["b"], 0.5, 0.05)
     assert_about(got["c"], 1, 0.05)
@@ -108,7 +104,7 @@ def test_an_idle_core_takes_over(boot):
 def test_pins(boot):
     text = run(boot, [counter("a", "cpu=1"), counter("b", "cpu=1"), counter("c", "cpu=1"), counter("d", "cpu=0")],
                pcpus=2)
-    got = shared(progress(text), ("abc", 1), ("d", 1))
+    got = shared(progress(text), 2)
     for vm, share in {"a": 1 / 3, "b": 1 / 3, "c": 1 / 3, "d": 1}.items():
         assert_about(got[vm], share, 0.05)
 
@@ -144,9 +140,8 @@ def test_second_threads_stay_idle(boot):
     """Four VMs that may run anywhere have the time of two cores, where it counts by instructions."""
     modules = [counter("v%d" % i) for i in range(4)]
     for hv, cores in ("", 2), ("smt=on", 4):
-        got = progress(run(boot, modules, pcpus="1:2:2", hv=hv))
+        got = shared(progress(run(boot, modules, pcpus="1:2:2", hv=hv)), cores)
         assert len(got) == 4
-        shared(got, (list(got), cores))
         for share in got.values():
             assert_about(share, cores / 4, 0.05)
 
