@@ -52,7 +52,8 @@ void life_add(struct machine *machine)
 	machine->held = true;
 	machine->console = console_open(machine->config.vm);
 	if (!machine->console) /* its start tries again */
-		log_warn("[%s] no memory for its console yet: the keyboard is not its", machine->config.vm);
+		log_warn("[%s] no memory for its console yet: the keyboard is not its",
+			 machine->config.vm);
 	*end = machine;
 }
 
