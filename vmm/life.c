@@ -281,14 +281,19 @@ static const char *check(const struct machine *m, enum life_request request)
 	return rules[request].wrong;
 }
 
-/* With `working` set by the caller. */
+/* With `working` set by the caller. A guest's request comes again until it is heard: told once. */
 static const char *start_job(struct machine *m)
 {
+	bool told = m->jobless;
+
 	/* The job before may be on its last instructions. */
 	while (m->job.fn && !__atomic_load_n(&m->job.task.gone, __ATOMIC_ACQUIRE))
 		cpu_relax();
-	if (!job_start(&m->job, m->config.vm, ~0ull, work, m))
+	m->jobless = job_start(&m->job, m->config.vm, ~0ull, work, m);
+	if (!m->jobless)
 		return NULL;
+	if (!told)
+		log_warn("[%s] no memory for a job: requests wait or are forgotten", m->config.vm);
 	spin_lock(&m->lock);
 	m->queued = 0;
 	go_on(m);
@@ -341,9 +346,8 @@ void life_leave(struct machine *machine)
 	spin_lock(&machine->lock);
 	more = go_on(machine);
 	spin_unlock(&machine->lock);
-	if (more && start_job(machine))
-		log_error("[%s] no memory for a job: what was asked of it is forgotten",
-			  machine->config.vm);
+	if (more)
+		start_job(machine);
 }
 
 bool life_all_ended(void)

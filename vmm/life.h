@@ -45,6 +45,7 @@ struct machine {
 	unsigned waits; /* requests that life_enter waits for, and one; 0: nobody waits */
 	bool cancel;	/* a start in progress is to be given up */
 	bool working;	/* the job is about, or who called life_enter */
+	bool jobless;	/* there was no memory for the job, the last time; who set `working` has it */
 	struct job job;
 };
 

@@ -6,6 +6,7 @@
 #include "vmm/mem.h"
 
 #include "arch/cpu.h"
+#include "arch/lib/log.h"
 #include "arch/memory.h"
 
 _Static_assert(sizeof(struct mem_object) <= PAGE_SIZE, "an object is one page");
@@ -49,19 +50,22 @@ static int add_piece(struct mem_object *mem, u64 offset, u64 left, u64 page)
 static int fill(struct mem_object *mem)
 {
 	static const u64 pages[] = {GIB(1), MIB(2), PAGE_SIZE};
-	u64 offset = 0;
+	bool scattered = false;
 
-	while (offset < mem->size) {
+	for (u64 offset = 0; offset < mem->size; offset += mem->extent[mem->extent_count - 1].size) {
 		u64 left = mem->size - offset;
 		int error = -ENOMEM;
 
 		for (unsigned i = 0; i < ARRAY_SIZE(pages) && error; i++)
-			if (IS_ALIGNED(offset, pages[i]) && left >= pages[i])
+			if (IS_ALIGNED(offset, pages[i]) && left >= pages[i]) {
 				error = add_piece(mem, offset, left, pages[i]);
+				scattered |= error && pages[i] == MIB(2);
+			}
 		if (error)
 			return error;
-		offset += mem->extent[mem->extent_count - 1].size;
 	}
+	if (scattered)
+		log_warn("no room for all of %lu KiB in large pages: some is slower", mem->size >> 10);
 	return 0;
 }
 

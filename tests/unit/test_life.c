@@ -441,6 +441,39 @@ static void no_memory_at_any_moment(void **state)
 	assert_true(failures > 20);
 }
 
+static unsigned refusals;
+
+/* What its end needs is refused, each time that the guest's vCPU asks. */
+static bool refused_often(void)
+{
+	refusals += !fake_host.fail_at;
+	fake_host.fail_at = 1;
+	return refusals > 20;
+}
+
+static void a_guests_end_waits_for_memory(void **state)
+{
+	static const struct fake_run script[] = {{.exit = {.reason = EXIT_HLT, .insn_len = 1}}};
+
+	(void)state;
+	ask(LIFE_START);
+	cpu()->script = script;
+	cpu()->script_left = ARRAY_SIZE(script);
+	refusals = 0;
+	sched_run(refused_often);
+	assert_int_equal(m.state, LIFE_RUNNING);
+	assert_true(fake_host_logged("[web] no memory for a job"));
+	/* told once: not again for the many times after the first */
+	fake_host.log[0] = '\0';
+	refusals = 0;
+	sched_run(refused_often);
+	assert_false(fake_host_logged("no memory for a job"));
+	fake_host.fail_at = 0;
+	sched_run(life_all_ended);
+	assert_string_equal(m.reason, "halted");
+	destroyed();
+}
+
 static u64 sleep_ticks, slept, alarm;
 static struct job sleeper;
 
@@ -504,6 +537,7 @@ int main(void)
 		TEST(a_crash_tells_of_all_vcpus),
 		TEST(a_thousand_lives),
 		TEST(no_memory_at_any_moment),
+		TEST(a_guests_end_waits_for_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
