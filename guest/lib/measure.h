@@ -17,6 +17,8 @@ extern u32 measure_ticks[MEASURE_MOST];
 
 /* The word rounds=N, 1 to MEASURE_MOST; 1000 without it. */
 unsigned measure_rounds(void);
+/* Puts values in order, the least first. */
+void measure_sort(u32 *values, unsigned count);
 /* The median of the first `count` samples; puts them in order. */
 u32 measure_median(unsigned count);
 /* Prints the line for them, less what an empty round takes. Returns the median of it. */

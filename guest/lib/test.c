@@ -81,19 +81,6 @@ static u8 cmos_read(u8 index)
 	return inb(0x71);
 }
 
-void test_sort(u32 *values, unsigned count)
-{
-	for (unsigned gap = count / 2; gap; gap /= 2)
-		for (unsigned i = gap; i < count; i++) {
-			u32 value = values[i];
-			unsigned at = i;
-
-			for (; at >= gap && values[at - gap] > value; at -= gap)
-				values[at] = values[at - gap];
-			values[at] = value;
-		}
-}
-
 static void cmos_write(u8 index, u8 value)
 {
 	outb(0x70, index);

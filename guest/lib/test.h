@@ -24,9 +24,6 @@ bool test_spared(const char *name);
 
 #define CHECK(name, condition) test_check(name, condition, #condition)
 
-/* Puts measured values in order, the least first. */
-void test_sort(u32 *values, unsigned count);
-
 /* Ends the program with a code of its own. */
 _Noreturn void test_exit(u32 code);
 

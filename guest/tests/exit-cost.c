@@ -212,7 +212,7 @@ static void measure_halt(unsigned count)
 		halt_for(FAR, &lates[i]);
 	}
 	marked = MEASURE_NONE;
-	test_sort(lates, count);
+	measure_sort(lates, count);
 	usual = lates[count / 2];
 	worst = lates[count - 1];
 	for (u32 distance = FAR, other = 0; distance > STEP && other < TOLERATED; distance -= STEP) {
@@ -223,6 +223,10 @@ static void measure_halt(unsigned count)
 		}
 		least = ticks;
 		other = 0;
+	}
+	if (least == ~0u) {
+		CHECK("hlt_timer: a deadline as late as usual", false);
+		return;
 	}
 	empty_hlt(WARM);
 	least -= measure_median(WARM);

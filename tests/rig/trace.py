@@ -151,7 +151,7 @@ def record(build, row, model="sandy_bridge", hv="mitigations=off", image="trivet
             rounds = parse(file.read())
     names = re.findall(r"^\r*cost (\S+) ", result.text, re.MULTILINE)
     names = [name for name in names if not name.endswith("_late")]
-    if not result.ok or not names or len(rounds) < MARKS * len(names):
+    if not result.ok or not names or len(rounds) != MARKS * len(names):
         raise RigError("%s: %s, %d rows, %d traces\n%s" %
                        (row, result.reason or "no such row", len(names), len(rounds), result.tail(10)))
     shortest = [min(rounds[MARKS * i:MARKS * (i + 1)], key=len) for i in range(len(names))]
