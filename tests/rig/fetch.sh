@@ -132,7 +132,9 @@ make_stress() {
 	rm -rf "$tree"
 }
 
+# The same of the same files, wherever it is made: tests/bench/baseline.json knows its sha256.
 make_initrd() {
+	umask 022
 	tree=$folder/initrd
 	rm -rf "$tree"
 	for name in bin dev proc sys tmp; do
@@ -145,7 +147,7 @@ make_initrd() {
 	install -m 755 "$here/init.sh" "$tree/init"
 	[ ! -d "$folder/modules" ] || cp -R "$folder/modules" "$tree/modules"
 	nasm -f elf64 -o "$folder/mark.o" "$here/mark.asm"
-	ld -o "$tree/bin/mark" "$folder/mark.o"
+	ld -s -o "$tree/bin/mark" "$folder/mark.o" # the path of its source is no part of it
 	find "$tree" -exec touch -h -d @1700000000 {} +
 	(cd "$tree" && find . | LC_ALL=C sort |
 		cpio -o -H newc -R 0:0 --reproducible --quiet) > "$folder/initrd.cpio"
