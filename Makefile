@@ -83,7 +83,7 @@ define KEEP
 $(1): FORCE
 	@mkdir -p $$(@D); printf '%s\n' '$(2)' | cmp -s - $$@ || printf '%s\n' '$(2)' > $$@
 endef
-$(eval $(call KEEP,$(B)/flags,$(subst ','\'',$(CC) $(shell $(CC) -dumpversion) $(CFLAGS) $(SMALL))))
+$(eval $(call KEEP,$(B)/flags,$(subst ','\'',$(CC) $(shell $(CC) -dumpversion) $(CFLAGS) $(SMALL) $(LD))))
 $(eval $(call KEEP,$(B)/gen/version.h,#define TRIVET_VERSION "$(VERSION)"))
 
 $(B)/%.o: %.c $(B)/flags | $(GEN)

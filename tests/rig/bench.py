@@ -21,7 +21,8 @@ from rig import figures, session, trace  # noqa: E402
 from rig.iso import RigError  # noqa: E402
 
 BENCH = os.path.join(session.ROOT, "tests/bench")
-ROWS = figures.load(os.path.join(BENCH, "rows.json"))
+TABLE = figures.load(os.path.join(BENCH, "rows.json"))
+ROWS = TABLE["rows"]
 BASELINE = os.path.join(BENCH, "baseline.json")
 PROGRAMS = ["tests/exit-cost.elf", "tests/switch-cost.elf"]
 
@@ -36,9 +37,9 @@ MOST = 1.05
 
 # What the first process does behind its mark (tests/rig/mark.asm), and between CPUs: {name: (what, how often)}
 WORK = {"fork": ("fork, exec and wait", 100), "getppid": ("getppid", 1000), "serial": ("serial output, a character", 4000),
-        "ipi_spin": ("IPI and answer, both CPUs spinning", 1), "ipi_halt": ("IPI and answer, both CPUs halted", 1),
+        "ipi_spin": ("IPI and answer, both spin: ticks", 1), "ipi_halt": ("IPI and answer, both halted: ticks", 1),
         "hlt_timer_late": ("timer interrupt behind its deadline", 1)}
-WORK_MODEL = "haswell"  # of what goes between CPUs
+WORK_MODEL = "haswell"  # of what goes between CPUs; with two of them a tick is no instruction of either
 
 
 # ---- exits
@@ -124,6 +125,7 @@ def print_exits(exits, vmcs, by_model):
             "%(exits)d, %(vmread)d/%(vmwrite)d" % count if count else "",
             " (%d/%d)" % tuple(row["vmcs"]) if "vmcs" in row else ""))
     print("* beyond a limit: %d of %d rows" % (over, len(ROWS)))
+    print(TABLE["kvm"])
     print("On each model, mitigations=off/auto; auto may cost %d more, %d where the return stack is filled:" %
           (AUTO_MORE, RSB_MORE))
     print("%-20s" % "" + "".join("%14s" % model for model in by_model))
@@ -188,7 +190,7 @@ def between_cpus(build):
 
 
 def print_work(native, ours):
-    print("%-38s %10s %10s %7s" % ("Work of a guest, ticks of each", "native", "Trivet", "ratio"))
+    print("%-38s %10s %10s %7s" % ("Work of a guest, instructions of each", "native", "Trivet", "ratio"))
     for name, (what, count) in WORK.items():
         if name in native and name in ours:
             print("%-38s %10d %10d %7.3f" % (what, native[name] // count, ours[name] // count,
@@ -260,35 +262,55 @@ def print_scale(section):
 
 # ---- all of it
 
-def judge(new, update):
-    """Compares with the baseline and prints; True unless something exact has grown. With `update` the
-    figures become the baseline."""
-    if update:
-        kept = {name: value for name, value in new.items() if name != "exit_by_model"}
-        figures.save(BASELINE, kept)
+# What may be 0: counts on a path, and shares. Any other 0 is a fault of the measurement.
+NIL = re.compile(r"^vmcs\.|\.(idle|native_idle|ept_violations)$")
+
+
+def unsound(new):
+    """What cannot be right, lines of text: a figure of 0, a row that was not measured, no exit where there is
+    one."""
+    lines = ["%s: 0" % name for name, value in sorted(figures.flat(new).items()) if not value and not NIL.search(name)]
+    if "exit" in new:
+        lines += ["exit.%s: not measured" % row["name"] for row in ROWS if row["name"] not in new["exit"]]
+        exits = {name: count["exits"] for name, count in new["vmcs"].items()}
+        lines += ["vmcs.%s.exits: 0" % row["name"] for row in ROWS if exits.get(row["name"]) == 0 and "exits" not in row]
+    return lines
+
+
+def judge(old, new, update):
+    """Compares with the baseline and prints; True unless there is a fault. With `update` the figures become
+    the baseline, those of other sections stay."""
+    faults = ["unsound: " + line for line in unsound(new)]
+    if update and not faults:
+        try:
+            figures.save(BASELINE, figures.renewed(old, {name: value for name, value in new.items()
+                                                         if name != "exit_by_model"}))
+        except ValueError as error:
+            raise RigError("the baseline is as it was: %s" % error) from error
         print("baseline: written; say in the commit why figures have grown")
         return True
-    if not os.path.isfile(BASELINE):
-        print("baseline: there is none")
-        return True
-    drifting = ["exit." + row["name"] for row in ROWS if row.get("drifts")]
-    grown, told, unjudged = figures.compare(figures.load(BASELINE), new, drifting)
+    within = {"exit." + row["name"]: row["within"] for row in ROWS if "within" in row}
+    worse, told, unjudged = figures.compare(old, new, within)
     for line in unjudged:
         print("baseline: not judged, " + line)
     for line in told:
         print("baseline: " + line)
-    for line in grown:
-        print("baseline: GROWN " + line)
-    if not grown:
+    for line in faults + worse:
+        print("baseline: FAULT " + line)
+    if not faults + worse:
         print("baseline: nothing exact has grown" + (", as far as it could be judged" if unjudged else ""))
-    return not grown
+    return not faults + worse
 
 
 def bench(options):
     build = options.build
     new = {"made_with": figures.made_with(build, PROGRAMS), "size": size(build)}
-    new.update(exact(build))
-    if not options.check:
+    old = figures.load(BASELINE) if os.path.isfile(BASELINE) else {}
+    if options.check and not options.update and figures.stale(old, new):
+        return judge(old, {"made_with": new["made_with"]}, False)
+    if not options.linux:
+        new.update(exact(build))
+    if not options.linux and not options.check:
         new["exit_by_model"] = {
             model: {how: all_costs(build, model, "mitigations=" + how) for how in ("off", "auto")}
             for model in (MODELS if not options.model else [options.model])}
@@ -299,19 +321,24 @@ def bench(options):
     if not options.exits:
         new.update(linux(build))
         print_linux(new["boot"], new["memory"])
+        works = new.pop("work")
         if not options.check:
             for side, more in zip(("native", "trivet"), between_cpus(build)):
-                new["work"][side].update(more)
-        print_work(new["work"]["native"], new["work"]["trivet"])
+                works[side].update(more)
+            new["work"] = works  # as all of it was measured
+        print_work(works["native"], works["trivet"])
         within = new["boot"]["ratio"] <= MOST
-    figures.save(os.path.join(build, "bench.json"), new)
-    return judge(new, options.update) and within
+    path = os.path.join(build, "bench.json")
+    figures.save(path, figures.merged(path, new))
+    return judge(old, new, options.update) and within
 
 
 def main():
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     options.add_argument("--build", default="build")
-    options.add_argument("--exits", action="store_true", help="only what leaves the guest")
+    part = options.add_mutually_exclusive_group()
+    part.add_argument("--exits", action="store_true", help="only what leaves the guest: needs no kernel")
+    part.add_argument("--linux", action="store_true", help="only what Linux does")
     options.add_argument("--check", action="store_true", help="only what the baseline holds")
     options.add_argument("--model", default="", help="only this one of the models")
     options.add_argument("--update", action="store_true", help="the figures become the baseline")

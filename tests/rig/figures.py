@@ -13,8 +13,9 @@ import re
 import struct
 import subprocess
 
-EXACT = {"exit": ("compiler", "assembler", "bochs", "guest"), "vmcs": ("compiler", "assembler", "bochs", "guest"),
-         "memory": ("compiler", "bochs", "guest", "kernel", "initrd")}
+TOOLS = ("compiler", "assembler", "linker", "bochs")  # of all figures
+EXACT = {"exit": ("guest",), "vmcs": ("guest",), "memory": ("kernel", "initrd")}  # and what ran
+OURS = ("guest",)  # made from this tree: with the same tools it differs only where the tree has changed
 NOISE = 0.002  # of a figure that is not exact: less is not told
 
 
@@ -28,6 +29,12 @@ def save(path, figures):
         file.write(json.dumps(figures, indent=1, sort_keys=True) + "\n")
 
 
+def merged(path, new):
+    """The figures of a file with the sections of `new`; without the file's where they were made with others."""
+    old = load(path) if os.path.isfile(path) else {}
+    return dict(old, **new) if old.get("made_with") == new["made_with"] else new
+
+
 def flat(values, prefix=""):
     """{"a.b": number} of nested dictionaries, without what is no number."""
     numbers = {}
@@ -39,34 +46,56 @@ def flat(values, prefix=""):
     return numbers
 
 
-def other_makers(section, old, new):
-    """What differs of what a section's figures depend on, in words; empty: they can be compared."""
+def differing(old, new, makers):
+    """Those of `makers` that two sets of figures do not share."""
     was, now = old.get("made_with", {}), new.get("made_with", {})
-    return ["%s: %s, now %s" % (key, was.get(key), now.get(key)) for key in EXACT[section]
-            if was.get(key) != now.get(key)]
+    return [key for key in makers if was.get(key) != now.get(key)]
 
 
-def compare(old, new, drifting=()):
-    """(what has grown and must not, other differences, why sections could not be judged), all lines of
-    text. Rows of `drifting`, "section.row", are told only. A row that only one side has is no fault: the
-    other machine lacks what it needs, or it is new."""
-    grown, told, unjudged = [], [], []
+def stale(old, new):
+    """What of this tree has changed since `old` was measured by the same tools."""
+    return [] if differing(old, new, TOOLS) else differing(old, new, OURS)
+
+
+def compare(old, new, within=None):
+    """(faults, other differences, why sections could not be judged), all lines of text. A fault is what has
+    grown and must not, a row of an exact section that only one side has, and a baseline of other guest
+    programs. `within`, {"section.row": instructions}, says by how much a row may differ."""
+    faults, told, unjudged = [], [], []
+    changed = stale(old, new)
+    if changed:
+        faults.append("stale baseline: run make bench UPDATE=1 (changed: %s)" % ", ".join(changed))
     for section in sorted(set(old) & set(new) - {"made_with"}):
-        others = other_makers(section, old, new) if section in EXACT else []
-        if others:
-            unjudged.append("%s: made with other %s" % (section, "; ".join(others)))
+        others = differing(old, new, TOOLS + EXACT[section]) if section in EXACT else []
+        if set(others) - set(changed):
+            unjudged.append("%s: made with other %s" % (section, "; ".join(
+                "%s: %s, now %s" % (key, old["made_with"].get(key), new["made_with"].get(key)) for key in others)))
+        exact = section in EXACT and not others
         was, now = flat(old[section], section + "."), flat(new[section], section + ".")
         for name in sorted(set(was) & set(now)):
             line = "%s: %s, was %s" % (name, now[name], was[name])
-            if section not in EXACT or others or name in drifting:
-                if abs(now[name] - was[name]) > NOISE * abs(was[name]):
-                    told.append(line)
-            elif now[name] > was[name]:
-                grown.append(line)
-            elif now[name] < was[name]:
+            more = now[name] - was[name]
+            if exact and more > (within or {}).get(name, 0):
+                faults.append(line)
+            elif more if exact else abs(more) > NOISE * abs(was[name]):
                 told.append(line)
-        told += ["%s: %s, not in the baseline" % (name, now[name]) for name in sorted(set(now) - set(was))]
-    return grown, told, unjudged
+        lines = faults if exact else told
+        lines += ["%s: was %s, is not measured now" % (name, was[name]) for name in sorted(set(was) - set(now))]
+        lines += ["%s: %s, not in the baseline" % (name, now[name]) for name in sorted(set(now) - set(was))]
+    return faults, told, unjudged
+
+
+def renewed(old, new):
+    """The baseline `old` with the sections of `new`. ValueError where other ones stay that other tools made."""
+    stay = set(old) - set(new)
+    others = differing(old, new, TOOLS)
+    if stay and others:
+        raise ValueError("%s stay in the baseline, made with other %s: measure all of it" %
+                         (", ".join(sorted(stay)), ", ".join(others)))
+    ran = {key for section in new for key in EXACT.get(section, ())}
+    makers = dict(old.get("made_with", {}), **{key: value for key, value in new["made_with"].items()
+                                               if not stay or key in TOOLS or key in ran})
+    return dict(old, **dict(new, made_with=makers))
 
 
 # ---- what the figures were made with
@@ -122,14 +151,15 @@ def bochs_version():
 
 
 def made_with(build, programs):
-    """Compiler and assembler of the image, Bochs, and the sha256 of what ran: the guest programs, kernel
+    """Compiler, assembler and linker of the image, Bochs, and the sha256 of what ran: the guest programs, kernel
     and initrd (None where there is none)."""
     with open(os.path.join(build, "flags")) as file:
-        compiler = file.read().split()[0]
+        words = file.read().split()
     cache = os.path.join(build, "guest-cache")
     return {
-        "compiler": first_line(compiler, "--version"),
+        "compiler": first_line(words[0], "--version"),
         "assembler": re.sub(r" compiled on.*", "", first_line("nasm", "-v") or ""),
+        "linker": first_line(words[-1], "--version"),
         "bochs": bochs_version(),
         "guest": sha256(b"".join(loaded_bytes(os.path.join(build, "guest", name)) for name in programs)),
         "kernel": file_sha256(os.path.join(cache, "vmlinuz")),
