@@ -118,6 +118,9 @@ static u8 read_key(bool at_prompt)
 			line_draw(&line);
 		else if (!at_prompt)
 			console_print("\r" MORE);
+		/* The wake for a key that came while others ran has passed. */
+		if ((key = console_key()) >= 0)
+			break;
 		job_wait();
 	}
 	wait_for_room();

@@ -188,6 +188,7 @@ DEFINE_MONITOR_COMMAND(regions, "regions", " [NAME]", "its memory map", regions,
 /* All devices, or those alone that have something to tell. */
 static const char *devices(const struct monitor_call *call)
 {
+	/* Whoever has what port is settled when the VM is made: that needs no lock. */
 	const struct bus *ports = &call->vm->ports;
 
 	for (struct vdev *dev = call->vm->devices; dev; dev = dev->next) {
