@@ -197,7 +197,7 @@ struct virt_ops {
 	 * VIRT_LOGS_MAX ranges, which lie apart. Bits are set by atomic operations, also
 	 * while vCPUs run, but all of them only with vm_dirty_take, which watches the
 	 * pages noted for their next write; the caller then takes the bits. For both the
-	 * vCPUs are stopped. 0 or -ENOMEM with nothing changed; ending cannot fail.
+	 * vCPUs are stopped. 0, -ENOSPC or -ENOMEM with nothing changed; ending cannot fail.
 	 */
 	int (*vm_dirty_log)(struct virt_vm *vm, gpa_t gpa, u64 size, u64 *bitmap);
 	void (*vm_dirty_take)(struct virt_vm *vm, gpa_t gpa);

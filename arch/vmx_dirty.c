@@ -54,6 +54,8 @@ static void watch(struct virt_vm *vm, u64 *entry)
 
 static int begin(struct virt_vm *vm, u64 gpa, u64 size, u64 *bitmap)
 {
+	if (vm->logs == VIRT_LOGS_MAX)
+		return -ENOSPC;
 	if (pt_split(&vm->ept, gpa, size)) {
 		pt_merge(&vm->ept, gpa, size);
 		return -ENOMEM;

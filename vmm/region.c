@@ -12,16 +12,24 @@
 #include "vmm/mem.h"
 #include "vmm/vm.h"
 
-_Static_assert(REGIONS_MAX < VIRT_LOGS_MAX, "a region that moves has two logs for a moment");
+#define IN_PAGES(pages) ((pages) * PAGE_SIZE / sizeof(struct region))
+_Static_assert(IN_PAGES(PAGES_RUN_MAX) > REGIONS_MAX, "the table is one run of pages");
 
 const struct region *region_find(const struct region_table *table, gpa_t gpa)
 {
-	const struct region *end = table->region + table->count;
+	unsigned low = 0, high = table->count;
 
-	/* With a handful of regions, from the lowest on is as quick as by halves. */
-	for (const struct region *r = table->region; r < end && r->gpa <= gpa.v; r++)
-		if (gpa.v - r->gpa < r->size)
+	while (low < high) {
+		unsigned middle = (low + high) / 2;
+		const struct region *r = &table->region[middle];
+
+		if (gpa.v < r->gpa)
+			high = middle;
+		else if (gpa.v - r->gpa < r->size)
 			return r;
+		else
+			low = middle + 1;
+	}
 	return NULL;
 }
 
@@ -159,6 +167,21 @@ static int prepare_log(struct region *new, const struct region *old)
 	return new->dirty ? 0 : -ENOMEM;
 }
 
+/* Has the table take so many pages, in which all regions find room; 0 frees it. */
+static int resize(struct region_table *t, unsigned pages)
+{
+	struct region *bigger = pages ? pages_alloc(pages) : NULL;
+
+	if (pages && !bigger)
+		return -ENOMEM;
+	if (t->count)
+		memcpy(bigger, t->region, t->count * sizeof(*bigger));
+	pages_free(t->region, t->pages);
+	t->region = bigger;
+	t->pages = pages;
+	return 0;
+}
+
 static void take_out(struct vm *vm, struct region *r, const u64 *kept_log)
 {
 	struct region_table *t = &vm->regions;
@@ -168,6 +191,14 @@ static void take_out(struct vm *vm, struct region *r, const u64 *kept_log)
 	mem_put(r->mem);
 	t->count--;
 	memmove(r, r + 1, (u64)(&t->region[t->count] - r) * sizeof(*r));
+}
+
+/* Without regions no table stays. Returns the error. */
+static int tidy(struct region_table *t, int error)
+{
+	if (!t->count)
+		resize(t, 0);
+	return error;
 }
 
 static void put_in(struct vm *vm, const struct region *new)
@@ -207,7 +238,7 @@ static int delete_region(struct vm *vm, struct region *r)
 		return -ENOENT;
 	hide(vm, r);
 	take_out(vm, r, NULL);
-	return 0;
+	return tidy(&vm->regions, 0);
 }
 
 int vm_set_memory_region(struct vm *vm, unsigned slot, unsigned flags, gpa_t gpa, u64 size,
@@ -220,10 +251,12 @@ int vm_set_memory_region(struct vm *vm, unsigned slot, unsigned flags, gpa_t gpa
 	if (size == 0)
 		return delete_region(vm, old);
 	error = check(vm, &new, old);
+	if (!error && !old && vm->regions.count == IN_PAGES(vm->regions.pages))
+		error = resize(&vm->regions, vm->regions.pages + 1);
 	if (!error)
 		error = prepare_log(&new, old);
 	if (error)
-		return error;
+		return tidy(&vm->regions, error);
 	if (!old)
 		error = show(vm, &new);
 	else if (old->gpa != new.gpa)
@@ -233,7 +266,7 @@ int vm_set_memory_region(struct vm *vm, unsigned slot, unsigned flags, gpa_t gpa
 	if (error) {
 		if (!old || old->dirty != new.dirty)
 			pages_free(new.dirty, bitmap_pages(&new));
-		return error;
+		return tidy(&vm->regions, error);
 	}
 	mem_get(mem);
 	if (old)

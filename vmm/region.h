@@ -12,7 +12,7 @@
 struct mem_object;
 struct vm;
 
-#define REGIONS_MAX 32
+#define REGIONS_MAX 512
 
 /* Guest writes go to the devices; the log is on. */
 enum { REGION_READ_ONLY = 1, REGION_LOG_DIRTY = 2 };
@@ -26,13 +26,14 @@ struct region {
 	unsigned slot;
 };
 
-/* Sorted by gpa. */
+/* Sorted by gpa, in as many pages as `count` needs; none without a region. */
 struct region_table {
-	unsigned count;
-	struct region region[REGIONS_MAX];
+	unsigned count, pages;
+	struct region *region;
 };
 
-/* The region that holds gpa, or NULL. */
+/* The region that holds gpa, or NULL. By halves: some 16 instructions more each time that their
+ * number doubles. */
 const struct region *region_find(const struct region_table *table, gpa_t gpa);
 
 /*
@@ -42,7 +43,8 @@ const struct region *region_find(const struct region_table *table, gpa_t gpa);
  * offset and read-only stay, to change them it is deleted and set again. The
  * VM's vCPUs are stopped. Returns 0; -EINVAL (alignment, wrap, beyond the
  * object or the window, unknown flags, what does not change), -EEXIST (overlap),
- * -ENOSPC (too many), -ENOENT (deleting what is not there), -E2BIG (a log of
+ * -ENOSPC (too many, or VIRT_LOGS_MAX with a log, of which one that moves
+ * has two for a moment), -ENOENT (deleting what is not there), -E2BIG (a log of
  * more than 63 GiB), -ENOMEM; nothing is changed then. But a region that moves
  * onto a part of itself shows nothing after -ENOMEM when the way back found no
  * memory either. Contents are not touched. In a job it yields.

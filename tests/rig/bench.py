@@ -225,8 +225,8 @@ SCALE_ROWS = ["cpuid_0", "out_21", "mmio_read", "wrmsr_tsc_deadline", "self_ipi"
 
 
 def scale(build):
-    """The section "scale": {"vms": {"1": {row: median}}}, on one core; and of tests/image/scale.c what a search
-    for an address takes among regions and ranges of devices, and a VM of so many MiB, without scrubbing."""
+    """The section "scale": {"vms": {"1": {row: median}}}, on one core; and by tests/image/scale.c how exits and
+    the search for an address grow with regions and devices, and what a VM of so many MiB takes to make."""
     out = {}
     guests = os.path.join(build, "guest/tests/")
     for what, counts in SCALE.items():

@@ -10,7 +10,7 @@ import json
 import sys
 
 TITLES = {"vms": "VMs, all but one asleep", "vcpus": "vCPUs of a VM, all but one asleep",
-          "regions": "regions of memory", "ranges": "ranges of devices", "memory": "MiB of a VM"}
+          "regions": "regions of memory", "devices": "devices, by ranges", "memory": "MiB of a VM"}
 
 
 def lines(section):

@@ -25,7 +25,7 @@
 #include "arch/tsc.h"
 
 #define SET_GS	    0x1001 /* arch_prctl */
-#define MAPS_MAX    64
+#define MAPS_MAX    600
 #define SPACES_MAX  4
 #define MODULES_MAX MIB(4)
 

@@ -120,9 +120,10 @@ static int vm_dirty_log(struct virt_vm *vm, gpa_t gpa, u64 size, u64 *bitmap)
 	assert_null(log);
 	for (u64 done = 0; done < size; done += PAGE_SIZE)
 		assert_true(fake_virt_find(vm, gpa.v + done)->rights & MAP_WRITE);
+	if (vm->logs == VIRT_LOGS_MAX)
+		return -ENOSPC;
 	if (fake_host_refuses())
 		return -ENOMEM;
-	assert_true(vm->logs < VIRT_LOGS_MAX);
 	vm->log[vm->logs++] = (struct fake_virt_log){gpa.v, size, bitmap, 0};
 	return 0;
 }

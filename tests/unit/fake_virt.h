@@ -9,7 +9,7 @@
 
 #include "arch/virt.h"
 
-#define FAKE_VIRT_MAPS	 64
+#define FAKE_VIRT_MAPS	 600
 #define FAKE_VIRT_EVENTS 64
 #define FAKE_VIRT_MSRS	 14
 #define FAKE_VIRT_FPU	 4096

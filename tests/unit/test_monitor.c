@@ -65,9 +65,15 @@ int job_start(struct job *job, const char *name, u64 allowed, void (*fn)(void *a
 	return 0;
 }
 
+static const char *typed_meanwhile; /* while others run */
+static void type_now(const char *text);
+
 void job_yield(void)
 {
 	yields++;
+	if (typed_meanwhile)
+		type_now(typed_meanwhile);
+	typed_meanwhile = NULL;
 }
 
 void job_wait(void)
@@ -106,6 +112,13 @@ static void (*wake)(void);
 void console_set_monitor(void (*fn)(void))
 {
 	wake = fn;
+}
+
+static void type_now(const char *text)
+{
+	strcpy(keys, text);
+	key_at = 0;
+	key_count = strlen(text);
 }
 
 int console_key(void)
@@ -382,9 +395,7 @@ static const char *types(const char *text)
 {
 	shown_len = 0;
 	shown[0] = 0;
-	strcpy(keys, text);
-	key_at = 0;
-	key_count = strlen(text);
+	type_now(text);
 	run_job();
 	assert_int_equal(stops, 0);
 	assert_int_equal(locks, 0);
@@ -601,17 +612,27 @@ static void lives(void **state)
 	assert_int_equal(waited, ARRAY_SIZE(words));
 }
 
+/* The monitor is woken for nothing, and the key comes just before it sleeps again: it sees it. */
+static void a_key_that_comes_while_others_run(void **state)
+{
+	typed_meanwhile = "log\r";
+	has(types(""), "log\nusage: log ");
+	assert_null(typed_meanwhile);
+	assert_int_equal(key_at, key_count);
+}
+
 /* The keyboard goes to the VM: no prompt before it comes back. */
 static void keyboard(void **state)
 {
+	static struct region region = {.gpa = 0x4000, .size = 0x1000, .mem = &ram, .slot = 3};
+
 	assert_string_equal(types("vm old\r"), "vm old\n");
 	assert_ptr_equal(focus, &old_stream);
 	assert_string_equal(types(""), "");
 	console_focus(NULL);
 	assert_string_equal(types(""), "\rtrivet> ");
 	/* That VM is the one meant from now on. */
-	old_vm.regions = (struct region_table){.count = 1,
-		.region = {{.gpa = 0x4000, .size = 0x1000, .mem = &ram, .slot = 3}}};
+	old_vm.regions = (struct region_table){.count = 1, .region = &region};
 	has(says("regions"), "   3 0000000000004000-0000000000004fff");
 	lacks(says("regions web"), "4000");
 	/* With nothing to go by, one machine alone is meant. */
@@ -771,10 +792,12 @@ static void local_apics(void **state)
 
 static void regions(void **state)
 {
-	web_vm.regions = (struct region_table){.count = 2, .region = {
+	static struct region two[] = {
 		{.gpa = 0, .size = 0xa0000, .mem = &ram, .slot = 0},
 		{.gpa = 0xe0000, .size = 0x20000, .mem = &ram, .offset = 0xe0000,
-		 .flags = REGION_READ_ONLY, .slot = 2}}};
+		 .flags = REGION_READ_ONLY, .slot = 2}};
+
+	web_vm.regions = (struct region_table){.count = 2, .region = two};
 	has(says("regions"), "   0 0000000000000000-000000000009ffff              65536 K at 0\n"
 			     "   2 00000000000e0000-00000000000fffff read-only    65536 K at e0000\n");
 }
@@ -954,6 +977,7 @@ int main(void)
 		cmocka_unit_test_setup(usage_and_memory, setup),
 		cmocka_unit_test_setup(the_list_of_vms, setup),
 		cmocka_unit_test_setup(lives, setup),
+		cmocka_unit_test_setup(a_key_that_comes_while_others_run, setup),
 		cmocka_unit_test_setup(keyboard, setup),
 		cmocka_unit_test_setup(registers, setup),
 		cmocka_unit_test_setup(counters, setup),

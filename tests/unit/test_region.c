@@ -105,7 +105,8 @@ static void check(void)
 		nested += vm.virt->map[i].size;
 	assert_int_equal(nested, in_regions);
 	assert_int_equal(vm.virt->logs, logs);
-	assert_int_equal(fake_host.pages_out, 1 + pages); /* the object is one */
+	/* the object is one */
+	assert_int_equal(fake_host.pages_out, 1 + vm.regions.pages + pages);
 	assert_int_equal(fake_host_maps(&vm.space), vm.virt->count);
 	assert_int_equal(mem->users, 1 + vm.regions.count);
 }
@@ -213,9 +214,73 @@ static void table_can_be_full(void **state)
 	for (unsigned i = 0; i < REGIONS_MAX; i++)
 		assert_int_equal(set(i, 0, MIB(REGIONS_MAX - i), PAGE_SIZE, i * PAGE_SIZE), 0);
 	check();
-	refused(-ENOSPC, REGIONS_MAX, MIB(64), PAGE_SIZE, 0);
+	for (unsigned i = 0; i < REGIONS_MAX; i++) {
+		u64 gpa = MIB(REGIONS_MAX - i);
+
+		assert_int_equal(region_find(&vm.regions, GPA(gpa))->slot, i);
+		assert_int_equal(region_find(&vm.regions, GPA(gpa + PAGE_SIZE - 1))->slot, i);
+		assert_null(region_find(&vm.regions, GPA(gpa + PAGE_SIZE)));
+		assert_null(region_find(&vm.regions, GPA(gpa - 1)));
+	}
+	refused(-ENOSPC, REGIONS_MAX, GIB(1), PAGE_SIZE, 0);
 	assert_int_equal(set(5, 0, 0, 0, 0), 0);
-	assert_int_equal(set(REGIONS_MAX, 0, MIB(64), PAGE_SIZE, 0), 0);
+	assert_int_equal(set(REGIONS_MAX, 0, GIB(1), PAGE_SIZE, 0), 0);
+	check();
+}
+
+/* The table grows by pages: none for the next one leaves all as it is. */
+static void no_page_for_the_table(void **state)
+{
+	unsigned pages = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < REGIONS_MAX; i++) {
+		bool grows = (i + 1) * sizeof(struct region) > pages * PAGE_SIZE;
+
+		fake_host.fail_at = grows ? 1 : 0;
+		if (grows)
+			refused(-ENOMEM, i, MIB(i), PAGE_SIZE, 0);
+		fake_host.fail_at = 0;
+		assert_int_equal(set(i, 0, MIB(i), PAGE_SIZE, 0), 0);
+		pages += grows;
+		assert_int_equal(vm.regions.pages, pages);
+	}
+	assert_in_range(pages, REGIONS_MAX * sizeof(struct region) / PAGE_SIZE,
+			REGIONS_MAX * sizeof(struct region) / PAGE_SIZE + 1);
+}
+
+/* Of a first region that fails no table stays behind; teardown counts pages. */
+static void the_first_region_fails(void **state)
+{
+	unsigned n = 0;
+	int error;
+
+	(void)state;
+	do {
+		fake_host.fail_at = ++n;
+		error = set(0, REGION_LOG_DIRTY, MIB(16), MIB(8), 0);
+		fake_host.fail_at = 0;
+		if (error) {
+			assert_int_equal(error, -ENOMEM);
+			assert_null(vm.regions.region);
+		}
+		check();
+	} while (error);
+	assert_int_equal(n, 1 + 1 + 2 * 4 + 1 + 1); /* table, bitmap, pieces on both sides, log */
+}
+
+/* A log more than the back end keeps, and one that is to move beside so many, are refused. */
+static void too_many_logs(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < VIRT_LOGS_MAX; i++)
+		assert_int_equal(set(i, REGION_LOG_DIRTY, MIB(i), KIB(64), i * KIB(64)), 0);
+	assert_int_equal(set(VIRT_LOGS_MAX, REGION_LOG_DIRTY, GIB(1), KIB(64), 0), -ENOSPC);
+	check();
+	assert_int_equal(set(0, REGION_LOG_DIRTY, GIB(1), KIB(64), 0), -ENOSPC);
+	check();
+	assert_int_equal(set(1, 0, MIB(1), KIB(64), KIB(64)), 0);
+	assert_int_equal(set(0, REGION_LOG_DIRTY, GIB(1), KIB(64), 0), 0);
 	check();
 }
 
@@ -483,6 +548,9 @@ int main(void)
 		TEST(every_change_with_each_allocation_failing),
 		TEST(no_way_back),
 		TEST(table_can_be_full),
+		TEST(no_page_for_the_table),
+		TEST(the_first_region_fails),
+		TEST(too_many_logs),
 		TEST(each_allocation_failing),
 		TEST(find),
 	};

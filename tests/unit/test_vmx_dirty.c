@@ -168,6 +168,28 @@ static void two_logs(void **state)
 	end();
 }
 
+static void no_more_logs_than_there_are(void **state)
+{
+	static u64 words[VIRT_LOGS_MAX];
+	unsigned tables;
+
+	(void)state;
+	begin(PROTECT);
+	for (unsigned i = 0; i < VIRT_LOGS_MAX; i++)
+		assert_int_equal(vmx_dirty_log(vm, GPA(BASE + i * 2 * PAGE_SIZE), PAGE_SIZE,
+					       &words[i]), 0);
+	tables = vm->ept.table_pages;
+	generation = vm->ept.generation;
+	assert_int_equal(vmx_dirty_log(vm, GPA(BASE + MIB(2)), SIZE / 2, bitmap), -ENOSPC);
+	assert_int_equal(vm->logs, VIRT_LOGS_MAX);
+	assert_int_equal(vm->ept.table_pages, tables);
+	assert_int_equal(vm->ept.generation, generation);
+	assert_int_equal(*leaf(BASE + MIB(2), 2) & 7, 7);
+	for (unsigned i = 0; i < VIRT_LOGS_MAX; i++)
+		assert_int_equal(vmx_dirty_log(vm, GPA(BASE + i * 2 * PAGE_SIZE), PAGE_SIZE, NULL), 0);
+	end();
+}
+
 static void each_allocation_failing(void **state)
 {
 	unsigned failures = 0, tables;
@@ -258,6 +280,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_log_from_start_to_end),
 		cmocka_unit_test(two_logs),
+		cmocka_unit_test(no_more_logs_than_there_are),
 		cmocka_unit_test(each_allocation_failing),
 		cmocka_unit_test(faults_of_others),
 		cmocka_unit_test(from_flags_to_protection),
