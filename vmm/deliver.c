@@ -78,8 +78,12 @@ void vm_deliver_ipi(struct vcpu *from, const struct apic_msg *msg, unsigned shor
 	/* "Valid Combinations": to itself a CPU can send vectors only. */
 	if (shorthand != IPI_OTHERS && msg->mode != APIC_FIXED)
 		return;
+	if (shorthand == IPI_SELF) {
+		lapic_accept(from, msg);
+		return;
+	}
 	VM_FOR_EACH_VCPU(vcpu, vm)
-		if (vcpu == from ? shorthand != IPI_OTHERS : shorthand != IPI_SELF)
+		if (vcpu != from || shorthand != IPI_OTHERS)
 			lapic_accept(vcpu, msg);
 }
 
