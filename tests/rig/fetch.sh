@@ -161,7 +161,7 @@ fetch_kernel linux-image-cloud-amd64 vmlinuz || [ -f "$folder/vmlinuz" ] || host
 	exit 1
 }
 if [ ! -f "$folder/initrd.img" ] ||
-	[ -n "$(find "$here/init.sh" "$here/mark.asm" "$folder/modules" -newer \
+	[ -n "$(find "$here/fetch.sh" "$here/init.sh" "$here/mark.asm" "$folder/modules" -newer \
 	"$folder/initrd.img" 2>/dev/null)" ]; then
 	find_busybox || { echo "No busybox for the guest." >&2; exit 1; }
 	make_initrd
