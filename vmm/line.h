@@ -15,7 +15,8 @@ struct line {
 	/* Set once, the rest zeroed: */
 	const char *prompt;
 	void (*print)(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-	/* The index-th word that may stand at text[start], or NULL for no more. */
+	/* The index-th word that may stand at text[start], or NULL for no more; asked for from 0
+	 * on, one behind the other. */
 	const char *(*words)(const char *text, size_t start, unsigned index);
 
 	char text[LINE_SIZE]; /* always with a NUL */

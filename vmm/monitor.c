@@ -55,12 +55,10 @@ static const struct monitor_command *find_command(const char *text)
 
 static const char *nth_command(unsigned index)
 {
-	const struct monitor_command *const *it;
+	static const struct monitor_command *last; /* words are asked for in order */
 
-	SECTION_FOR_EACH(it, monitor_commands)
-		if (!index--)
-			return (*it)->name;
-	return NULL;
+	last = next_command(index ? last : NULL);
+	return last ? last->name : NULL;
 }
 
 static const char *nth_machine(unsigned index)

@@ -918,6 +918,21 @@ static void shares_of_the_cores(void **state)
 	tsc_hz = hz;
 }
 
+/* What TAB offers at the start of a line: all commands, by name. */
+static void commands_are_offered_by_name(void **state)
+{
+	unsigned count = 0;
+	const char *before = "";
+
+	types("\x15\t");
+	for (const char *word = strtok(strchr(shown, '\n'), " \r\n");
+	     word && strcmp(word, "trivet>"); word = strtok(NULL, " \r\n"), count++) {
+		assert_true(strcmp(before, word) < 0);
+		before = word;
+	}
+	assert_in_range(count, 20, 99);
+}
+
 /* The line under other output; completion; room for all that is printed. */
 static void at_the_prompt(void **state)
 {
@@ -988,6 +1003,7 @@ int main(void)
 		cmocka_unit_test_setup(the_log, setup),
 		cmocka_unit_test_setup(pager, setup),
 		cmocka_unit_test_setup(shares_of_the_cores, setup),
+		cmocka_unit_test_setup(commands_are_offered_by_name, setup),
 		cmocka_unit_test_setup(at_the_prompt, setup),
 		cmocka_unit_test_setup(woken_by_the_console, setup),
 		cmocka_unit_test_setup(noise, setup),
