@@ -167,18 +167,23 @@ static int prepare_log(struct region *new, const struct region *old)
 	return new->dirty ? 0 : -ENOMEM;
 }
 
-/* Has the table take so many pages, in which all regions find room; 0 frees it. */
-static int resize(struct region_table *t, unsigned pages)
+/* Makes room for one region more. */
+static int grow(struct region_table *t)
 {
-	struct region *bigger = pages ? pages_alloc(pages) : NULL;
+	struct region *bigger;
 
-	if (pages && !bigger)
+	if (!t->region)
+		t->region = t->few;
+	if (t->count < (t->pages ? IN_PAGES(t->pages) : REGIONS_FEW))
+		return 0;
+	bigger = pages_alloc(t->pages + 1);
+	if (!bigger)
 		return -ENOMEM;
-	if (t->count)
-		memcpy(bigger, t->region, t->count * sizeof(*bigger));
-	pages_free(t->region, t->pages);
+	memcpy(bigger, t->region, t->count * sizeof(*bigger));
+	if (t->pages)
+		pages_free(t->region, t->pages);
 	t->region = bigger;
-	t->pages = pages;
+	t->pages++;
 	return 0;
 }
 
@@ -196,8 +201,12 @@ static void take_out(struct vm *vm, struct region *r, const u64 *kept_log)
 /* Without regions no table stays. Returns the error. */
 static int tidy(struct region_table *t, int error)
 {
-	if (!t->count)
-		resize(t, 0);
+	if (t->count)
+		return error;
+	if (t->pages)
+		pages_free(t->region, t->pages);
+	t->pages = 0;
+	t->region = NULL;
 	return error;
 }
 
@@ -251,8 +260,8 @@ int vm_set_memory_region(struct vm *vm, unsigned slot, unsigned flags, gpa_t gpa
 	if (size == 0)
 		return delete_region(vm, old);
 	error = check(vm, &new, old);
-	if (!error && !old && vm->regions.count == IN_PAGES(vm->regions.pages))
-		error = resize(&vm->regions, vm->regions.pages + 1);
+	if (!error && !old)
+		error = grow(&vm->regions);
 	if (!error)
 		error = prepare_log(&new, old);
 	if (error)

@@ -26,10 +26,12 @@ struct region {
 	unsigned slot;
 };
 
-/* Sorted by gpa, in as many pages as `count` needs; none without a region. */
+/* Sorted by gpa: the few that most VMs have in place, more in as many pages as they need. */
+#define REGIONS_FEW 8
 struct region_table {
 	unsigned count, pages;
 	struct region *region;
+	struct region few[REGIONS_FEW];
 };
 
 /* The region that holds gpa, or NULL. By halves: some 16 instructions more each time that their
