@@ -70,6 +70,9 @@ SMALL   := boot/% vmm/load% vmm/elf vmm/monitor% vmm/line vmm/console% vmm/life 
 	lib/format lib/extents lib/log) \
 	$(addprefix drivers/v,rtc ioapic acpi pci pci_host pci_test i8042 reset debug) \
 	$(patsubst %.c,%,$(filter-out drivers/v%,$(wildcard drivers/*.c)))
+# On the way from vmx_entry.asm, which has no register to keep.
+$(addprefix $(B)/,arch/vmx_served.o vmm/serve.o): \
+	CFLAGS += -fomit-frame-pointer $(call try,$(addprefix -fcall-used-,rbx r12 r13 r14 r15))
 LDFLAGS := -nostdlib -static -no-pie --build-id=none -z max-page-size=64 -z noexecstack \
 	--gc-sections --no-warn-rwx-segments --orphan-handling=error -T linker.ld
 
@@ -112,7 +115,7 @@ $(B)/gen/dsdt.inc: vmm/dsdt.asl
 TEST_SRC := $(filter-out $(C_SRC),$(sort $(wildcard tests/image/*.c)))
 # What tests/image/alloc.c and mitigate.c stand before
 WRAPPED  := pages_alloc frames_alloc frames_take stacks_take phys_map options_parse end_machine \
-	msr_write_safe vmx_entry
+	msr_write_safe vmx_entry vmx_served
 TEST_OBJ := $(OBJ) $(TEST_SRC:%.c=$(B)/%.o) $(patsubst %.asm,$(B)/%.asm.o,$(wildcard tests/image/*.asm))
 
 # Two links: the first with an empty table of function names, the second with the table that the

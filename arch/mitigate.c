@@ -122,7 +122,8 @@ struct mitigate_plan mitigate_decide(enum mitigate_mode mode, const struct mitig
 		       (plan.on & BIT(MITIGATE_RSB) ? 0 : BIT(PATCH_RSB)) |
 		       (plan.on & (BIT(MITIGATE_RSB) | BIT(MITIGATE_RSB_ONE)) ? 0
 									      : BIT(PATCH_RSB_ONE)) |
-		       (plan.on & BIT(MITIGATE_VERW) ? 0 : BIT(PATCH_VERW));
+		       (plan.on & BIT(MITIGATE_VERW) ? 0 : BIT(PATCH_VERW)) |
+		       (mode == MITIGATE_OFF ? BIT(PATCH_ZERO) : 0);
 	return plan;
 }
 

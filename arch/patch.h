@@ -14,6 +14,7 @@ enum patch_kind {
 	PATCH_RSB,	 /* filling the whole return stack behind an exit */
 	PATCH_RSB_ONE,	 /* and one entry of it at least */
 	PATCH_VERW,	 /* clearing the CPU's buffers before an entry */
+	PATCH_ZERO,	 /* clearing the guest's registers behind an exit */
 	PATCH_KINDS
 };
 

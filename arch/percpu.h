@@ -26,6 +26,8 @@ struct pcpu {
 	struct space *space; /* loaded now */
 	u64 space_generation; /* of it, as loaded */
 	u64 stacks_given;     /* of which nothing is left in the TLB: stacks.c */
+	u32 attention; /* 1: something has become due here, or a kick is under way: vmm's to take */
+	u64 xcr0;      /* as it stands; 0: not written yet */
 	u64 guest; /* serial number of the vCPU that ran last; 0: none */
 	void *virt; /* the back end's per-CPU data */
 	void *vmm;  /* vmm's per-CPU data */
@@ -38,6 +40,16 @@ static inline struct pcpu *this_pcpu(void)
 
 	__asm__("movq %%gs:0, %0" : "=r"(pcpu));
 	return pcpu;
+}
+
+/* 1 where vmm is to look around before the guest goes on. */
+static inline u32 pcpu_attention(void)
+{
+	u32 attention;
+
+	__asm__ volatile("movl %%gs:%c1, %0" : "=r"(attention) : "i"(offsetof(struct pcpu, attention))
+			 : "memory");
+	return attention;
 }
 
 /* CPUs that came up, the boot CPU included, and each of them by id below the count. */

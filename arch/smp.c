@@ -176,8 +176,10 @@ unsigned smp_start(const u32 *apic_ids, unsigned count, unsigned limit)
 
 void smp_kick(unsigned cpu)
 {
-	if (cpu < pcpu_count && cpu != this_pcpu()->id)
-		apic_send(pcpus[cpu]->apic_id, APIC_SEND_FIXED | APIC_VECTOR_KICK);
+	if (cpu >= pcpu_count || cpu == this_pcpu()->id)
+		return;
+	__atomic_store_n(&pcpus[cpu]->attention, 1, __ATOMIC_RELEASE);
+	apic_send(pcpus[cpu]->apic_id, APIC_SEND_FIXED | APIC_VECTOR_KICK);
 }
 
 /* *done, unless NULL, gets 1 behind fn. */

@@ -8,24 +8,17 @@
  */
 #pragma once
 
+#include "arch/cpu.h"
+#include "arch/lib/string.h"
 #include "arch/vcpu_state.h"
 
 struct virt_vm;
-
-/* Head of every back end's vCPU; what vmm reads and writes directly. */
-struct virt_vcpu {
-	u64 gpr[GPR_COUNT]; /* but for RSP, which is a VREG */
-	/* The local APIC's registers, a page, at the offsets of the xAPIC; the CPU works on it
-	 * where it can. TMR is written by atomic operations of any pCPU. */
-	u32 *apic;
-	/* In the mode of now the CPU takes interrupts from IRR to ISR and ends them by itself. */
-	bool apic_delivers;
-};
 
 /* Reasons of an exit, the names that statistics give them, and which member tells more. */
 #define VIRT_EXITS(X)                                                                             \
 	X(HOST, "host")                  /* a host interrupt; it has been dispatched */           \
 	X(DEADLINE, "deadline")          /* the deadline given to run has come */                 \
+	X(SERVED, "served")              /* after one served in run: attention is asked for */  \
 	X(INTR_WINDOW, "interrupt-window") /* the guest can take an interrupt now */              \
 	X(NMI_WINDOW, "nmi-window")      /* the guest can take an NMI now */                      \
 	X(IO, "io")                      /* port access: io */                                    \
@@ -60,6 +53,97 @@ enum vcpu_exit_reason {
 	VIRT_EXITS(X)
 #undef X
 	EXIT_REASONS
+};
+
+/*
+ * Exits whose answers the back end may give by itself, without coming back: what vmm has found
+ * to be the answer once stands in a slot that follows from the question, and the next question
+ * takes the place. Nothing here is needed: a back end may look at none of it.
+ */
+#define VIRT_CPUID_SLOTS 64
+#define VIRT_MSR_SLOTS	 32
+
+struct virt_cpuid {
+	u32 leaf, subleaf;
+	struct cpuid_regs regs;
+	u32 epoch;
+};
+
+struct virt_msr {
+	u32 index;
+	u32 epoch;
+	const u64 *value; /* the value is what stands there now; NULL: #GP */
+};
+
+/* What vmm says when it is asked in the middle of a run. */
+enum virt_asked {
+	VIRT_GO_ON,	   /* it is done, and the guest may go on */
+	VIRT_COME_BACK,	   /* it is done, and run comes back for what else is due: EXIT_SERVED */
+	VIRT_UNSERVED,	   /* nothing has been done: run comes back with the exit */
+	VIRT_NEW_DEADLINE, /* the same, until struct virt_served's deadline as it is now */
+	VIRT_INTERRUPT,	   /* the same as both, with an interrupt of `vector` */
+	VIRT_ANSWERS
+};
+
+#define VIRT_SERVED_OFF BIT(30)
+
+/* An answer's epoch is that of its vCPU, which is never 0. */
+struct virt_served {
+	u32 off; /* VIRT_SERVED_OFF: all exits come back; else 0 */
+	u32 epoch;
+	/*
+	 * What vmm does in these is bounded by what the back end still holds: of the vCPU's registers
+	 * they set none but GPRs, VREG_HALTED and VREG_PAT, and they inject and skip nothing.
+	 * An access of one byte to a port, by AL; and a WRMSR. RIP is the back end's to move, and
+	 * stands behind the instruction already.
+	 */
+	enum virt_asked (*io)(void *owner, u32 port, u32 in);
+	enum virt_asked (*wrmsr)(void *owner, u32 index, u64 value);
+	/* The deadline has come; RIP stays. The guest is not in the shadow of an instruction. */
+	enum virt_asked (*timer)(void *owner);
+	void *owner;
+	u64 exits[EXIT_REASONS]; /* how many were served */
+	u64 deadline;	 /* of the run, host TSC */
+	u32 rflags;	 /* the guest's, for wrmsr and timer */
+	u8 vector;
+	u64 hypercalls;	 /* numbers below 64 that vmm serves; RAX gets `unknown` for others */
+	u64 unknown;
+	struct virt_cpuid cpuid[VIRT_CPUID_SLOTS];
+	struct virt_msr msr[VIRT_MSR_SLOTS];
+};
+
+/* Where the answer to a question stands. */
+static inline struct virt_cpuid *virt_cpuid_slot(struct virt_served *served, u32 leaf, u32 subleaf)
+{
+	return &served->cpuid[(leaf + (leaf >> 26) + subleaf * 4) % VIRT_CPUID_SLOTS];
+}
+
+static inline struct virt_msr *virt_msr_slot(struct virt_served *served, u32 index)
+{
+	return &served->msr[index % VIRT_MSR_SLOTS];
+}
+
+/* All answers may be other ones from now on. A back end does so for set() of CR4 and XCR0 and for
+ * apic_mode(), which CPUID shows. */
+static inline void virt_forget(struct virt_served *served)
+{
+	if (++served->epoch)
+		return;
+	memset(served->cpuid, 0, sizeof(served->cpuid));
+	memset(served->msr, 0, sizeof(served->msr));
+	served->epoch = 1;
+}
+
+/* Head of every back end's vCPU; what vmm reads and writes directly. */
+struct virt_vcpu {
+	u64 gpr[GPR_COUNT]; /* but for RSP, which is a VREG */
+	/* The local APIC's registers, a page, at the offsets of the xAPIC; the CPU works on it
+	 * where it can. TMR is written by atomic operations of any pCPU. */
+	u32 *apic;
+	u64 cr4_valid; /* bits of CR4 that the guest may set at all */
+	/* In the mode of now the CPU takes interrupts from IRR to ISR and ends them by itself. */
+	bool apic_delivers;
+	struct virt_served served;
 };
 
 /* Whether the back end uses a feature, by the name in its list. */

@@ -48,6 +48,11 @@ enum { EPT_CAP_WALK_4 = BIT(6), EPT_CAP_UC = BIT(8), EPT_CAP_WB = BIT(14),
 #define EPT_CAP_INVVPID	    BIT(32)
 #define EPT_CAP_INVVPID_ONE BIT(41)
 
+/* Exit qualification of a port access. */
+enum { QUALIFICATION_IO_SIZE = BITS(2, 0), QUALIFICATION_IO_IN = BIT(3),
+       QUALIFICATION_IO_STRING = BIT(4), QUALIFICATION_IO_REP = BIT(5) };
+#define QUALIFICATION_IO_PORT BITS(31, 16)
+
 /* Memory types, of the EPT pointer and entries, and of VMX's own structures. */
 enum { MEMORY_TYPE_UC = 0, MEMORY_TYPE_WB = 6 };
 
@@ -66,6 +71,7 @@ struct vmx_caps {
 	u32 use[VMX_CONTROLS];	/* the words of every VMCS, with what is on at times only */
 	u64 ept_vpid;
 	u64 ept_vpid_use; /* without what no= turned off */
+	u32 unarmed; /* how many exits may be served before the timer is set anew */
 	u64 cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
 	unsigned preemption_shift;
 	u64 misc;
@@ -140,6 +146,9 @@ struct vmx_vcpu {
 	u32 proc_controls, proc2_controls;
 	u32 vectoring_info, vectoring_error, vectoring_length; /* what the last exit interrupted */
 	u64 generation; /* of the EPT, as taken over on last_pcpu */
+	u32 unarmed;	/* how many exits more may be served before the timer is to be set anew */
+	u32 reason;	/* of the last exit */
+	u32 unserved;	/* VIRT_SERVED_OFF: all exits are; else 0 */
 	u32 last_pcpu;
 	u64 cr2, dr[4], dr6, xcr0; /* while not loaded */
 	u64 msr[SWITCHED_COUNT];   /* while not loaded */
@@ -191,6 +200,8 @@ void vmx_vcpu_load(struct virt_vcpu *vcpu);
 void vmx_vcpu_put(struct virt_vcpu *vcpu);
 /* Gives the secondary controls in `mask` the values in `bits`. */
 void vmx_vcpu_controls2(struct vmx_vcpu *v, u32 mask, u32 bits);
+/* XCR0 of this CPU, where it has one; once vCPUs run nothing else writes it. */
+void vmx_vcpu_set_xcr0(u64 value);
 /* The debug registers between the CPU and v->dr, v->dr6. */
 void vmx_vcpu_save_debug(struct vmx_vcpu *v);
 void vmx_vcpu_load_debug(const struct vmx_vcpu *v);
@@ -239,10 +250,47 @@ void vmx_apic_tpr_threshold(struct virt_vcpu *vcpu, unsigned threshold);
 
 /* vmx_run.c and vmx_exit.c: entry, and decoding of the exit. */
 void vmx_run(struct virt_vcpu *vcpu, u64 deadline, struct vcpu_exit *exit);
+/*
+ * Sets the timer for the run's deadline; false: that has come. Such a one ends the entry at
+ * once, but behind the event that is injected: without an entry the next event would take its
+ * place. What Trivet takes for exits that it serves by itself is not counted: by that of
+ * vmx_caps.unarmed exits the timer may be late.
+ */
+bool vmx_run_arm_host(struct vmx_vcpu *v);
+static inline bool vmx_arm(struct vmx_vcpu *v)
+{
+	u64 now = rdtsc(), deadline = v->base.served.deadline;
+	u64 ticks = deadline > now ? MIN(deadline - now, BITS(31, 0)) : 0;
+
+	if (!vmx_uses(VMX_PIN, PIN_PREEMPTION_TIMER))
+		return vmx_run_arm_host(v);
+	vmwrite32(PREEMPTION_TIMER, ticks >> vmx_caps.preemption_shift);
+	v->unarmed = vmx_caps.unarmed;
+	return ticks;
+}
 void vmx_exit_decode(struct vmx_vcpu *v, u32 reason, struct vcpu_exit *exit);
 
-/* vmx_entry.asm. Returns 0 after an exit, 1 for VMfailInvalid, 2 for VMfailValid. */
-int vmx_entry(struct vmx_vcpu *v, bool launched);
+/*
+ * vmx_entry.asm, how an attempt to enter ended; and vmx_served.c, which it calls behind an exit
+ * and enters again for VMX_SERVED: vmx_served, and vmx_answered with what that said, if it is
+ * not VMX_SERVED.
+ */
+enum vmx_served {
+	VMX_SERVED = VIRT_GO_ON, /* an exit that needs nothing more; not seen by vmx_run */
+	VMX_SERVED_LAST = VIRT_COME_BACK, /* the same, but something else is due */
+	VMX_ANSWERED = VIRT_ANSWERS,      /* below it: what vmm answered */
+	VMX_UNSERVED,			  /* an exit, its reason in v->reason */
+	VMX_FAIL_INVALID,		  /* VMfailInvalid */
+	VMX_FAIL_VALID,			  /* VMfailValid */
+};
+#ifdef __CET__
+#define VMX_DIRECT __attribute__((nocf_check)) /* no indirect call comes here */
+#else
+#define VMX_DIRECT
+#endif
+VMX_DIRECT enum vmx_served vmx_served(struct vmx_vcpu *v);
+VMX_DIRECT enum vmx_served vmx_answered(struct vmx_vcpu *v, enum vmx_served answer);
+enum vmx_served vmx_entry(struct vmx_vcpu *v, bool launched);
 extern const char vmx_entry_exit[]; /* HOST_RIP */
 
 /* vmx_error.c: failures in words. */

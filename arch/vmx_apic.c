@@ -73,6 +73,7 @@ void vmx_apic_mode(struct virt_vcpu *vcpu, enum virt_apic mode)
 
 	vmx_vcpu_controls2(v, PROC2_APIC, bits);
 	vcpu->apic_delivers = bits & PROC2_VIRTUAL_INTERRUPTS;
+	virt_forget(&vcpu->served);
 	if (vmx_uses(VMX_PROC, PROC_MSR_BITMAP))
 		vmwrite64(MSR_BITMAP, virt_to_phys(v->vm->msr_bitmap).v +
 					      (bits & PROC2_X2APIC ? PAGE_SIZE : 0));

@@ -51,6 +51,7 @@ static const struct capability capabilities[] = {
 	{"virtual-nmi", VMX_PIN, PIN_VIRTUAL_NMI, 0, false},
 	{"monitor-trap", VMX_PROC, PROC_MONITOR_TRAP, 0, false},
 	{"preemption-timer", VMX_PIN, PIN_PREEMPTION_TIMER, 0, false},
+	{"timer-save", VMX_EXIT, EXIT_CTL_SAVE_TIMER, 0, false},
 	{"msr-bitmap", VMX_PROC, PROC_MSR_BITMAP, 0, false},
 	{"vpid", VMX_PROC2, PROC2_VPID, EPT_CAP_INVVPID | EPT_CAP_INVVPID_ONE, false},
 	{"rdtscp", VMX_PROC2, PROC2_RDTSCP, 0, false},
@@ -71,6 +72,8 @@ static const struct capability capabilities[] = {
 	{"apic-registers", VMX_PROC2, PROC2_APIC_REGISTERS, 0, false},
 	{"virtual-interrupts", VMX_PROC2, PROC2_VIRTUAL_INTERRUPTS, 0, false},
 };
+
+#define UNARMED_MOST 16
 
 static bool refused[ARRAY_SIZE(capabilities)]; /* turned off by no= */
 static struct virt_feature features[ARRAY_SIZE(capabilities)];
@@ -99,13 +102,15 @@ static void compute_use(void)
 		features[i].present = capability_present(cap);
 		features[i].used = features[i].present && !refused[i];
 		/* Its row comes before theirs. */
-		if (one_of(cap, PROC2_APIC) && !vmx_uses(VMX_PROC, PROC_TPR_SHADOW))
+		if ((one_of(cap, PROC2_APIC) && !vmx_uses(VMX_PROC, PROC_TPR_SHADOW)) ||
+		    (cap->bit == EXIT_CTL_SAVE_TIMER && !vmx_uses(VMX_PIN, PIN_PREEMPTION_TIMER)))
 			features[i].used = false;
 		if (!features[i].used)
 			continue;
 		vmx_caps.use[cap->word] |= cap->bit;
 		vmx_caps.ept_vpid_use |= cap->ept_vpid_bit;
 	}
+	vmx_caps.unarmed = vmx_uses(VMX_EXIT, EXIT_CTL_SAVE_TIMER) ? UNARMED_MOST : 1;
 	/* Requested at run time only. */
 	vmx_caps.use[VMX_PROC] &= ~(u32)(PROC_INTERRUPT_WINDOW | PROC_MOV_DR | PROC_MONITOR_TRAP);
 	/* CR8 is the shadow's. */

@@ -35,7 +35,9 @@ default rel
 %define GENERAL rax, 0, rcx, 1, rdx, 2, rbx, 3, rbp, 5, rsi, 6, r8, 8, r9, 9, r10, 10, \
 	r11, 11, r12, 12, r13, 13, r14, 14, r15, 15
 %define RDI_NUMBER 7
-VCPU_HOST_RSP equ 144
+VCPU_HOST_RSP equ 2776
+VMX_FAIL_INVALID equ 7
+VMX_FAIL_VALID equ 8
 FIELD_HOST_RSP equ 0x6c14
 RSB_ENTRIES equ 32
 DATA_SELECTOR equ 0x10	; SEL_DATA of arch/desc.h
@@ -46,10 +48,13 @@ data_selector:				; any that may be written: what VERW asks for
 
 section .text
 PATCH_OVER PATCH_VERW, vmx_entry.clear, vmx_entry.cleared
+PATCH_OVER PATCH_VERW, vmx_entry_exit.clear, vmx_entry_exit.cleared
 PATCH_OVER PATCH_RSB, vmx_entry_exit.fill, vmx_entry_exit.fill_one
 PATCH_OVER PATCH_RSB_ONE, vmx_entry_exit.fill, vmx_entry_exit.filled
+PATCH_OVER PATCH_ZERO, vmx_entry_exit.filled, vmx_entry_exit.zeroed
 
-; int vmx_entry(struct vmx_vcpu *v [rdi], bool launched [esi])
+; enum vmx_served vmx_entry(struct vmx_vcpu *v [rdi], bool launched [esi])
+extern vmx_served, vmx_answered
 global vmx_entry:function
 vmx_entry:
 	EACH push, rbp, rbx, r12, r13, r14, r15, rdi
@@ -71,8 +76,8 @@ vmx_entry:
 .launch:
 	vmlaunch
 .failed:				; CF: VMfailInvalid, ZF: VMfailValid
-	mov eax, 1
-	mov ecx, 2
+	mov eax, VMX_FAIL_INVALID
+	mov ecx, VMX_FAIL_VALID
 	cmovz eax, ecx
 	pop rdi
 	jmp vmx_entry_return
@@ -83,7 +88,6 @@ vmx_entry_exit:
 	mov rdi, [rsp + 8]
 	STORE GENERAL
 	pop qword GPR(RDI_NUMBER)
-	add rsp, 8
 .fill:					; the return stack, before any RET goes by the guest's calls
 	mov ecx, RSB_ENTRIES / 2
 .fill_two:
@@ -107,8 +111,28 @@ vmx_entry_exit:
 .only:
 	add rsp, 8
 	lfence
-.filled:
-	xor eax, eax
+.filled:				; no guest value is left for speculation
+	EACH ZERO, eax, ecx, edx, ebx, ebp, esi, r8d, r9d, r10d, r11d, r12d, r13d, r14d, r15d
+.zeroed:
+	call vmx_served			; enum vmx_served
+	mov rdi, [rsp]
+	test eax, eax
+	jnz .more
+.resume:
+	LOAD GENERAL
+	mov rdi, GPR(RDI_NUMBER)
+.clear:
+	verw [data_selector]
+.cleared:
+	vmresume
+	jmp vmx_entry.failed
+.more:
+	mov esi, eax
+	call vmx_answered
+	mov rdi, [rsp]
+	test eax, eax
+	jz .resume
+	add rsp, 8
 
 vmx_entry_return:
 	EACH ZERO, ecx, edx, esi, r8d, r9d, r10d, r11d	; no guest value is left for speculation

@@ -27,49 +27,48 @@ __attribute__((noinline)) static void flush_vpid(struct vmx_vcpu *v)
 	v->flush_vpid = false;
 }
 
-/* One that has come already ends the entry at once, but behind the event that is
- * injected: without an entry the next event would take its place. */
-static void arm_deadline(u64 deadline)
+bool vmx_run_arm_host(struct vmx_vcpu *v)
 {
-	u64 now = rdtsc(), ticks = deadline > now ? deadline - now : 0;
-
-	ticks >>= vmx_caps.preemption_shift;
-	if (vmx_uses(VMX_PIN, PIN_PREEMPTION_TIMER))
-		vmwrite32(PREEMPTION_TIMER, MIN(ticks, 0xffffffffull));
-	else
-		apic_timer_arm(deadline);
+	apic_timer_arm(v->base.served.deadline);
+	v->unarmed = 0; /* 2^32: that timer counts on */
+	return v->base.served.deadline > rdtsc();
 }
 
-/* The guest's IA32_SPEC_CTRL is the last MSR written before the entry, and Trivet's the first one
- * behind the exit: few of Trivet's own instructions run under the guest's. */
-__attribute__((noinline)) static int entry_guarded(struct vmx_vcpu *v)
+/*
+ * What Trivet has set in IA32_SPEC_CTRL stays set while the guest runs, which only restricts
+ * more than the guest asks for; so that is written only for a guest that has more. Then it is
+ * the last MSR before the entry and the first one behind the exit.
+ */
+__attribute__((noinline)) static enum vmx_served entry_guarded(struct vmx_vcpu *v)
 {
-	bool differs = v->spec_ctrl != mitigate.spec_ctrl;
-	int failed;
+	bool differs = v->spec_ctrl & ~mitigate.spec_ctrl;
+	enum vmx_served how;
 
 	if (mitigate_needs(MITIGATE_L1D))
 		msr_write_safe(MSR_FLUSH_CMD, FLUSH_CMD_L1D);
 	if (differs)
-		msr_write_safe(MSR_SPEC_CTRL, v->spec_ctrl);
-	failed = vmx_entry(v, v->launched);
+		msr_write_safe(MSR_SPEC_CTRL, v->spec_ctrl | mitigate.spec_ctrl);
+	how = vmx_entry(v, v->launched);
 	if (differs)
 		msr_write_safe(MSR_SPEC_CTRL, mitigate.spec_ctrl);
 	/* A wrong guess that it does not differ must not lead on either. */
 	__asm__ volatile("lfence" ::: "memory");
-	return failed;
+	return how;
 }
 
 void vmx_run(struct virt_vcpu *vcpu, u64 deadline, struct vcpu_exit *exit)
 {
 	struct vmx_vcpu *v = to_vmx(vcpu);
 	const char *complaint;
+	enum vmx_served how;
 	u32 reason;
-	int failed;
 
 	exit->insn_len = 0;
 	exit->in_delivery = false;
 	v->vectoring_info = 0;
-	arm_deadline(deadline);
+	v->base.served.deadline = deadline;
+	v->unserved = v->base.served.off | (v->guarded ? VIRT_SERVED_OFF : 0);
+	vmx_arm(v);
 	AUDIT(AUDIT_RUN, vcpu);
 	if (v->flush_vpid)
 		flush_vpid(v);
@@ -83,14 +82,15 @@ void vmx_run(struct virt_vcpu *vcpu, u64 deadline, struct vcpu_exit *exit)
 					   .failed.reason = complaint};
 		return;
 	}
-	failed = v->guarded ? entry_guarded(v) : vmx_entry(v, v->launched);
-	AUDIT(AUDIT_EXIT, vcpu);
+	how = v->guarded ? entry_guarded(v) : vmx_entry(v, v->launched);
 	v->cache_valid = 0;
-	if (failed) {
-		vmx_error_entry(v, failed == 2 ? vmread32(INSTRUCTION_ERROR) : 0, exit);
+	if (v->unserved || how >= VMX_FAIL_INVALID)
+		AUDIT(AUDIT_EXIT, vcpu);
+	if (how >= VMX_FAIL_INVALID) {
+		vmx_error_entry(v, how == VMX_FAIL_VALID ? vmread32(INSTRUCTION_ERROR) : 0, exit);
 		return;
 	}
-	reason = vmread32(EXIT_REASON);
+	reason = v->reason & ~VIRT_SERVED_OFF;
 	if (reason & EXIT_REASON_FAILED) {
 		vmx_error_entry(v, reason, exit);
 		return;
@@ -98,5 +98,8 @@ void vmx_run(struct virt_vcpu *vcpu, u64 deadline, struct vcpu_exit *exit)
 	v->launched = true;
 	if (v->pml && v->vm->logs)
 		vmx_dirty_drain(v);
-	vmx_exit_decode(v, reason & EXIT_REASON_BASIC, exit);
+	if (how == VMX_SERVED_LAST)
+		exit->reason = EXIT_SERVED;
+	else
+		vmx_exit_decode(v, reason & EXIT_REASON_BASIC, exit);
 }

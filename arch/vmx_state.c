@@ -12,6 +12,8 @@
 #define CR4_GUEST_OWNED                                                                           \
 	(CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PGE | CR4_PCE | CR4_OSFXSR |        \
 	 CR4_OSXMMEXCPT)
+/* And where a VM may have them: a CPU lets a guest set what the CPU knows. */
+#define CR4_OWNED_IF_VALID (CR4_FSGSBASE | CR4_SMEP | CR4_SMAP)
 
 void vmx_state_write_back(struct vmx_vcpu *v)
 {
@@ -33,14 +35,19 @@ static void set_cr0(u64 value)
 	vmwrite(CR0_MASK, ~CR0_GUEST_OWNED);
 }
 
-static void set_cr4(u64 value)
+static u64 cr4_owned(const struct virt_vcpu *vcpu)
+{
+	return CR4_GUEST_OWNED | (vcpu->cr4_valid & CR4_OWNED_IF_VALID);
+}
+
+static void set_cr4(const struct virt_vcpu *vcpu, u64 value)
 {
 	/* MCE is Trivet's: a machine check with it clear shuts the whole CPU down. */
 	u64 real = value | vmx_caps.cr4_fixed0 | CR4_MCE;
 
 	vmwrite(CR4_SHADOW, value);
 	vmwrite(GUEST_CR4, real & vmx_caps.cr4_fixed1);
-	vmwrite(CR4_MASK, ~CR4_GUEST_OWNED);
+	vmwrite(CR4_MASK, ~cr4_owned(vcpu));
 }
 
 static void set_efer(u64 value)
@@ -83,7 +90,7 @@ u64 vmx_state_get(struct virt_vcpu *vcpu, enum vcpu_reg reg)
 	case VREG_CR0:
 		return get_cr(VMCS_GUEST_CR0, VMCS_CR0_SHADOW, CR0_GUEST_OWNED);
 	case VREG_CR4:
-		return get_cr(VMCS_GUEST_CR4, VMCS_CR4_SHADOW, CR4_GUEST_OWNED);
+		return get_cr(VMCS_GUEST_CR4, VMCS_CR4_SHADOW, cr4_owned(vcpu));
 	case VREG_CR2:
 		return read_cr2();
 	case VREG_DR0 ... VREG_DR6:
@@ -111,7 +118,8 @@ void vmx_state_set(struct virt_vcpu *vcpu, enum vcpu_reg reg, u64 value)
 		set_cr0(value);
 		break;
 	case VREG_CR4:
-		set_cr4(value);
+		set_cr4(vcpu, value);
+		virt_forget(&vcpu->served);
 		break;
 	case VREG_EFER:
 		set_efer(value);
@@ -128,8 +136,9 @@ void vmx_state_set(struct virt_vcpu *vcpu, enum vcpu_reg reg, u64 value)
 		break;
 	case VREG_XCR0:
 		v->xcr0 = value;
+		virt_forget(&vcpu->served);
 		if (read_cr4() & CR4_OSXSAVE)
-			xsetbv(0, value);
+			vmx_vcpu_set_xcr0(value);
 		break;
 	case VREG_PAT:
 		if (vmx_uses(VMX_ENTRY, ENTRY_CTL_LOAD_PAT))

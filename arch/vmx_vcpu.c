@@ -18,8 +18,10 @@
 enum { FXSAVE_SIZE = 512, FXSAVE_MXCSR = 24, FXSAVE_MXCSR_MASK = 28 };
 enum { FCW_RESET = 0x37f, MXCSR_RESET = 0x1f80, MXCSR_MASK_DEFAULT = 0xffbf };
 
+_Static_assert(sizeof(struct vmx_vcpu) <= PAGE_SIZE, "vmx_vcpu_create takes one page");
+_Static_assert(VMX_FAIL_INVALID == 7 && VMX_FAIL_VALID == 8, "vmx_entry.asm knows them");
 _Static_assert(offsetof(struct vmx_vcpu, base) == 0, "vmx_entry.asm knows the offsets");
-_Static_assert(offsetof(struct vmx_vcpu, host_rsp) == 144, "vmx_entry.asm knows the offsets");
+_Static_assert(offsetof(struct vmx_vcpu, host_rsp) == 2776, "vmx_entry.asm knows the offsets");
 
 /* Kept, since each CPUID of a nested Trivet is an exit. All of XCR0 that a guest
  * can have, 0 without XSAVE; no more, since XSAVE may name a component although it
@@ -176,15 +178,24 @@ static const u64 reset_reg[VREG_COUNT] = {
 	[VREG_DR6] = 0xffff0ff0, [VREG_DR7] = 0x400, [VREG_PAT] = MSR_PAT_RESET, [VREG_XCR0] = 1,
 };
 
-/* Moves the whole FPU state to or from the vCPU's area, by `xsave` or without it by `fxsave`. */
+void vmx_vcpu_set_xcr0(u64 value)
+{
+	struct pcpu *pcpu = this_pcpu();
+
+	if (pcpu->xcr0 != value)
+		xsetbv(0, value);
+	pcpu->xcr0 = value;
+}
+
+/* Moves, with XCR0 for all of it, the whole FPU state to or from the vCPU's area, by `xsave` or
+ * without it by `fxsave`. */
 #define FPU_MOVE(v, xsave, fxsave)                                                                \
 	do {                                                                                      \
 		if (xcr0_all) {                                                                   \
-			xsetbv(0, xcr0_all);                                                      \
+			vmx_vcpu_set_xcr0(xcr0_all);                                              \
 			__asm__ volatile(xsave " (%0)" ::"r"((v)->fpu), "a"((u32)xcr0_all),       \
 					 "d"((u32)(xcr0_all >> 32))                               \
 					 : "memory");                                             \
-			xsetbv(0, (v)->xcr0);                                                     \
 		} else {                                                                          \
 			__asm__ volatile(fxsave " (%0)" ::"r"((v)->fpu) : "memory");              \
 		}                                                                                 \
@@ -193,6 +204,8 @@ static const u64 reset_reg[VREG_COUNT] = {
 static void fpu_restore(struct vmx_vcpu *v)
 {
 	FPU_MOVE(v, "xrstor64", "fxrstor64");
+	if (xcr0_all)
+		vmx_vcpu_set_xcr0(v->xcr0);
 }
 
 static void fpu_save(struct vmx_vcpu *v)
@@ -232,6 +245,8 @@ void vmx_vcpu_get_fpu(struct virt_vcpu *vcpu, void *area)
 	struct vmx_vcpu *v = to_vmx(vcpu);
 
 	fpu_save(v);
+	if (xcr0_all)
+		vmx_vcpu_set_xcr0(v->xcr0);
 	memcpy(area, v->fpu, fpu.size);
 }
 
@@ -246,7 +261,7 @@ void vmx_vcpu_set_fpu(struct virt_vcpu *vcpu, const void *area)
 void vmx_vcpu_set_spec_ctrl(struct vmx_vcpu *v, u64 value)
 {
 	v->spec_ctrl = value;
-	v->guarded = mitigate_needs(MITIGATE_L1D) || value != mitigate.spec_ctrl;
+	v->guarded = mitigate_needs(MITIGATE_L1D) || (value & ~mitigate.spec_ctrl);
 }
 
 static void msrs_load(struct vmx_vcpu *v)
@@ -304,6 +319,7 @@ void vmx_vcpu_init(struct virt_vcpu *vcpu)
 }
 
 /* SDM: "Host-State Area"; the CPU comes back into exactly this state. */
+/* What is this pCPU's for good. */
 static void write_host_state(void)
 {
 	struct desc_pointer gdt, idt;
@@ -325,7 +341,6 @@ static void write_host_state(void)
 				      descriptor_high << 32);
 	vmwrite(HOST_GS_BASE, (u64)this_pcpu());
 	vmwrite(HOST_CR0, read_cr0());
-	vmwrite(HOST_CR3, read_cr3());
 	vmwrite(HOST_CR4, read_cr4());
 	vmwrite64(HOST_EFER, rdmsr(MSR_EFER));
 	if (vmx_uses(VMX_EXIT, EXIT_CTL_LOAD_PAT))
@@ -355,9 +370,10 @@ void vmx_vcpu_load(struct virt_vcpu *vcpu)
 
 	barrier(v, this_pcpu());
 	__asm__ volatile("vmptrld %0" ::"m"(vmcs.v) : "cc", "memory");
-	write_host_state();
 	v->host_rsp = 0;
+	vmwrite(HOST_CR3, read_cr3());
 	if (v->last_pcpu != id) {
+		write_host_state();
 		v->last_pcpu = id;
 		v->flush_vpid = true;
 		v->generation = 0;

@@ -127,7 +127,7 @@ static inline void chip_set_line(struct pic_chip *chip, unsigned level, bool hig
 }
 
 /* Computes a chip's INT output anew and hands a change on: slave, master, CPU. */
-static void vpic_update(struct vdev *dev, unsigned which)
+HOT_PATH static void vpic_update(struct vdev *dev, unsigned which)
 {
 	struct vpic *pic = dev->state;
 	struct pic_chip *chip = &pic->chip[which];
@@ -264,7 +264,7 @@ static void write_ocw3(struct pic_chip *chip, u8 value)
 	chip->poll = !!(value & OCW3_POLL);
 }
 
-static u8 poll_read(struct vdev *dev, unsigned which)
+__attribute__((noinline)) static u8 poll_read(struct vdev *dev, unsigned which)
 {
 	struct vpic *pic = dev->state;
 	struct pic_chip *chip = &pic->chip[which];
@@ -293,7 +293,7 @@ static inline unsigned which_chip(u16 port)
 	return port >= PORT_ELCR ? port & 1 : port >= PORT_SLAVE;
 }
 
-static u8 vpic_in(struct vdev *dev, u16 port)
+HOT_PATH static u8 vpic_in(struct vdev *dev, u16 port)
 {
 	struct vpic *pic = dev->state;
 	unsigned which = which_chip(port);
@@ -308,7 +308,7 @@ static u8 vpic_in(struct vdev *dev, u16 port)
 	return chip->read_isr ? chip->isr : chip_irr(chip);
 }
 
-static void vpic_out(struct vdev *dev, u16 port, u8 value)
+HOT_PATH static void vpic_out(struct vdev *dev, u16 port, u8 value)
 {
 	struct vpic *pic = dev->state;
 	unsigned which = which_chip(port);

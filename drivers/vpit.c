@@ -122,15 +122,21 @@ static void load_next(struct pit_channel *ch)
 	ch->next = 0;
 }
 
+HOT_PATH __attribute__((noinline)) static void load_due(struct vpit *pit, s64 clock)
+{
+	for (struct pit_channel *ch = pit->channel; ch < pit->channel + 3; ch++)
+		if (ch->next && clock >= ch->load_at)
+			load_next(ch);
+}
+
 /* The clock now, with all channels brought up to it. */
-static s64 catch_up(struct vdev *dev)
+static inline s64 catch_up(struct vdev *dev)
 {
 	struct vpit *pit = dev->state;
 	s64 clock = pit_clock(pit, vm_now(dev->vm));
 
-	for (struct pit_channel *ch = pit->channel; ch < pit->channel + 3; ch++)
-		if (ch->next && clock >= ch->load_at)
-			load_next(ch);
+	if (pit->channel[0].next | pit->channel[1].next | pit->channel[2].next)
+		load_due(pit, clock);
 	return clock;
 }
 
@@ -167,7 +173,7 @@ static unsigned from_bcd(u16 raw)
 }
 
 /* The counting element as a read shows it. */
-static u16 pit_value(const struct pit_channel *ch, s64 clock)
+HOT_PATH static u16 pit_value(const struct pit_channel *ch, s64 clock)
 {
 	bool bcd = ch->control & CONTROL_BCD;
 	s64 e = elapsed(ch, clock), value = ch->count - e;
@@ -346,8 +352,11 @@ static void write_port43(struct vdev *dev, u8 value, s64 clock)
 		reprogrammed(dev, clock);
 }
 
-static u8 read_count(struct pit_channel *ch, s64 clock)
+HOT_PATH __attribute__((noinline)) static u8 read_count(struct vdev *dev, unsigned channel)
 {
+	struct vpit *pit = dev->state;
+	struct pit_channel *ch = &pit->channel[channel];
+	s64 clock = catch_up(dev);
 	unsigned access = FIELD_GET(CONTROL_ACCESS, ch->control);
 	bool high = access == ACCESS_HIGH || ch->read_second;
 	u16 value;
@@ -363,8 +372,11 @@ static u8 read_count(struct pit_channel *ch, s64 clock)
 	return (u8)(high ? value >> 8 : value);
 }
 
-static u8 read_port61(const struct vpit *pit, s64 clock)
+/* Linux reads it a thousand times in 10 ms to measure its TSC: keep it short. */
+HOT_PATH __attribute__((noinline)) static u8 read_port61(struct vdev *dev)
 {
+	const struct vpit *pit = dev->state;
+	s64 clock = catch_up(dev);
 	u8 value = pit->port61;
 
 	if ((u64)clock / REFRESH_CLOCKS & 1)
@@ -414,18 +426,14 @@ static void write_port61(struct vpit *pit, u8 value, s64 clock)
 	ch->gate = gate;
 }
 
-/* Linux reads port 61h a thousand times in 10 ms to measure its TSC: keep it short. */
-static u8 vpit_in(struct vdev *dev, u16 port)
+HOT_PATH static u8 vpit_in(struct vdev *dev, u16 port)
 {
-	struct vpit *pit = dev->state;
-	s64 clock = catch_up(dev);
-
 	if (port == PORT_61)
-		return read_port61(pit, clock);
-	return port == PORT_CONTROL ? 0xff : read_count(&pit->channel[port & 3], clock);
+		return read_port61(dev);
+	return port == PORT_CONTROL ? 0xff : read_count(dev, port & 3);
 }
 
-static void vpit_out(struct vdev *dev, u16 port, u8 value)
+HOT_PATH static void vpit_out(struct vdev *dev, u16 port, u8 value)
 {
 	struct vpit *pit = dev->state;
 	s64 clock = catch_up(dev);

@@ -52,6 +52,7 @@ struct uart {
 	struct fifo rx, tx;
 	u8 reserved;
 	struct vtimer timeout; /* not saved */
+	u8 line; /* as it was driven last */
 };
 
 static u8 fifo_pop(struct fifo *f)
@@ -59,7 +60,8 @@ static u8 fifo_pop(struct fifo *f)
 	u8 byte = f->data[0];
 
 	f->count--;
-	memmove(f->data, f->data + 1, f->count);
+	if (f->count)
+		memmove(f->data, f->data + 1, f->count);
 	return byte;
 }
 
@@ -104,12 +106,16 @@ static u8 interrupt_id(const struct uart *u)
  * On a PC, OUT2 opens the gate between INTR and the interrupt line; loopback
  * forces the pin inactive.
  */
-static void update_line(struct vdev *dev)
+HOT_PATH static inline void update_line(struct vdev *dev)
 {
-	const struct uart *u = dev->state;
+	struct uart *u = dev->state;
 	bool gate = (u->reg[MCR] & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2;
+	u8 line = u->reg[IER] && gate && interrupt_id(u) != IIR_NONE;
 
-	vm_irq_line(dev->vm, dev->args.irq, gate && interrupt_id(u) != IIR_NONE);
+	if (line == u->line)
+		return;
+	u->line = line;
+	vm_irq_line(dev->vm, dev->args.irq, line);
 }
 
 /* Four character times; a divisor of 0 counts as 1. */
@@ -208,18 +214,23 @@ static u8 read_iir(struct vdev *dev)
 
 	if (id == IIR_THRE)
 		u->thre_pending = 0;
+	update_line(dev);
 	return id | (u->reg[FCR] & FCR_ENABLE ? IIR_FIFO : 0);
 }
 
-static u8 read_lsr(struct vdev *dev)
+static inline u8 lsr_of(const struct uart *u)
+{
+	return (u->rx.count > 0 ? LSR_DR : 0) | (u->tx.count == 0 ? LSR_THRE | LSR_TEMT : 0);
+}
+
+__attribute__((noinline)) static u8 overrun_seen(struct vdev *dev)
 {
 	struct uart *u = dev->state;
-	u8 lsr = u->overrun;
+	u8 overrun = u->overrun;
 
-	lsr |= u->rx.count > 0 ? LSR_DR : 0;
-	lsr |= u->tx.count == 0 ? LSR_THRE | LSR_TEMT : 0;
 	u->overrun = 0;
-	return lsr;
+	update_line(dev);
+	return overrun | lsr_of(u);
 }
 
 static u8 read_msr(struct vdev *dev)
@@ -228,26 +239,24 @@ static u8 read_msr(struct vdev *dev)
 	u8 msr = u->reg[MSR];
 
 	u->reg[MSR] &= ~MSR_DELTA;
+	update_line(dev);
 	return msr;
 }
 
 /* The others read as written. */
 static u8 (*const readers[REGS])(struct vdev *dev) = {
-	[DATA] = read_rbr, [IIR] = read_iir, [LSR] = read_lsr, [MSR] = read_msr};
+	[DATA] = read_rbr, [IIR] = read_iir, [MSR] = read_msr};
 
-static u8 uart_in(struct vdev *dev, u16 port)
+HOT_PATH static u8 uart_in(struct vdev *dev, u16 port)
 {
 	struct uart *u = dev->state;
-	unsigned n = (port - dev->args.port) % REGS;
-	u8 value;
+	unsigned n = (u16)(port - dev->args.port) % REGS;
 
+	if (n == LSR) /* asked for before each byte of output */
+		return u->overrun ? overrun_seen(dev) : lsr_of(u);
 	if ((u->reg[LCR] & LCR_DLAB) && n < 2)
 		return u->divisor[n];
-	if (!readers[n])
-		return u->reg[n];
-	value = readers[n](dev);
-	update_line(dev);
-	return value;
+	return readers[n] ? readers[n](dev) : u->reg[n];
 }
 
 /*
@@ -323,10 +332,10 @@ static void write_mcr(struct vdev *dev, u8 value)
 static void (*const writers[REGS])(struct vdev *dev, u8 value) = {
 	[DATA] = write_thr, [IER] = write_ier, [FCR] = write_fcr, [MCR] = write_mcr};
 
-static void uart_out(struct vdev *dev, u16 port, u8 value)
+HOT_PATH static void uart_out(struct vdev *dev, u16 port, u8 value)
 {
 	struct uart *u = dev->state;
-	unsigned n = (port - dev->args.port) % REGS;
+	unsigned n = (u16)(port - dev->args.port) % REGS;
 
 	if ((u->reg[LCR] & LCR_DLAB) && n < 2)
 		u->divisor[n] = value;
@@ -353,6 +362,7 @@ static void uart_reset(struct vdev *dev)
 	u->rx.count = 0;
 	u->tx.count = 0;
 	restart_timeout(dev);
+	u->line = 0xff; /* unknown */
 	fill_rx(dev); /* lowers the line, too */
 }
 
@@ -383,6 +393,7 @@ static void uart_restored(struct vdev *dev)
 	struct uart *u = dev->state;
 
 	vtimer_set(&u->timeout, u->deadline);
+	u->line = 0xff; /* unknown */
 	update_line(dev);
 }
 

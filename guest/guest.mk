@@ -6,7 +6,7 @@ OBJCOPY ?= objcopy
 G := $(B)/guest
 
 # Programs in 64-bit mode; all others of guest/tests are 32-bit.
-GUEST_64 := cr64 exit-cost fpu hostile inject inject-mmio keeps lapic-regs leak mmio msr pci ripwrap64 vmxinsn xsetbv
+GUEST_64 := cr64 exit-cost fpu hostile inject inject-mmio keeps lapic-regs leak mmio msr pci ripwrap64 served vmxinsn xsetbv
 
 GUEST_TESTS := $(sort $(patsubst guest/tests/%.c,%,$(wildcard guest/tests/*.c)))
 GUEST_FLAT  := $(sort $(patsubst guest/tests/%.flat.asm,%,$(wildcard guest/tests/*.flat.asm)))

@@ -47,7 +47,8 @@
 /*
  * Hypercalls follow KVM: VMCALL with the number in RAX and arguments in RBX,
  * RCX, RDX, RSI (their low halves outside 64-bit code); the result is in RAX.
- * A caller outside ring 0 gets ABI_HYPERCALL_EPERM, any other number ABI_HYPERCALL_ENOSYS.
+ * A number that is none gets ABI_HYPERCALL_ENOSYS, for any other a caller outside ring 0
+ * ABI_HYPERCALL_EPERM.
  *
  * KICK_CPU: RCX is the APIC id of a vCPU whose HLT ends. SEND_IPI: RBX and RCX are a
  * bitmap of APIC ids (its second word begins 64 behind, outside 64-bit code 32), RDX the id of

@@ -12,6 +12,7 @@
 #include "arch/lib/log.h"
 #include "arch/lib/string.h"
 #include "arch/memory.h"
+#include "arch/percpu.h"
 #include "arch/smp.h"
 #include "arch/tsc.h"
 #include "vmm/console_input.h"
@@ -73,6 +74,8 @@ static void due_by(u64 when)
 	if (!started || log_broken || next_poll <= when)
 		return;
 	__atomic_store_n(&next_poll, when, __ATOMIC_RELAXED);
+	if (this_pcpu()->id == 0)
+		this_pcpu()->attention = 1;
 	smp_kick(0);
 }
 

@@ -86,6 +86,8 @@ static void exit_cpuid(struct vcpu *vcpu, const struct vcpu_exit *exit)
 				    vcpu->id, lapic_enabled(vcpu)};
 	struct cpuid_regs regs = cpuid_query(&vcpu->vm->cpuid, gpr[GPR_RAX], gpr[GPR_RCX], &state);
 
+	*virt_cpuid_slot(&vcpu->virt->served, gpr[GPR_RAX], gpr[GPR_RCX]) = (struct virt_cpuid){
+		gpr[GPR_RAX], gpr[GPR_RCX], regs, vcpu->virt->served.epoch};
 	gpr[GPR_RAX] = regs.eax;
 	gpr[GPR_RBX] = regs.ebx;
 	gpr[GPR_RCX] = regs.ecx;
@@ -141,9 +143,12 @@ static void exit_hypercall(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
 	bool allowed = vcpu_cpl(vcpu) == 0, taken = allowed && vcpu->vm->takes_hypercalls;
 	u64 *rax = &vcpu->virt->gpr[GPR_RAX];
+	u32 number = *rax;
+	bool known = vcpu->vm->takes_hypercalls ||
+		     (number < 64 && (vcpu->virt->served.hypercalls & BIT(number)));
 
 	vcpu->hypercall = *rax;
-	if (!allowed)
+	if (known && !allowed)
 		*rax = (u64)ABI_HYPERCALL_EPERM;
 	else
 		*rax = taken ? (u64)ABI_HYPERCALL_ENOSYS : pv_hypercall(vcpu);
@@ -232,30 +237,6 @@ static void (*const handlers[EXIT_REASONS])(struct vcpu *, const struct vcpu_exi
 	[EXIT_MACHINE_CHECK] = exit_machine_check,
 	[EXIT_UNKNOWN] = exit_failed,
 };
-
-enum exit_early exit_early(struct vcpu *vcpu, const struct vcpu_exit *exit)
-{
-	const struct vm_msr_policy *policy = &vcpu->vm->msr_policy;
-	u64 *gpr = vcpu->virt->gpr, start = rdtsc();
-	u32 index = gpr[GPR_RCX], low = gpr[GPR_RAX], high = gpr[GPR_RDX];
-
-	if (policy->count || policy->deny || vcpu->debug.flags)
-		return EXIT_UNSERVED;
-	if (index == LAPIC_MSR_ICR && lapic_send_early(vcpu, low, high)) {
-		vcpu->exits[EXIT_WRMSR]++;
-		vcpu_skip(vcpu, exit);
-		return EXIT_SERVED;
-	}
-	if (index != LAPIC_MSR_EOI || (low | high) || !lapic_eoi_early(vcpu))
-		return EXIT_UNSERVED;
-	vcpu->exits[EXIT_WRMSR]++;
-	if (!virt->skip(vcpu->virt, exit->insn_len)) {
-		inject_gp(vcpu);
-		inject_prepare(vcpu);
-	}
-	vcpu->exit_ticks[EXIT_WRMSR] += rdtsc() - start;
-	return EXIT_AGAIN;
-}
 
 void exit_handle(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {

@@ -9,12 +9,3 @@
 
 /* Serves one exit of the loaded vCPU. */
 void exit_handle(struct vcpu *vcpu, const struct vcpu_exit *exit);
-
-/*
- * Serves the WRMSRs that a guest waits for most, EOI and an IPI to another vCPU in x2APIC mode,
- * in their plain forms. EXIT_AGAIN: nothing beyond registers has changed and the guest can go
- * on at once. `where` is still VCPU_GUEST, so that whoever has something for the vCPU or
- * its pCPU kicks, which ends the next entry as soon as it is made.
- */
-enum exit_early { EXIT_UNSERVED, EXIT_SERVED, EXIT_AGAIN };
-enum exit_early exit_early(struct vcpu *vcpu, const struct vcpu_exit *exit);

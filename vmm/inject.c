@@ -179,19 +179,12 @@ static void set_window(struct vcpu *vcpu, enum virt_window window, bool on)
 	virt->window(vcpu->virt, window, on);
 }
 
-/* Mostly there is nothing to be done at all. */
-static bool quiet(const struct vcpu *vcpu)
-{
-	return !(vcpu->exception.type | vcpu->repeat.type | vcpu->interrupt.type |
-		 vcpu->nmi_pending | vcpu->extint | vcpu->vm->extint_pending | vcpu->windows) &&
-	       (vcpu->virt->apic_delivers || !lapic_requested(&vcpu->lapic));
-}
-
 void inject_prepare(struct vcpu *vcpu)
 {
 	int vector;
 
-	if (quiet(vcpu))
+	/* Mostly there is nothing to be done at all. */
+	if (inject_quiet(vcpu))
 		return;
 	vector = vector_pending(vcpu);
 	if (vcpu->exception.type)

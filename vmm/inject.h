@@ -5,7 +5,9 @@
  */
 #pragma once
 
+#include "vmm/lapic.h"
 #include "vmm/vcpu.h"
+#include "vmm/vm.h"
 
 /*
  * Raises an exception; the error code is taken where the vector has one. On
@@ -33,5 +35,12 @@ void inject_take_undelivered(struct vcpu *vcpu);
 /* Before an entry: hands the back end the event that is due, and asks for a
  * window for the next one. */
 void inject_prepare(struct vcpu *vcpu);
+/* Whether there is nothing at all to deliver, now or as soon as the guest lets it in. */
+static inline bool inject_quiet(const struct vcpu *vcpu)
+{
+	return !(vcpu->exception.type | vcpu->repeat.type | vcpu->interrupt.type |
+		 vcpu->nmi_pending | vcpu->extint | vcpu->vm->extint_pending | vcpu->windows) &&
+	       (vcpu->virt->apic_delivers || !lapic_requested(&vcpu->lapic));
+}
 /* Whether an event is pending that ends a halt now. */
 bool inject_wakes(struct vcpu *vcpu);

@@ -29,10 +29,9 @@
 enum { SVR_VALID = BITS(8, 0), SVR_RESET = 0xff };
 enum { LVT_VECTOR = BITS(7, 0), LVT_MODE = BITS(10, 8), LVT_STATUS = BIT(12), LVT_POLARITY = BIT(13),
        LVT_REMOTE_IRR = BIT(14), LVT_LEVEL = BIT(15), LVT_TIMER_MODE = BITS(18, 17) };
-enum { TIMER_ONE_SHOT, TIMER_PERIODIC, TIMER_DEADLINE };
 enum { DIVIDE_VALID = BIT(0) | BIT(1) | BIT(3) };
 enum { ICR_LOGICAL = BIT(11), ICR_TRIGGER = BIT(15),
-       ICR_SHORTHAND = BITS(19, 18), ICR_VALID = LVT_VECTOR | LVT_MODE | ICR_LOGICAL | ICR_ASSERT |
+       ICR_VALID = LVT_VECTOR | LVT_MODE | ICR_LOGICAL | ICR_ASSERT |
        ICR_TRIGGER | ICR_SHORTHAND };
 #define XAPIC_ID	BITS(31, 24)
 #define XAPIC_BROADCAST 0xff
@@ -119,11 +118,25 @@ static u64 timer_ticks(const struct vcpu *vcpu, u32 count)
 	return (u64)count << vcpu->lapic.timer_shift;
 }
 
+/* The end of the count that runs at a moment behind lapic->deadline; 0 where it ended there. */
+static u64 timer_next(const struct vcpu *vcpu, u64 clock)
+{
+	u64 end = vcpu->lapic.deadline;
+	u64 period = timer_ticks(vcpu, vcpu->virt->apic[LAPIC_TIMER_INITIAL / 4]);
+
+	if (vcpu->lapic.timer_mode != LAPIC_TIMER_PERIODIC || !period)
+		return 0;
+	period = MAX(period, vm_clock_hz(vcpu->vm) / TICK_RATE_MAX);
+	return end + ((clock - end) / period + 1) * period;
+}
+
 static u32 timer_current(const struct vcpu *vcpu)
 {
 	u64 now = vm_now(vcpu->vm), end = vcpu->lapic.deadline;
 	unsigned shift = vcpu->lapic.timer_shift;
 
+	if (end && end <= now)
+		end = timer_next(vcpu, now);
 	return end > now ? (end - now + BIT(shift) - 1) >> shift : 0;
 }
 
@@ -140,7 +153,7 @@ static void timer_start(struct vcpu *vcpu, u32 count)
 /* The count goes on from where it is, at another speed; one that has ended is still served. */
 static void timer_divide(struct vcpu *vcpu, u32 value)
 {
-	u32 left = timer_current(vcpu);
+	u32 left = vcpu->lapic.deadline > vm_now(vcpu->vm) ? timer_current(vcpu) : 0;
 
 	*reg(vcpu, LAPIC_TIMER_DIVIDE) = value;
 	timer_settings(vcpu);
@@ -151,15 +164,7 @@ static void timer_divide(struct vcpu *vcpu, u32 value)
 /* The count has come to its end at lapic->deadline. */
 static void timer_end(struct vcpu *vcpu, u64 clock)
 {
-	struct lapic *lapic = &vcpu->lapic;
-	u64 period = timer_ticks(vcpu, *reg(vcpu, LAPIC_TIMER_INITIAL));
-
-	if (vcpu->lapic.timer_mode == TIMER_PERIODIC && period) {
-		period = MAX(period, vm_clock_hz(vcpu->vm) / TICK_RATE_MAX);
-		lapic->deadline += ((clock - lapic->deadline) / period + 1) * period;
-	} else {
-		lapic->deadline = 0;
-	}
+	vcpu->lapic.deadline = timer_next(vcpu, clock);
 	lapic_local(vcpu, LAPIC_LVT_TIMER);
 }
 
@@ -188,7 +193,7 @@ u64 lapic_timer(struct vcpu *vcpu, u64 now)
 /* ---- modes and reset */
 
 /* How the CPU may serve it. Its page is taken from all vCPUs for good once one of them has its
- * own elsewhere: each flushes before it enters its guest again. */
+ * own elsewhere: each flushes before vmm lets it enter its guest again. */
 static void set_mode(struct vcpu *vcpu)
 {
 	enum virt_apic mode = !lapic_enabled(vcpu) ? VIRT_APIC_OFF :
@@ -376,7 +381,7 @@ static void write_reg(struct vcpu *vcpu, unsigned offset, u32 value)
 		break;
 	case LAPIC_TIMER_INITIAL:
 		/* "writes [...] to the initial-count register are ignored" in that mode */
-		if (vcpu->lapic.timer_mode == TIMER_DEADLINE)
+		if (vcpu->lapic.timer_mode == LAPIC_TIMER_DEADLINE)
 			value = 0;
 		*reg(vcpu, offset) = value;
 		timer_start(vcpu, value);
@@ -398,7 +403,7 @@ static u32 read_reg(const struct vcpu *vcpu, unsigned offset)
 	case LAPIC_PPR:
 		return lapic_ppr(vcpu);
 	case LAPIC_TIMER_CURRENT:
-		return vcpu->lapic.timer_mode == TIMER_DEADLINE ? 0 : timer_current(vcpu);
+		return vcpu->lapic.timer_mode == LAPIC_TIMER_DEADLINE ? 0 : timer_current(vcpu);
 	default:
 		return __atomic_load_n(reg(vcpu, offset), __ATOMIC_RELAXED);
 	}
@@ -481,7 +486,7 @@ bool lapic_write_msr(struct vcpu *vcpu, u32 index, u64 value)
 	if (index == MSR_APIC_BASE)
 		return write_base(vcpu, value);
 	if (index == MSR_TSC_DEADLINE) {
-		if (vcpu->lapic.timer_mode == TIMER_DEADLINE)
+		if (vcpu->lapic.timer_mode == LAPIC_TIMER_DEADLINE)
 			vcpu->lapic.tsc_deadline = value;
 		return true;
 	}
@@ -554,8 +559,8 @@ static const char *check_state(const struct vcpu *vcpu, const struct lapic_state
 	for (unsigned offset = LAPIC_LVT_TIMER; offset <= LAPIC_LVT_ERROR; offset += 16)
 		if (!(s->regs[LAPIC_SVR / 4] & SVR_ENABLE) && !(s->regs[offset / 4] & LVT_MASKED))
 			return "disabled by software, the LVT is masked";
-	if ((s->tsc_deadline && mode != TIMER_DEADLINE) ||
-	    (mode == TIMER_DEADLINE && s->regs[LAPIC_TIMER_INITIAL / 4]) ||
+	if ((s->tsc_deadline && mode != LAPIC_TIMER_DEADLINE) ||
+	    (mode == LAPIC_TIMER_DEADLINE && s->regs[LAPIC_TIMER_INITIAL / 4]) ||
 	    (s->deadline && !s->regs[LAPIC_TIMER_INITIAL / 4]))
 		return "the local APIC's timer runs in another mode";
 	return NULL;

@@ -80,8 +80,6 @@ bool lapic_accept(struct vcpu *vcpu, const struct apic_msg *msg);
 void lapic_kick(struct vcpu *vcpu);
 /* LINT0, which the 8259s drive, has changed; with the device lock held. Any pCPU. */
 void lapic_lint0(struct vcpu *vcpu, bool level);
-/* Whether it takes vectors: it is enabled, by IA32_APIC_BASE and by software. */
-bool lapic_listens(const struct vcpu *vcpu);
 /* Whether a destination means this APIC. */
 bool lapic_matches(const struct vcpu *vcpu, u32 dest, bool logical);
 
@@ -93,11 +91,8 @@ void lapic_ack(struct vcpu *vcpu, u8 vector);
 bool lapic_takes_extint(const struct vcpu *vcpu);
 /* Ends the highest vector in service: a write of EOI. */
 void lapic_eoi(struct vcpu *vcpu);
-/* The same by WRMSR, where nothing waits for that end; and an IPI by WRMSR, a vector for
- * one other vCPU that takes it. False with nothing done. */
-enum { LAPIC_MSR_EOI = 0x800 + (LAPIC_EOI >> 4), LAPIC_MSR_ICR = 0x800 + (LAPIC_ICR >> 4) };
-bool lapic_eoi_early(struct vcpu *vcpu);
-bool lapic_send_early(struct vcpu *vcpu, u32 low, u32 dest);
+/* An IPI, a vector for one other vCPU that takes it. False with nothing done. */
+bool lapic_send_early(struct vcpu *vcpu, u8 vector, u32 dest);
 
 /* Before each entry: hands the CPU what it serves by itself, or asks for an exit when TPR
  * lets the next vector through. */

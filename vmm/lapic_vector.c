@@ -11,21 +11,8 @@
 #include "vmm/vm.h"
 #include "vmm/vtimer.h"
 
-#define BITMAP_WORDS 8
-#define ALL_WORDS    BITS(BITMAP_WORDS - 1, 0)
 #define LVT_MODE     BITS(10, 8)
 #define DFR_CLUSTER  0x0fffffff
-
-/* The word of a bitmap of 256 that a vector is in: each has 16 bytes for itself. */
-static u32 *word_of(const struct vcpu *vcpu, unsigned bitmap, u8 vector)
-{
-	return &vcpu->virt->apic[bitmap / 4 + vector / 32 * 4];
-}
-
-static bool test(const struct vcpu *vcpu, unsigned bitmap, u8 vector)
-{
-	return __atomic_load_n(word_of(vcpu, bitmap, vector), __ATOMIC_RELAXED) & BIT(vector % 32);
-}
 
 /* Whether it was set before. Any pCPU. */
 static bool set_shared(u32 *word, u8 vector)
@@ -42,43 +29,7 @@ static bool clear_shared(u32 *word, u8 vector)
 	return __atomic_fetch_and(word, ~bit, __ATOMIC_SEQ_CST) & bit;
 }
 
-/* The highest vector in the words of a bitmap that a mask names, or -1. */
-static int highest(const struct vcpu *vcpu, unsigned bitmap, u32 words)
-{
-	for (; words; words &= ~BIT(31 - __builtin_clz(words))) {
-		int i = 31 - __builtin_clz(words);
-		u32 word = vcpu->virt->apic[bitmap / 4 + i * 4];
-
-		if (word)
-			return i * 32 + 31 - __builtin_clz(word);
-	}
-	return -1;
-}
-
-static u8 in_service(const struct vcpu *vcpu)
-{
-	int vector;
-
-	if (!vcpu->virt->apic_delivers)
-		return vcpu->lapic.isr_highest;
-	vector = highest(vcpu, LAPIC_ISR, ALL_WORDS);
-	return vector < 0 ? 0 : vector;
-}
-
-u32 lapic_ppr(const struct vcpu *vcpu)
-{
-	u32 tpr = vcpu->virt->apic[LAPIC_TPR / 4] & 0xff;
-	u8 isr = in_service(vcpu);
-
-	return tpr >> 4 >= isr >> 4 ? tpr : isr & 0xf0;
-}
-
 /* ---- from outside */
-
-bool lapic_listens(const struct vcpu *vcpu)
-{
-	return (vcpu->lapic.base & BASE_ENABLE) && (vcpu->virt->apic[LAPIC_SVR / 4] & SVR_ENABLE);
-}
 
 bool lapic_matches(const struct vcpu *vcpu, u32 dest, bool logical)
 {
@@ -101,14 +52,14 @@ bool lapic_matches(const struct vcpu *vcpu, u32 dest, bool logical)
 static bool request(struct vcpu *vcpu, u8 vector, bool level)
 {
 	struct lapic *lapic = &vcpu->lapic;
-	u32 *tmr = word_of(vcpu, LAPIC_TMR, vector);
+	u32 *tmr = lapic_word(vcpu, LAPIC_TMR, vector);
 
 	if (vector < LAPIC_VECTOR_MIN) {
 		lapic_error(vcpu, ESR_RECEIVE_ILLEGAL);
 		return true;
 	}
 	if (level ? !set_shared(tmr, vector)
-		  : test(vcpu, LAPIC_TMR, vector) && clear_shared(tmr, vector))
+		  : lapic_test(vcpu, LAPIC_TMR, vector) && clear_shared(tmr, vector))
 		__atomic_store_n(&lapic->tmr_changed, true, __ATOMIC_RELEASE);
 	if (!set_shared(&lapic->posted[vector / 32], vector)) {
 		__atomic_or_fetch(&lapic->posted_words, BIT(vector / 32), __ATOMIC_SEQ_CST);
@@ -217,7 +168,7 @@ void lapic_take_posted(struct vcpu *vcpu)
 	for (; words; words &= words - 1) {
 		unsigned i = __builtin_ctz(words);
 
-		*word_of(vcpu, LAPIC_IRR, 32 * i) |=
+		*lapic_word(vcpu, LAPIC_IRR, 32 * i) |=
 			__atomic_exchange_n(&lapic->posted[i], 0, __ATOMIC_SEQ_CST);
 	}
 }
@@ -238,8 +189,8 @@ static int highest_request(struct vcpu *vcpu)
 
 	lapic_take_posted(vcpu);
 	if (vcpu->virt->apic_delivers)
-		return highest(vcpu, LAPIC_IRR, ALL_WORDS);
-	vector = highest(vcpu, LAPIC_IRR, *words);
+		return lapic_highest(vcpu, LAPIC_IRR, ALL_WORDS);
+	vector = lapic_highest(vcpu, LAPIC_IRR, *words);
 	*words &= vector < 0 ? 0 : BIT(vector / 32 + 1) - 1;
 	return vector;
 }
@@ -253,13 +204,11 @@ int lapic_pending(struct vcpu *vcpu)
 
 void lapic_ack(struct vcpu *vcpu, u8 vector)
 {
-	*word_of(vcpu, LAPIC_IRR, vector) &= ~BIT(vector % 32);
-	*word_of(vcpu, LAPIC_ISR, vector) |= BIT(vector % 32);
-	vcpu->lapic.isr_words |= BIT(vector / 32);
-	vcpu->lapic.isr_highest = vector;
+	*lapic_word(vcpu, LAPIC_IRR, vector) &= ~BIT(vector % 32);
+	lapic_begin(vcpu, vector);
 	/* An offer that stands for one below goes too, where the end of this one is awaited. */
 	if (vcpu->msrs.pv_eoi)
-		pv_eoi_offer(vcpu, !test(vcpu, LAPIC_TMR, vector) && highest_request(vcpu) < 0);
+		pv_eoi_offer(vcpu, !lapic_test(vcpu, LAPIC_TMR, vector) && highest_request(vcpu) < 0);
 	else
 		highest_request(vcpu); /* mostly that was the last */
 }
@@ -269,64 +218,32 @@ static void broadcast(struct vcpu *vcpu, u8 vector)
 {
 	struct vm *vm = vcpu->vm;
 
-	if (!test(vcpu, LAPIC_TMR, vector) || !vm->eoi_sink.eoi)
+	if (!lapic_test(vcpu, LAPIC_TMR, vector) || !vm->eoi_sink.eoi)
 		return;
 	vm_device_lock(vm);
 	vm->eoi_sink.eoi(vm->eoi_sink.dev, vector);
 	vm_device_unlock(vm);
 }
 
-/* Takes a vector out of ISR; the next one there, or -1. */
-static int end(struct vcpu *vcpu, u8 vector)
-{
-	struct lapic *lapic = &vcpu->lapic;
-	u32 *word = word_of(vcpu, LAPIC_ISR, vector);
-	int next;
-
-	*word &= ~BIT(vector % 32);
-	if (!*word)
-		lapic->isr_words &= ~BIT(vector / 32);
-	next = highest(vcpu, LAPIC_ISR, vcpu->virt->apic_delivers ? ALL_WORDS : lapic->isr_words);
-	lapic->isr_highest = next < 0 ? 0 : next;
-	return next;
-}
-
 void lapic_eoi(struct vcpu *vcpu)
 {
-	u8 vector = in_service(vcpu);
+	u8 vector = lapic_in_service(vcpu);
 	int next;
 
 	if (!vector)
 		return;
-	next = end(vcpu, vector);
+	next = lapic_end(vcpu, vector);
 	if (vcpu->virt->apic_delivers)
 		virt->isr_sync(vcpu->virt, next);
 	broadcast(vcpu, vector);
 }
 
-bool lapic_eoi_early(struct vcpu *vcpu)
+bool lapic_send_early(struct vcpu *vcpu, u8 vector, u32 dest)
 {
-	const struct lapic *lapic = &vcpu->lapic;
-	u8 vector = lapic->isr_highest;
+	struct vcpu *to = dest < vcpu->vm->vcpu_count ? vcpu->vm->vcpus[dest % VM_VCPUS_MAX] : NULL;
 
-	if (!vector || vcpu->virt->apic_delivers || !(lapic->base & BASE_X2APIC) ||
-	    lapic->threshold || vcpu->pv.eoi_offered || lapic_requested(lapic) ||
-	    test(vcpu, LAPIC_TMR, vector))
-		return false;
-	end(vcpu, vector);
-	return true;
-}
-
-bool lapic_send_early(struct vcpu *vcpu, u32 low, u32 dest)
-{
-	struct vcpu *to = dest < vcpu->vm->vcpu_count ? vcpu->vm->vcpus[dest] : NULL;
-
-	if (!(vcpu->lapic.base & BASE_X2APIC) || (low & ~(BITS(7, 0) | ICR_ASSERT)) ||
-	    (u8)low < LAPIC_VECTOR_MIN || !to || to == vcpu || to->parked || !lapic_listens(to))
-		return false;
-	vcpu->virt->apic[LAPIC_ICR / 4] = low;
-	vcpu->virt->apic[LAPIC_ICR_HIGH / 4] = dest;
-	return request(to, low, false);
+	return vector >= LAPIC_VECTOR_MIN && to && !to->parked && lapic_listens(to) &&
+	       request(to, vector, false);
 }
 
 void lapic_ended(struct vcpu *vcpu, const struct vcpu_exit *exit)
@@ -340,7 +257,7 @@ static void sync_eoi_exits(struct vcpu *vcpu)
 
 	(void)__atomic_exchange_n(&vcpu->lapic.tmr_changed, false, __ATOMIC_SEQ_CST);
 	for (unsigned i = 0; i < BITMAP_WORDS; i++)
-		vectors[i] = *word_of(vcpu, LAPIC_TMR, 32 * i);
+		vectors[i] = *lapic_word(vcpu, LAPIC_TMR, 32 * i);
 	virt->eoi_exits(vcpu->virt, vectors);
 }
 
@@ -385,12 +302,12 @@ void lapic_prepare(struct vcpu *vcpu)
 void lapic_resume(struct vcpu *vcpu)
 {
 	struct lapic *lapic = &vcpu->lapic;
-	int isr = highest(vcpu, LAPIC_ISR, ALL_WORDS);
+	int isr = lapic_highest(vcpu, LAPIC_ISR, ALL_WORDS);
 
 	lapic->irr_words = ALL_WORDS;
 	lapic->isr_words = 0;
 	for (unsigned i = 0; i < BITMAP_WORDS; i++)
-		lapic->isr_words |= *word_of(vcpu, LAPIC_ISR, 32 * i) ? BIT(i) : 0;
+		lapic->isr_words |= *lapic_word(vcpu, LAPIC_ISR, 32 * i) ? BIT(i) : 0;
 	lapic->isr_highest = isr < 0 ? 0 : isr;
 	lapic->threshold = 0;
 	lapic->requests = lapic->tmr_changed = true;

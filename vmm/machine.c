@@ -181,6 +181,17 @@ static int create_vcpus(struct vm *vm, u64 count)
 	return 0;
 }
 
+static void list_low_ports(struct vm *vm)
+{
+	const struct bus *ports = &vm->ports;
+
+	for (unsigned i = 0; i < ports->count; i++)
+		for (u64 port = ports->range[i].first;
+		     port <= MIN(ports->range[i].last, VM_LOW_PORTS - 1ull); port++)
+			if (ports->range[i].ops->in)
+				vm->low_ports[port] = i + 1;
+}
+
 static int build(struct vm *vm, const struct machine_config *config)
 {
 	u64 size = config->mem ? config->mem : all_memory();
@@ -199,6 +210,7 @@ static int build(struct vm *vm, const struct machine_config *config)
 		create_vcpus(vm, MAX(config->cpus, 1));
 	if (error)
 		return error;
+	list_low_ports(vm);
 	error = show_apic_page(vm);
 	if (error)
 		log_error("[%s] %s", vm->name, vm->end_reason);
@@ -306,7 +318,8 @@ void machine_log_costs(const struct vm *vm)
 	for (unsigned i = 0; i < vm->vcpu_count; i++) {
 		ran += vm->vcpus[i]->task.ran;
 		for (unsigned k = 0; k < EXIT_REASONS; k++)
-			exits[k] += vm->vcpus[i]->exits[k], ticks[k] += vm->vcpus[i]->exit_ticks[k];
+			exits[k] += vcpu_exits(vm->vcpus[i], k),
+				ticks[k] += vm->vcpus[i]->exit_ticks[k];
 	}
 	log_debug("[%s] lived %lu ticks, idle %lu", vm->name, lived, lived * vm->vcpu_count - ran);
 	for (unsigned k = 0; k < EXIT_REASONS; k++, job_yield())

@@ -38,7 +38,7 @@ static struct use add_up(const struct vm *vm)
 		use.low = MIN(use.low, vcpu->task.cpu);
 		use.high = MAX(use.high, vcpu->task.cpu);
 		for (unsigned i = 0; i < EXIT_REASONS; i++)
-			use.exits += vcpu->exits[i];
+			use.exits += i == EXIT_SERVED ? 0 : vcpu_exits(vcpu, i); /* counted before */
 		use.ran += vcpu->task.ran;
 		use.new += vcpu->task.ran - vcpu->seen.ran;
 		vcpu->seen.ran = vcpu->task.ran;
@@ -104,25 +104,32 @@ LIFE_COMMAND(reset, LIFE_RESET, "presses its reset button");
 LIFE_COMMAND(kill, LIFE_KILL, "ends it; memory and registers stay to be seen");
 LIFE_COMMAND(destroy, LIFE_DESTROY, "ends it and frees all that it has");
 
-/* One row, and what is new in it, of one vCPU or (NULL) of all. */
+/* One row, and what is new in it, of one vCPU or (NULL) of all. What is served in the middle of a
+ * run is counted, but not timed. */
 static void print_exits(const struct vm *vm, const struct vcpu *only, unsigned reason)
 {
-	u64 count = 0, ticks = 0, new = 0, new_ticks = 0;
+	struct {
+		u64 count, timed, ticks;
+	} all = {0}, seen = {0};
 	struct vcpu *vcpu;
 
 	VM_FOR_EACH_VCPU(vcpu, vm) {
 		if (only && vcpu != only)
 			continue;
-		count += vcpu->exits[reason];
-		ticks += vcpu->exit_ticks[reason];
-		new += vcpu->exits[reason] - vcpu->seen.exits[reason];
-		new_ticks += vcpu->exit_ticks[reason] - vcpu->seen.exit_ticks[reason];
+		all.count += vcpu_exits(vcpu, reason);
+		all.timed += vcpu->exits[reason];
+		all.ticks += vcpu->exit_ticks[reason];
+		seen.count += vcpu->seen.served[reason] + vcpu->seen.exits[reason];
+		seen.timed += vcpu->seen.exits[reason];
+		seen.ticks += vcpu->seen.exit_ticks[reason];
 		vcpu->seen.exits[reason] = vcpu->exits[reason];
+		vcpu->seen.served[reason] = vcpu->virt->served.exits[reason];
 		vcpu->seen.exit_ticks[reason] = vcpu->exit_ticks[reason];
 	}
-	if (count)
-		monitor_print("%-18s %12lu %10lu %12lu %10lu\n", virt_exit_name(reason), count,
-			      ticks / count, new, new ? new_ticks / new : 0);
+	if (all.count)
+		monitor_print("%-18s %12lu %10lu %12lu %10lu\n", virt_exit_name(reason), all.count,
+			      all.ticks / MAX(all.timed, (u64)1), all.count - seen.count,
+			      (all.ticks - seen.ticks) / MAX(all.timed - seen.timed, (u64)1));
 }
 
 static const char *stats(const struct monitor_call *call)

@@ -276,16 +276,26 @@ static u64 *kept(struct vcpu *vcpu, const struct msr_row *row, u32 index)
 	return (u64 *)&vcpu->msrs + row->kept - 1 + index - row->first;
 }
 
+/* The next read finds the value where it stands, or the fault. */
+static void remember(struct vcpu *vcpu, u32 index, const u64 *value)
+{
+	*virt_msr_slot(&vcpu->virt->served, index) =
+		(struct virt_msr){index, vcpu->virt->served.epoch, value};
+}
+
 bool msr_read(struct vcpu *vcpu, u32 index, u64 *value)
 {
 	const struct msr_row *row = find(vcpu, index);
+	const u64 *at = NULL;
 
-	if (!row)
-		return false;
-	if (row->read)
+	if (row && row->read && index != MSR_APIC_BASE)
 		return row->read(vcpu, index, value);
-	*value = row->kept ? *kept(vcpu, row, index) : row->fixed;
-	return true;
+	if (row)
+		at = index == MSR_APIC_BASE ? &vcpu->lapic.base :
+		     row->kept ? kept(vcpu, row, index) : &row->fixed;
+	remember(vcpu, index, at);
+	*value = at ? *at : 0;
+	return at;
 }
 
 bool msr_write(struct vcpu *vcpu, u32 index, u64 value)

@@ -16,6 +16,8 @@ static void timers_earlier(struct vtimer_queue *queue)
 	struct pcpu_vmm *owner = CONTAINER_OF(queue, struct pcpu_vmm, timers);
 
 	__atomic_store_n(&owner->due, 0, __ATOMIC_SEQ_CST);
+	if (owner == this_pcpu()->vmm)
+		this_pcpu()->attention = 1;
 	for (unsigned i = 0; i < pcpu_count; i++)
 		if (pcpu_vmm_of(i) == owner)
 			smp_kick(i);

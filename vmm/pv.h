@@ -41,5 +41,9 @@ void pv_put(struct vcpu *vcpu, bool preempted);
 void pv_eoi_offer(struct vcpu *vcpu, bool on);
 bool pv_eoi_done(struct vcpu *vcpu);
 
+/* The numbers that are served, as bits. */
+#define PV_HYPERCALLS                                                                             \
+	(BIT(ABI_HYPERCALL_KICK_CPU) | BIT(ABI_HYPERCALL_SEND_IPI) | BIT(ABI_HYPERCALL_SCHED_YIELD))
+
 /* Serves a hypercall of CPL 0 by the vCPU's registers; what is to be in RAX. */
 u64 pv_hypercall(struct vcpu *vcpu);

@@ -4,6 +4,7 @@
  * exit.
  */
 #include "arch/lib/log.h"
+#include "arch/percpu.h"
 #include "vmm/exit.h"
 #include "vmm/inject.h"
 #include "vmm/pv.h"
@@ -121,20 +122,44 @@ static bool prepare(struct vcpu *vcpu, u64 now, u64 until, u64 *deadline, enum v
 	return false;
 }
 
+/* What the back end may leave to the guest follows from the VM's CPUID, which may change until a
+ * VM runs. */
+static void offer_cr4(struct vcpu *vcpu)
+{
+	u64 cr4 = virt->get(vcpu->virt, VREG_CR4);
+
+	vcpu->virt->cr4_valid = vcpu->vm->cpuid.cr4_valid;
+	virt->set(vcpu->virt, VREG_CR4, cr4);
+}
+
+/* Where a debugger or whoever holds the VM wants to see more than what is served in a run. */
+static bool all_come_back(const struct vcpu *vcpu)
+{
+	const struct vm *vm = vcpu->vm;
+
+	return vcpu->debug.flags || vm->takes_hypercalls || vm->msr_policy.count ||
+	       vm->msr_policy.deny;
+}
+
 enum vcpu_stop vcpu_run(struct vcpu *vcpu, u64 until)
 {
 	struct vcpu_exit exit = {.reason = EXIT_HOST};
 	u64 exited = rdtsc();
-	enum exit_early early;
 	enum vcpu_stop why;
 
 	vcpu->vm->ran = true;
 	vcpu->dead = false;
 	hint(vcpu->vm);
 	set_idle_exits(vcpu);
+	if (vcpu->virt->cr4_valid != vcpu->vm->cpuid.cr4_valid)
+		offer_cr4(vcpu);
+	vcpu->virt->served.off = all_come_back(vcpu) ? VIRT_SERVED_OFF : 0;
 	for (;;) {
-		u64 now = rdtsc(), deadline = sched_serve(now);
+		u64 now = rdtsc(), deadline;
 
+		this_pcpu()->attention = 0;
+		deadline = sched_serve(now);
+		vcpu->limit = MIN(deadline, until);
 		vcpu->exit_ticks[exit.reason] += now - exited;
 		if (!prepare(vcpu, now, until, &deadline, &why))
 			break;
@@ -147,10 +172,7 @@ enum vcpu_stop vcpu_run(struct vcpu *vcpu, u64 until)
 		}
 		if (vcpu->debug.flags)
 			vcpu_debug_enter(vcpu);
-		do {
-			virt->run(vcpu->virt, deadline, &exit);
-			early = exit.reason == EXIT_WRMSR ? exit_early(vcpu, &exit) : EXIT_UNSERVED;
-		} while (early == EXIT_AGAIN);
+		virt->run(vcpu->virt, deadline, &exit);
 		exited = rdtsc();
 		vcpu->where = VCPU_ROOT;
 		/* Who executes an instruction is not halted. */
@@ -164,8 +186,7 @@ enum vcpu_stop vcpu_run(struct vcpu *vcpu, u64 until)
 			inject_take_undelivered(vcpu);
 		if (vcpu->pv.eoi_offered && pv_eoi_done(vcpu))
 			lapic_eoi(vcpu);
-		if (early == EXIT_UNSERVED)
-			exit_handle(vcpu, &exit);
+		exit_handle(vcpu, &exit);
 		if (vcpu->leave) {
 			why = vcpu->leave;
 			vcpu->leave = VCPU_SLICE;

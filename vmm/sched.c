@@ -104,6 +104,7 @@ static void set_alarm(struct sched_queue *queue)
 
 	__atomic_store_n(&queue->alarm, alarm, __ATOMIC_RELAXED);
 	__atomic_store_n(&CONTAINER_OF(queue, struct pcpu_vmm, queue)->due, 0, __ATOMIC_RELEASE);
+	this_pcpu()->attention = 1;
 }
 
 static void lay_down(struct sched_queue *queue, struct task *task)
@@ -130,6 +131,8 @@ static void rouse(struct sched_queue *queue, struct task *task)
 static void set_yield(struct sched_queue *queue, bool yield)
 {
 	__atomic_store_n(&queue->yield, yield, __ATOMIC_RELEASE);
+	if (yield && queue == own_queue())
+		this_pcpu()->attention = 1;
 }
 
 /* Has a pCPU that halts look for something to take over, one of those allowed. */

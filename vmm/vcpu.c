@@ -6,8 +6,10 @@
 
 #include "arch/percpu.h"
 #include "arch/smp.h"
+#include "vmm/abi.h"
 #include "vmm/inject.h"
 #include "vmm/msr.h"
+#include "vmm/serve.h"
 #include "vmm/vm.h"
 
 _Static_assert(sizeof(struct vcpu) <= PAGE_SIZE, "a vCPU is one page");
@@ -71,6 +73,13 @@ int vcpu_create(struct vm *vm, unsigned id, struct vcpu **out)
 		pages_free(vcpu, 1);
 		return -ENOMEM;
 	}
+	vcpu->virt->served.epoch = 1;
+	vcpu->virt->served.owner = vcpu;
+	vcpu->virt->served.io = serve_io;
+	vcpu->virt->served.wrmsr = serve_wrmsr;
+	vcpu->virt->served.timer = serve_timer;
+	vcpu->virt->served.hypercalls = PV_HYPERCALLS;
+	vcpu->virt->served.unknown = (u64)ABI_HYPERCALL_ENOSYS;
 	vcpu->task = (struct task){
 		.name = vm->name, .slice = slice, .load = load, .unload = unload,
 		.allowed = vm->allowed_cpus ? vm->allowed_cpus : sched_cpus,
@@ -129,6 +138,8 @@ void vcpu_wake(struct vcpu *vcpu)
 		cpu = __atomic_load_n(&vcpu->task.cpu, __ATOMIC_ACQUIRE);
 		if (cpu != this_pcpu()->id)
 			smp_kick(cpu);
+		else
+			this_pcpu()->attention = 1;
 		break;
 	}
 }

@@ -46,7 +46,7 @@ struct vcpu_debug_stop {
 
 /* What the monitor has shown of a vCPU's counters, to tell what is new. */
 struct vcpu_seen {
-	u64 exits[EXIT_REASONS], exit_ticks[EXIT_REASONS];
+	u64 exits[EXIT_REASONS], served[EXIT_REASONS], exit_ticks[EXIT_REASONS];
 	u64 ran;
 };
 
@@ -83,6 +83,7 @@ struct vcpu {
 	bool kicked;		    /* LAPIC_EVENT_KICK came: the next halt ends at once */
 	bool extint;		    /* LAPIC_EVENT_EXTINT came */
 	u8 idle;		    /* VCPU_PASSES_*: as virt->idle_exits was told last */
+	u64 limit;		    /* host TSC until when this run may last, its own timer apart */
 	struct lapic lapic;
 	struct vcpu_event exception; /* to deliver next */
 	/* Deliveries that an exit interrupted: an exception or what software raised ... */
@@ -100,10 +101,16 @@ struct vcpu {
 	u64 hypercall;	      /* the number of the last */
 	enum vcpu_stop leave; /* why the run loop is to be left; VCPU_SLICE: it is not */
 	struct vcpu_msrs msrs;
-	u64 exits[EXIT_REASONS];
+	u64 exits[EXIT_REASONS];      /* that were not served in the middle of a run; and of these */
 	u64 exit_ticks[EXIT_REASONS]; /* host TSC ticks from the exit to the next entry's start */
 	struct vcpu_seen seen;
 };
+
+/* How many exits it took for a reason, in the middle of a run and else. */
+static inline u64 vcpu_exits(const struct vcpu *vcpu, unsigned reason)
+{
+	return vcpu->exits[reason] + vcpu->virt->served.exits[reason];
+}
 
 /*
  * KVM_CREATE_VCPU: makes vCPU `id` of a stopped VM, or takes up again the one of

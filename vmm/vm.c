@@ -6,6 +6,7 @@
 
 #include "arch/lib/log.h"
 #include "arch/lib/string.h"
+#include "arch/percpu.h"
 #include "arch/smp.h"
 #include "arch/tsc.h"
 #include "vmm/job.h"
@@ -228,6 +229,7 @@ static bool may_end(struct vm *vm)
 static void tell_end(struct vm *vm)
 {
 	__atomic_or_fetch(&vm->requests, VM_REQUEST_END, __ATOMIC_RELEASE);
+	this_pcpu()->attention = 1;
 	if (vm->vcpu)
 		vcpu_wake(vm->vcpu); /* which may wait: somebody has to tell of it */
 }
@@ -254,6 +256,7 @@ void vm_request_reset(struct vm *vm, const char *how)
 {
 	if (__atomic_fetch_or(&vm->requests, VM_REQUEST_RESET, __ATOMIC_ACQ_REL))
 		return;
+	this_pcpu()->attention = 1;
 	/* A guest in a reboot loop must not fill the log: ever fewer are told. */
 	if (vm->resets++ < RESETS_TOLD || !(vm->resets & (vm->resets - 1)))
 		log_info("[%s] reset by %s", vm->name, how);
@@ -265,7 +268,7 @@ void vm_request_exit(struct vm *vm, u32 code)
 	vm_end(vm, "exit code %u", code);
 }
 
-u64 vm_now(const struct vm *vm)
+HOT_PATH u64 vm_now(const struct vm *vm)
 {
 	return vm->clock_runs ? rdtsc() - vm->clock_start : vm->clock_at;
 }

@@ -36,6 +36,8 @@ struct vm_msr_range {
 	bool read, write;
 };
 
+#define VM_LOW_PORTS 0x400
+
 struct vm {
 	char name[VM_NAME_MAX], guest_name[VM_NAME_MAX];
 	struct space space;
@@ -54,6 +56,7 @@ struct vm {
 
 	struct spinlock device_lock; /* guards devices, buses, lines, extint_pending */
 	struct bus ports, mmio;
+	u8 low_ports[VM_LOW_PORTS]; /* 1 + the range in `ports` of an 8-bit device, or 0 */
 	struct vdev *devices;
 	struct irq_sink *irq_sinks;
 	struct extint_source extint;

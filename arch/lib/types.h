@@ -45,3 +45,11 @@ typedef struct {
 
 #include "arch/lib/bits.h"
 #include "arch/lib/errno.h"
+
+/* Mostly on the way from an exit to the next entry of the same guest, which writes over what is
+ * left in the registers with the guest's own values: the function need not clear them. */
+#if __has_attribute(zero_call_used_regs)
+#define HOT_PATH __attribute__((zero_call_used_regs("skip")))
+#else
+#define HOT_PATH
+#endif

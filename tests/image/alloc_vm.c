@@ -159,12 +159,12 @@ static int ask(unsigned kind, enum life_request request)
 /* It sleeps while nobody looks, for the emulator's sake. */
 static void others_run_on(const char *name)
 {
-	const u64 *exits = &machines[BEATS].vm->vcpu->exits[EXIT_IO];
-	u64 before = __atomic_load_n(exits, __ATOMIC_RELAXED);
+	const struct vcpu *vcpu = machines[BEATS].vm->vcpu;
+	u64 before = vcpu_exits(vcpu, EXIT_IO);
 	unsigned turns = TURNS;
 
 	ask(BEATS, LIFE_RESUME);
-	while (--turns && __atomic_load_n(exits, __ATOMIC_RELAXED) == before)
+	while (--turns && vcpu_exits(vcpu, EXIT_IO) == before)
 		job_yield();
 	if (!turns || ask(BEATS, LIFE_PAUSE)) {
 		log_error("not so: with %s failing the other VM goes on", name);

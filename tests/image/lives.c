@@ -49,8 +49,8 @@ static unsigned one_life(bool first)
 	guest_write(g.vm, GPA(CODE), program, sizeof(program));
 	guest_start(&g, CODE, 0);
 	CHECK_EQUAL(guest_run(&g, 100000000), EXIT_HYPERCALL);
-	CHECK_EQUAL(g.vcpu->exits[EXIT_CPUID], 1);
-	CHECK_EQUAL(g.vcpu->exits[EXIT_IO], 1);
+	CHECK_EQUAL(vcpu_exits(g.vcpu, EXIT_CPUID), 1);
+	CHECK_EQUAL(vcpu_exits(g.vcpu, EXIT_IO), 1);
 	guest_end(&g);
 	return failed;
 }

@@ -141,7 +141,7 @@ static void one_leaves(void)
 
 	ask(LIFE_START);
 	vm = machine.vm;
-	while (__atomic_load_n(&vm->vcpu->exits[EXIT_IO], __ATOMIC_RELAXED) < 100)
+	while (vcpu_exits(vm->vcpu, EXIT_IO) < 100)
 		job_yield();
 	ask(LIFE_KILL);
 	CHECK(vm->timers->first); /* with its clock they stand still */

@@ -49,7 +49,7 @@ RARE = [
      ("fpu_save", "fpu_restore", "fpu_measure", "vmx_vcpu_create")),
     ("open SMAP", lambda i: i.name == "stac", ("window_copy", "window_fill", "window_cmpxchg")),
     ("open interrupts", lambda i: i.name == "sti", ("smp_idle", "sched_run", "input_open")),
-    ("VM entries", lambda i: re.match(r"vm(launch|resume)", i.name), ("vmx_entry",)),
+    ("VM entries", lambda i: re.match(r"vm(launch|resume)", i.name), ("vmx_entry", "vmx_entry_exit")),
     ("caches thrown away", lambda i: i.name == "invd", ()),
 ]
 

@@ -6,7 +6,7 @@
 # was asked of them, then the walls around Trivet itself. So that it gets no worse, `most` is what stands now: it goes down when lines are
 # won back, and up only with a reason in the commit.
 budget=15000
-most=21294
+most=21990
 command -v cloc >/dev/null || { echo "cloc is missing"; exit 1; }
 count() {
 	cloc --quiet --csv --include-lang='C,C/C++ Header,Assembly' --force-lang=Assembly,asm --force-lang=Assembly,inc "$@" |

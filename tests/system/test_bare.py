@@ -27,6 +27,9 @@ ROWS = {
     "lapic-ipi, x2APIC": ("lapic-ipi", "cpus=4 x2apic", 4, "tigerlake", ""),
     "apic-base": ("apic-base", "", 1, "haswell", ""),
     "lapic-timer": ("lapic-timer", "", 1, "haswell", ""),
+    "served": ("served", "", 1, "tigerlake", ""),
+    "served, no APICv": ("served", "", 1, "haswell", "no=apicv"),
+    "served, no timer": ("served", "", 1, "haswell", "no=apicv,preemption-timer"),
 }
 
 

@@ -46,7 +46,7 @@ struct vm_module *guest_add(struct fake_guest *g, enum module_kind kind, const c
 	return module;
 }
 
-int guest_load(struct fake_guest *g)
+int load_fake(struct fake_guest *g)
 {
 	int rc;
 
@@ -66,7 +66,7 @@ int guest_load(struct fake_guest *g)
 
 void guest_expect_error(struct fake_guest *g, int code, const char *text)
 {
-	assert_int_equal(guest_load(g), code);
+	assert_int_equal(load_fake(g), code);
 	if (!strstr(g->err.text, text))
 		fail_msg("'%s' lacks '%s'", g->err.text, text);
 }
@@ -79,7 +79,7 @@ void guest_try_prefixes(struct fake_guest *g, u64 whole)
 	for (u64 size = 0; size <= full->size; size++) {
 		module->mem = fake_mem_create(full->data, size);
 		module->size = size;
-		if (guest_load(g) == 0)
+		if (load_fake(g) == 0)
 			assert_true(size >= whole);
 		else
 			assert_true(size < whole);
@@ -106,7 +106,7 @@ void guest_try_mutations(struct fake_guest *g, u64 len, unsigned n, u64 seed)
 			else
 				data[at] = r >> 42 & 1 ? odd[(r >> 43) % sizeof(odd)] : r >> 48;
 		}
-		guest_load(g);
+		load_fake(g);
 		memcpy(data, saved, len);
 	}
 	free(saved);
@@ -119,7 +119,7 @@ void guest_try_failing_writes(struct fake_guest *g)
 
 	for (u64 good = 0; rc; good++) {
 		gmem->fail_writes_after = good;
-		rc = guest_load(g);
+		rc = load_fake(g);
 		if (gmem->fail_writes_after == 0 && rc == 0) {
 			/* the last write was the last that was allowed */
 			gmem->fail_writes_after = ~0ull;

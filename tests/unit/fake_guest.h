@@ -26,7 +26,7 @@ void guest_end(struct fake_guest *g);
 struct vm_module *guest_add(struct fake_guest *g, enum module_kind kind, const char *cmdline,
 			    const void *data, u64 size);
 /* load_guest; checks that no access was refused unless it failed. */
-int guest_load(struct fake_guest *g);
+int load_fake(struct fake_guest *g);
 /* Expects a failure with this code and this text within the message. */
 void guest_expect_error(struct fake_guest *g, int code, const char *text);
 

@@ -21,6 +21,7 @@
 #include "tests/unit/fake_virt.h"
 #include "vmm/gmem.h"
 #include "vmm/msr.h"
+#include "vmm/serve.h"
 #include "vmm/vm.h"
 #include "vmm/vtimer.h"
 
@@ -33,6 +34,25 @@ static struct vcpu vcpu;
 static struct fake_vcpu *cpu;
 static u64 pdpt[4], pdpt_at;
 static unsigned pdpt_reads;
+
+/* Nothing runs here. */
+enum virt_asked serve_io(void *owner, u32 port, u32 in)
+{
+	fail_msg("port %x of %p, %u", port, owner, in);
+	return VIRT_UNSERVED;
+}
+
+enum virt_asked serve_wrmsr(void *owner, u32 index, u64 value)
+{
+	fail_msg("MSR %x of %p, %llx", index, owner, (unsigned long long)value);
+	return VIRT_UNSERVED;
+}
+
+enum virt_asked serve_timer(void *owner)
+{
+	fail_msg("timer of %p", owner);
+	return VIRT_UNSERVED;
+}
 
 void vm_request_reset(struct vm *of, const char *how)
 {

@@ -60,7 +60,7 @@ static void test_entry_state(void **state)
 	(void)state;
 	make_kernel();
 	begin(&g, "quiet");
-	assert_int_equal(guest_load(&g), 0);
+	assert_int_equal(load_fake(&g), 0);
 	assert_int_equal(g.out.regs.rip, MIB(2) + 0x200);
 	assert_int_equal(g.out.regs.rflags, 2);
 	assert_int_equal(g.out.regs.gpr[GPR_RSI], 0x8000);
@@ -105,7 +105,7 @@ static void test_page_tables(void **state)
 	(void)state;
 	make_kernel();
 	begin(&g, "");
-	assert_int_equal(guest_load(&g), 0);
+	assert_int_equal(load_fake(&g), 0);
 	for (u64 gva = 0; gva < GIB(4); gva += MIB(2))
 		assert_int_equal(walk(&g, gva + 0x123), gva + 0x123);
 	guest_end(&g);
@@ -125,7 +125,7 @@ static void test_zero_page(void **state)
 	make_kernel();
 	begin(&g, "root=/dev/vda1 console=ttyS0");
 	g.in.rsdp = 0xe1230;
-	assert_int_equal(guest_load(&g), 0);
+	assert_int_equal(load_fake(&g), 0);
 	zp = g.out.regs.gpr[GPR_RSI];
 	/* the header as in the image, but for what the loader fills in */
 	assert_int_equal(guest_value(&g, zp + 0x1f1, 1), 1);
@@ -174,7 +174,7 @@ static void test_initrds(void **state)
 	guest_add(&g, MODULE_INITRD, "", "abcde", 5);
 	guest_add(&g, MODULE_INITRD, "", "", 0);
 	guest_add(&g, MODULE_INITRD, "", "FGH", 3);
-	assert_int_equal(guest_load(&g), 0);
+	assert_int_equal(load_fake(&g), 0);
 	zp = g.out.regs.gpr[GPR_RSI];
 	at = guest_value(&g, zp + 0x218, 4);
 	assert_int_equal(guest_value(&g, zp + 0x21c, 4), 11);
@@ -186,7 +186,7 @@ static void test_initrds(void **state)
 	begin(&g, "");
 	put(g.modules[0].mem->data, 0x22c, 4, MIB(3) - 1);
 	guest_add(&g, MODULE_INITRD, "", initrd, 0x1001);
-	assert_int_equal(guest_load(&g), 0);
+	assert_int_equal(load_fake(&g), 0);
 	assert_int_equal(guest_value(&g, 0x8218, 4), MIB(3) - 0x2000);
 	guest_end(&g);
 
@@ -195,7 +195,7 @@ static void test_initrds(void **state)
 	put(g.modules[0].mem->data, 0x22c, 4, MIB(2) + 0x81800 - 1);
 	put(g.modules[0].mem->data, 0x260, 4, 0x80600);
 	guest_add(&g, MODULE_INITRD, "", initrd, 0x800);
-	guest_load(&g);
+	load_fake(&g);
 	assert_int_equal(guest_value(&g, 0x8218, 4), MIB(2) + 0x81000);
 	guest_add(&g, MODULE_INITRD, "", initrd, 0x801);
 	guest_expect_error(&g, -ENOMEM, "module 3 (2049 bytes): the initrd does not fit");
@@ -281,7 +281,7 @@ static void test_header_edges(void **state)
 
 		begin(&g, "quiet");
 		put(g.modules[0].mem->data, rows[i].offset, rows[i].size, rows[i].value);
-		assert_int_equal(guest_load(&g), 0);
+		assert_int_equal(load_fake(&g), 0);
 		assert_int_equal(g.out.regs.rip, rows[i].base + 0x200);
 		assert_memory_equal(fake_gmem_at(g.vm, rows[i].base, CODE), image + SETUP, CODE);
 		assert_int_equal(guest_value(&g, 0x8290, 8), 0);
@@ -327,7 +327,7 @@ static void test_long_command_line(void **state)
 	begin(&g, line);
 	guest_expect_error(&g, -ENOEXEC, "takes 65535 at most");
 	line[0xffff] = '\0';
-	assert_int_equal(guest_load(&g), 0);
+	assert_int_equal(load_fake(&g), 0);
 	assert_string_equal(guest_string(&g, guest_value(&g, 0x8228, 4)), line);
 	guest_end(&g);
 	free(line);
@@ -350,7 +350,7 @@ static void test_damage(void **state)
 
 		for (unsigned value = 0; value < 256; value++) {
 			*byte = value;
-			guest_load(&g);
+			load_fake(&g);
 		}
 		*byte = saved;
 	}

@@ -74,7 +74,7 @@ static void test_elf(void **state)
 	make_kernel();
 	begin(&g, "", IMAGE);
 	memset(fake_gmem_at(g.vm, MIB(1), 0x2000), 0xcc, 0x2000);
-	assert_int_equal(guest_load(&g), 0);
+	assert_int_equal(load_fake(&g), 0);
 	/* at p_paddr, the rest of p_memsz zeroed, nothing else touched */
 	assert_memory_equal(fake_gmem_at(g.vm, 0x100000, 0x80), image + CODE, 0x80);
 	for (u32 at = 0x100080; at < 0x101000; at++)
@@ -90,7 +90,7 @@ static void test_elf(void **state)
 	make_kernel();
 	put(image, 24, 4, 0x100020);
 	begin(&g, "", IMAGE);
-	assert_int_equal(guest_load(&g), 0);
+	assert_int_equal(load_fake(&g), 0);
 	assert_int_equal(g.out.regs.rip, 0x100020);
 	guest_end(&g);
 }
@@ -112,7 +112,7 @@ static void test_information(void **state)
 	guest_add(&g, MODULE_DATA, "mod one", "11111", 5);
 	guest_add(&g, MODULE_INITRD, "", "", 0);
 	guest_add(&g, MODULE_DATA, "x", "22", 2);
-	assert_int_equal(guest_load(&g), 0);
+	assert_int_equal(load_fake(&g), 0);
 	info = g.out.regs.gpr[GPR_RBX];
 	assert_true(info > 0x10000 && info + 116 <= 0xa0000);
 	assert_int_equal(guest_value(&g, info, 4), 0x24f);
@@ -150,7 +150,7 @@ static void test_information(void **state)
 
 	/* no command line: the name alone */
 	begin(&g, "", IMAGE);
-	assert_int_equal(guest_load(&g), 0);
+	assert_int_equal(load_fake(&g), 0);
 	info = g.out.regs.gpr[GPR_RBX];
 	assert_string_equal(guest_string(&g, guest_value(&g, info + 16, 4)), "guest");
 	assert_int_equal(guest_value(&g, info + 20, 4), 0);
@@ -170,7 +170,7 @@ static void test_low_kernel(void **state)
 	put(image, 24, 4, 0x10000);
 	begin(&g, "", IMAGE);
 	guest_add(&g, MODULE_DATA, "", "m", 1);
-	assert_int_equal(guest_load(&g), 0);
+	assert_int_equal(load_fake(&g), 0);
 	info = g.out.regs.gpr[GPR_RBX];
 	assert_true(info >= 0x100080);
 	assert_true(guest_value(&g, guest_value(&g, info + 24, 4), 4) >= info + 116);
@@ -194,7 +194,7 @@ static void test_no_room_for_module(void **state)
 	make_kernel();
 	begin(&g, "", IMAGE);
 	guest_add(&g, MODULE_DATA, "", large, MIB(1) - 0x1000);
-	assert_int_equal(guest_load(&g), 0);
+	assert_int_equal(load_fake(&g), 0);
 	guest_add(&g, MODULE_DATA, "", large, 1);
 	guest_expect_error(&g, -ENOMEM, "module 3 (1 bytes): it does not fit in the VM's 3 MiB");
 	guest_end(&g);
@@ -286,14 +286,14 @@ static void test_header_place(void **state)
 		memcpy(large + at, image + HEADER, 12);
 		guest_begin(&g, MIB(3), 0);
 		guest_add(&g, MODULE_MULTIBOOT, "", large, sizeof(large));
-		assert_int_equal(guest_load(&g), at == 8180 ? 0 : -ENOEXEC);
+		assert_int_equal(load_fake(&g), at == 8180 ? 0 : -ENOEXEC);
 		guest_end(&g);
 	}
 	/* flags: those that may be ignored, and one that may not */
 	make_kernel();
 	put_header(HEADER, 0xfffe0007);
 	begin(&g, "", IMAGE);
-	assert_int_equal(guest_load(&g), 0);
+	assert_int_equal(load_fake(&g), 0);
 	guest_end(&g);
 	put_header(HEADER, 0x8);
 	begin(&g, "", IMAGE);
@@ -338,7 +338,7 @@ static void test_addresses(void **state)
 	make_flat();
 	begin(&g, "", IMAGE);
 	memset(fake_gmem_at(g.vm, 0x110000, 0x1000), 0xcc, 0x1000);
-	assert_int_equal(guest_load(&g), 0);
+	assert_int_equal(load_fake(&g), 0);
 	guest_expect_protected32(&g, 0x110050);
 	assert_memory_equal(fake_gmem_at(g.vm, 0x110000, 0x100), image + 0x10, 0x100);
 	assert_int_equal(guest_value(&g, 0x110100, 8), 0);
@@ -350,7 +350,7 @@ static void test_addresses(void **state)
 	/* no load_end_addr: the whole file; no bss_end_addr: no bss */
 	put(image, 0x34, 8, 0);
 	begin(&g, "", IMAGE);
-	assert_int_equal(guest_load(&g), 0);
+	assert_int_equal(load_fake(&g), 0);
 	assert_memory_equal(fake_gmem_at(g.vm, 0x110000, IMAGE - 0x10), image + 0x10, IMAGE - 0x10);
 	guest_end(&g);
 

@@ -90,7 +90,7 @@ static void test_start_info(void **state)
 	guest_add(&g, MODULE_INITRD, "", "initrd", 6);
 	guest_add(&g, MODULE_DATA, "second", "22", 2);
 	g.in.rsdp = 0xe1230;
-	assert_int_equal(guest_load(&g), 0);
+	assert_int_equal(load_fake(&g), 0);
 	guest_expect_protected32(&g, 0x100040);
 	assert_memory_equal(fake_gmem_at(g.vm, 0x100000, 0x80), image + CODE, 0x80);
 	info = g.out.regs.gpr[GPR_RBX];
@@ -173,7 +173,7 @@ static void test_note_forms(void **state)
 	at = put_note(NOTES, "Xen", 18, 0x100044, 4);
 	put_phdr(1, 4, NOTES, 0, at - NOTES, 0);
 	begin(&g, "");
-	assert_int_equal(guest_load(&g), 0);
+	assert_int_equal(load_fake(&g), 0);
 	assert_int_equal(g.out.regs.rip, 0x100044);
 	guest_end(&g);
 	/* a value of another size is none */
@@ -192,7 +192,7 @@ static void test_note_forms(void **state)
 	put_phdr(1, 4, NOTES, 0, at - NOTES, 0);
 	put(image, PHDRS + 56 + 48, 8, 8);
 	begin(&g, "");
-	assert_int_equal(guest_load(&g), 0);
+	assert_int_equal(load_fake(&g), 0);
 	assert_int_equal(g.out.regs.rip, 0x100048);
 	guest_end(&g);
 }
@@ -221,7 +221,7 @@ static void test_elf32(void **state)
 	put(image, 88, 4, NOTES);
 	put(image, 100, 4, at - NOTES);
 	begin(&g, "");
-	assert_int_equal(guest_load(&g), 0);
+	assert_int_equal(load_fake(&g), 0);
 	guest_expect_protected32(&g, 0x100000);
 	guest_end(&g);
 }
@@ -240,7 +240,7 @@ static void test_no_room(void **state)
 	/* an image up to the top leaves low memory; one over both leaves nothing */
 	put(image, PHDRS + 40, 8, MIB(2));
 	begin(&g, "");
-	assert_int_equal(guest_load(&g), 0);
+	assert_int_equal(load_fake(&g), 0);
 	assert_true(g.out.regs.gpr[GPR_RBX] < 0xa0000);
 	guest_end(&g);
 	make_kernel();

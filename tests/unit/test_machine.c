@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* SOURCES: vmm/lapic.c vmm/lapic_vector.c vmm/deliver.c */
-/* SOURCES: vmm/machine.c vmm/acpi.c vmm/load.c vmm/load_flat.c vmm/load_linux.c vmm/load_multiboot.c vmm/load_pvh.c vmm/elf.c vmm/run.c vmm/exit.c vmm/emulator.c vmm/emulate.c vmm/decode.c vmm/gwalk.c vmm/inject.c vmm/cr.c vmm/msr.c vmm/pv.c vmm/cpuid.c vmm/vcpu.c vmm/vcpu_state.c vmm/vcpu_debug.c vmm/vm.c vmm/bus.c vmm/vdev.c vmm/vdev_life.c vmm/vtimer.c vmm/pcpu.c vmm/sched.c vmm/job.c tests/unit/fake_context.c vmm/region.c vmm/mem.c vmm/gmem.c vmm/console.c vmm/console_input.c vmm/console_queue.c drivers/vacpi.c drivers/vdebug.c drivers/vi8042.c drivers/vioapic.c drivers/vpci.c drivers/vpci_host.c drivers/vpic.c drivers/vpit.c drivers/vreset.c drivers/vrtc.c drivers/vuart.c arch/virt.c arch/lib/audit.c arch/lib/format.c tests/unit/fake_virt.c tests/unit/fake_host.c */
+/* SOURCES: vmm/machine.c vmm/acpi.c vmm/load.c vmm/load_flat.c vmm/load_linux.c vmm/load_multiboot.c vmm/load_pvh.c vmm/elf.c vmm/run.c vmm/exit.c vmm/emulator.c vmm/emulate.c vmm/decode.c vmm/gwalk.c vmm/inject.c vmm/cr.c vmm/msr.c vmm/pv.c vmm/cpuid.c vmm/vcpu.c vmm/serve.c vmm/vcpu_state.c vmm/vcpu_debug.c vmm/vm.c vmm/bus.c vmm/vdev.c vmm/vdev_life.c vmm/vtimer.c vmm/pcpu.c vmm/sched.c vmm/job.c tests/unit/fake_context.c vmm/region.c vmm/mem.c vmm/gmem.c vmm/console.c vmm/console_input.c vmm/console_queue.c drivers/vacpi.c drivers/vdebug.c drivers/vi8042.c drivers/vioapic.c drivers/vpci.c drivers/vpci_host.c drivers/vpic.c drivers/vpit.c drivers/vreset.c drivers/vrtc.c drivers/vuart.c arch/virt.c arch/lib/audit.c arch/lib/format.c tests/unit/fake_virt.c tests/unit/fake_host.c */
 /*
  * The whole machine on the host: built from modules with each allocation
  * failing in turn, and memory as the map draws it, with the real devices. What
@@ -209,6 +209,40 @@ static void bytes_behind_a_module_are_cleared(void **state)
 	gone();
 }
 
+/* The devices of 8-bit ports are found by the port itself; what is wider is not. */
+static void low_ports_are_listed(void **state)
+{
+	static const struct {
+		u16 port;
+		const char *type;
+	} ports[] = {{0x20, "8259"}, {0x21, "8259"}, {0xa1, "8259"}, {0x40, "8254"}, {0x43, "8254"},
+		     {0x61, "8254"}, {0x60, "i8042"}, {0x64, "i8042"}, {0x70, "rtc"}, {0x71, "rtc"},
+		     {0x92, "port92"}, {0x3f8, "16550"}, {0x3ff, "16550"}};
+
+	(void)state;
+	assert_int_equal(machine_create(&config, &vm), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(ports); i++) {
+		const struct bus_range *range;
+
+		if (!vm->low_ports[ports[i].port])
+			fail_msg("port %xh is not listed", ports[i].port);
+		range = &vm->ports.range[vm->low_ports[ports[i].port] - 1];
+		assert_string_equal(range->dev->type->name, ports[i].type);
+	}
+	for (unsigned port = 0; port < VM_LOW_PORTS; port++) {
+		const struct bus_range *range;
+
+		if (!vm->low_ports[port])
+			continue;
+		assert_true(vm->low_ports[port] <= vm->ports.count);
+		range = &vm->ports.range[vm->low_ports[port] - 1];
+		assert_true(range->first <= port && port <= range->last);
+		assert_true(range->ops->in && range->ops->out);
+	}
+	assert_int_equal(vm->low_ports[0x80], 0); /* nobody's */
+	gone();
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
@@ -221,6 +255,7 @@ int main(void)
 		TEST(too_much_memory),
 		TEST(bad_modules),
 		TEST(bytes_behind_a_module_are_cleared),
+		TEST(low_ports_are_listed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

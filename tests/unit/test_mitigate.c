@@ -169,7 +169,7 @@ static u32 patches_of(u32 on)
 {
 	return (on & DO(RETPOLINE) ? 0 : BIT(PATCH_RETPOLINE)) | (on & DO(RSB) ? 0 : BIT(PATCH_RSB)) |
 	       (on & (DO(RSB) | DO(RSB_ONE)) ? 0 : BIT(PATCH_RSB_ONE)) |
-	       (on & DO(VERW) ? 0 : BIT(PATCH_VERW));
+	       (on & DO(VERW) ? 0 : BIT(PATCH_VERW)); /* PATCH_ZERO: in mode off alone */
 }
 
 static void each_machine(void **state)

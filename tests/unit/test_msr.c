@@ -369,7 +369,7 @@ static void tsc_adjust_and_tsc(void **state)
 
 static void apic_registers_are_the_apics(void **state)
 {
-	static const u32 index[] = {0x1b, 0x6e0, 0x800, 0x83f, 0x8ff};
+	static const u32 index[] = {0x6e0, 0x800, 0x83f, 0x8ff};
 	u64 value;
 
 	(void)state;
@@ -383,6 +383,66 @@ static void apic_registers_are_the_apics(void **state)
 		refuse = true;
 		assert_false(set(index[i], 0));
 		assert_false(msr_read(&vcpu, index[i], &value));
+	}
+}
+
+/* IA32_APIC_BASE is written by the APIC, and read where it stands. */
+static void apic_base_is_read_where_it_stands(void **state)
+{
+	(void)state;
+	lapic_value = 5;
+	lapic_index = 0;
+	vcpu.lapic.base = 0xfee00900;
+	assert_int_equal(get(0x1b), 0xfee00900);
+	assert_int_equal(lapic_index, 0);
+	assert_true(set(0x1b, 0xfee00d00));
+	assert_int_equal(lapic_index, 0x1b);
+	assert_int_equal(lapic_value, 0xfee00d00);
+	refuse = true;
+	assert_false(set(0x1b, 0));
+}
+
+static const struct virt_msr *slot(u32 index)
+{
+	const struct virt_msr *slot = virt_msr_slot(&vcpu.virt->served, index);
+
+	return slot->index == index && slot->epoch == vcpu.virt->served.epoch ? slot : NULL;
+}
+
+/* What a read has found the next finds in the slot, as it is then; where it must be asked for
+ * anew, as what depends on time or on the CPU, nothing stands there. */
+static void reads_are_remembered(void **state)
+{
+	static const u32 kept[] = {0x11, 0x1b, 0x1a0, 0x200, 0x20f, 0x250, 0x258, 0x26f, 0x277,
+				   0x2ff, 0x4b564d01, 0x4b564d04, 0x17, 0x8b, 0xfe, 0x179};
+	static const u32 asked[] = {0x10, 0x3b, 0x6e0, 0x800, 0x808, 0x80d, 0x839, 0x174, 0xc0000080,
+				    0xc0000081, 0xc0000100, 0xc0000102, 0xc0000103};
+	static const u32 unknown[] = {0x0, 0x1fff, 0x40000000, 0xc0000105, 0x210};
+	u64 value;
+
+	(void)state;
+	vcpu.virt->served.epoch = 3;
+	for (unsigned i = 0; i < ARRAY_SIZE(kept); i++) {
+		assert_null(slot(kept[i]));
+		value = get(kept[i]);
+		assert_non_null(slot(kept[i]));
+		assert_int_equal(*slot(kept[i])->value, value);
+		vcpu.virt->served.epoch++; /* another answer may be right from now on */
+		assert_null(slot(kept[i]));
+	}
+	get(0x277);
+	assert_true(set(0x277, 0x0606060606060606));
+	assert_int_equal(*slot(0x277)->value, 0x0606060606060606);
+	assert_false(set(0x277, 2));
+	assert_int_equal(*slot(0x277)->value, 0x0606060606060606);
+	for (unsigned i = 0; i < ARRAY_SIZE(asked); i++) {
+		get(asked[i]);
+		assert_null(slot(asked[i]));
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(unknown); i++) {
+		assert_false(msr_read(&vcpu, unknown[i], &value));
+		assert_non_null(slot(unknown[i]));
+		assert_null(slot(unknown[i])->value); /* #GP */
 	}
 }
 
@@ -462,6 +522,8 @@ int main(void)
 		TEST(tsc_and_its_offset),
 		TEST(tsc_adjust_and_tsc),
 		TEST(apic_registers_are_the_apics),
+		TEST(apic_base_is_read_where_it_stands),
+		TEST(reads_are_remembered),
 		TEST(paravirtual_registers),
 		TEST(efer_is_the_control_registers_matter),
 		TEST(misc_enable),

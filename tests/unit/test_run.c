@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* SOURCES: vmm/lapic.c vmm/lapic_vector.c vmm/deliver.c */
-/* SOURCES: vmm/run.c vmm/exit.c vmm/emulator.c vmm/emulate.c vmm/decode.c vmm/gwalk.c vmm/inject.c vmm/cr.c vmm/msr.c vmm/pv.c vmm/cpuid.c vmm/vcpu.c vmm/vcpu_state.c vmm/vcpu_debug.c vmm/vm.c vmm/bus.c vmm/vdev.c vmm/vdev_life.c vmm/vtimer.c vmm/pcpu.c vmm/sched.c vmm/job.c tests/unit/fake_context.c vmm/region.c vmm/mem.c vmm/gmem.c vmm/console.c vmm/console_input.c vmm/console_queue.c arch/virt.c arch/lib/format.c tests/unit/fake_virt.c tests/unit/fake_host.c */
+/* SOURCES: vmm/run.c vmm/exit.c vmm/emulator.c vmm/emulate.c vmm/decode.c vmm/gwalk.c vmm/inject.c vmm/cr.c vmm/msr.c vmm/pv.c vmm/cpuid.c vmm/vcpu.c vmm/serve.c vmm/vcpu_state.c vmm/vcpu_debug.c vmm/vm.c vmm/bus.c vmm/vdev.c vmm/vdev_life.c vmm/vtimer.c vmm/pcpu.c vmm/sched.c vmm/job.c tests/unit/fake_context.c vmm/region.c vmm/mem.c vmm/gmem.c vmm/console.c vmm/console_input.c vmm/console_queue.c arch/virt.c arch/lib/format.c tests/unit/fake_virt.c tests/unit/fake_host.c */
 /*
  * A VM's life, its requests and devices, and the run loop with a scripted
  * guest: timers, interrupts, HLT and idling, and how it comes back.
@@ -367,6 +367,55 @@ static void runs_until_a_reset_is_wanted(void **state)
 	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_REQUEST);
 	assert_int_equal(cpu->runs, 3);
 	assert_int_equal(vm->vcpu->exits[EXIT_HOST], 3);
+}
+
+static u32 served_off, attention;
+
+static void look_at_services(struct fake_vcpu *v)
+{
+	served_off = v->base.served.off;
+	attention = this_pcpu()->attention;
+	assert_true(v->deadline <= vm->vcpu->limit);
+	assert_int_equal(vm->vcpu->where, VCPU_GUEST);
+	vm_request_reset(vm, "a test");
+	attention += this_pcpu()->attention << 8;
+}
+
+/* It is seen to before the next entry. */
+static void attract(struct fake_vcpu *v)
+{
+	(void)v;
+	this_pcpu()->attention = 1;
+}
+
+static u32 off_now(void)
+{
+	static const struct fake_run script[] = {RUN(attract), RUN(look_at_services)};
+
+	vm->requests = 0;
+	assert_int_equal(play(script, ARRAY_SIZE(script)), VCPU_REQUEST);
+	assert_int_equal(attention, 0x100);
+	return served_off;
+}
+
+/* Nothing is served in the middle of a run where somebody wants to see or to forbid it. */
+static void services_of_a_run(void **state)
+{
+	(void)state;
+	assert_int_equal(off_now(), 0);
+	vm->msr_policy.deny = true;
+	assert_int_equal(off_now(), VIRT_SERVED_OFF);
+	vm->msr_policy.deny = false;
+	vm->msr_policy.count = 1;
+	assert_int_equal(off_now(), VIRT_SERVED_OFF);
+	vm->msr_policy.count = 0;
+	vm->takes_hypercalls = true;
+	assert_int_equal(off_now(), VIRT_SERVED_OFF);
+	vm->takes_hypercalls = false;
+	vm->vcpu->debug.flags = VCPU_DEBUG_SOFTWARE;
+	assert_int_equal(off_now(), VIRT_SERVED_OFF);
+	vm->vcpu->debug.flags = 0;
+	assert_int_equal(off_now(), 0);
 }
 
 static void end_goes_before_reset(void **state)
@@ -832,6 +881,7 @@ int main(void)
 		TEST(devices_by_name),
 		TEST(once_remembers_a_bounded_number),
 		TEST(runs_until_a_reset_is_wanted),
+		TEST(services_of_a_run),
 		TEST(end_goes_before_reset),
 		TEST(halted_without_interrupts_is_the_end),
 		TEST(interrupt_is_delivered),
