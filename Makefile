@@ -64,7 +64,7 @@ CFLAGS  := -std=gnu11 -O2 -g -I. -I$(B)/gen -ffreestanding -fno-pic -fno-pie -mc
 # Off the paths that guests wait for: small rather than fast.
 SMALL   := boot/% vmm/load% vmm/elf vmm/monitor% vmm/line vmm/console% vmm/life vmm/machine vmm/acpi \
 	vmm/region vmm/mem vmm/vm vmm/vcpu vmm/vcpu_state vmm/vcpu_debug vmm/cr vmm/pv vmm/job \
-	vmm/decode vmm/emulate vmm/vdev vmm/vdev_life \
+	vmm/decode vmm/emulate vmm/emulator vmm/gwalk vmm/gmem vmm/bus vmm/exit vmm/vdev vmm/vdev_life \
 	$(addprefix arch/,vmx_check vmx_error vmx_caps vmx_dirty vmx_vcpu memory pages frames pt space stacks \
 	trap smp tsc topology percpu desc cpu_setup patch mitigate virt panic mce ksyms \
 	lib/format lib/extents lib/log) \

@@ -113,6 +113,8 @@ void phys_unmap(void *virt, u64 size);
  */
 int window_copy(void *dst, const void *src, size_t len);
 int window_fill(void *dst, u8 byte, size_t len);
+/* Fetches a number of 4 or 8 bytes, aligned to its size. */
+int window_load(const void *at, unsigned size, u64 *value);
 /* Puts `value` in the place of `old`, size 4 or 8 and aligned to it; -EAGAIN
  * where something else stands. */
 int window_cmpxchg(void *at, unsigned size, u64 old, u64 value);

@@ -180,10 +180,17 @@ struct vcpu_exit {
 			u16 port;
 			u8 size; /* 1, 2, 4 */
 			bool in, string, rep;
+			/* Of a string's element, where addrsize (2, 4, 8) is not 0; neither its
+			 * segment nor its page has been checked. */
+			u8 addrsize;
+			u64 linear;
 		} io;
 		struct {
 			gpa_t gpa;
 			bool write, fetch;
+			/* What the instruction at RIP reads or writes, its rights checked; not the
+			 * guest's tables, a descriptor or the like. */
+			bool operand;
 		} memory;
 		struct {
 			enum vcpu_cr_access access;
@@ -225,6 +232,15 @@ enum vcpu_system_segment { VSEG_LDTR = SREG_COUNT, VSEG_TR, VSEG_COUNT };
  * debug trap that is due comes before either. */
 enum { SHADOW_STI = 1, SHADOW_MOV_SS = 2, SHADOW_DEBUG = 4, SHADOW_NMI = 8 };
 enum virt_window { WINDOW_INTERRUPT, WINDOW_NMI };
+
+/* The code that runs: its address is base + rip, below 64-bit mode cut to 32 bits. */
+struct virt_code {
+	u64 rip, base, cr3, efer;
+	unsigned mode; /* 16, 32, 64 */
+	/* What its rights to memory depend on; where that is asked for. */
+	unsigned cpl;
+	u64 cr0, cr4, rflags;
+};
 
 #define VIRT_LOGS_MAX 64
 
@@ -307,6 +323,7 @@ struct virt_ops {
 
 	u64 (*get)(struct virt_vcpu *vcpu, enum vcpu_reg reg);
 	void (*set)(struct virt_vcpu *vcpu, enum vcpu_reg reg, u64 value);
+	void (*get_code)(struct virt_vcpu *vcpu, struct virt_code *code, bool rights);
 	/* index: enum sreg or enum vcpu_system_segment. */
 	void (*get_segment)(struct virt_vcpu *vcpu, unsigned index, struct vcpu_segment *seg);
 	void (*set_segment)(struct virt_vcpu *vcpu, unsigned index, const struct vcpu_segment *seg);

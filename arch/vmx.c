@@ -32,7 +32,7 @@ const struct virt_ops vmx_ops = {
 	.vcpu_create = vmx_vcpu_create, .vcpu_destroy = vmx_vcpu_destroy,
 	.vcpu_reset = vmx_vcpu_reset, .vcpu_load = vmx_vcpu_load, .vcpu_put = vmx_vcpu_put,
 	.run = vmx_run,
-	.get = vmx_state_get, .set = vmx_state_set,
+	.get = vmx_state_get, .set = vmx_state_set, .get_code = vmx_state_get_code,
 	.get_segment = vmx_state_get_segment, .set_segment = vmx_state_set_segment,
 	.get_table = vmx_state_get_table, .set_table = vmx_state_set_table,
 	.msr = vmx_msr_access,

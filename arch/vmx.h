@@ -19,6 +19,7 @@
 enum { FEATURE_CONTROL_LOCK = BIT(0), FEATURE_CONTROL_VMX = BIT(2) };
 enum { VMX_BASIC_REVISION = BITS(30, 0), VMX_MISC_CR3_TARGETS = BITS(24, 16),
        VMX_MISC_LENGTH_0 = BIT(30) };
+#define VMX_BASIC_STRING_INFO	 BIT(54) /* exits of INS and OUTS tell the address size */
 #define VMX_BASIC_ANY_ERROR_CODE BIT(56)
 
 /* Control bits: SDM volume 3, "VM-Execution Control Fields" and the following. */
@@ -216,6 +217,7 @@ void vmx_vcpu_set_spec_ctrl(struct vmx_vcpu *v, u64 value);
 void vmx_state_write_back(struct vmx_vcpu *v);
 u64 vmx_state_get(struct virt_vcpu *vcpu, enum vcpu_reg reg);
 void vmx_state_set(struct virt_vcpu *vcpu, enum vcpu_reg reg, u64 value);
+void vmx_state_get_code(struct virt_vcpu *vcpu, struct virt_code *code, bool rights);
 void vmx_state_get_segment(struct virt_vcpu *vcpu, unsigned index, struct vcpu_segment *seg);
 void vmx_state_set_segment(struct virt_vcpu *vcpu, unsigned index, const struct vcpu_segment *seg);
 void vmx_state_get_table(struct virt_vcpu *vcpu, enum vcpu_table table, struct vcpu_dtable *value);

@@ -14,9 +14,12 @@ enum { QUALIFICATION_CR = BITS(3, 0), QUALIFICATION_CR_ACCESS = BITS(5, 4),
        QUALIFICATION_CR_GPR = BITS(11, 8) };
 #define QUALIFICATION_CR_LMSW BITS(31, 16)
 enum { QUALIFICATION_DR = BITS(2, 0), QUALIFICATION_DR_READ = BIT(4) };
-enum { QUALIFICATION_EPT_WRITE = BIT(1), QUALIFICATION_EPT_FETCH = BIT(2) };
+/* The linear address is valid, and the access was to what it translates to. */
+enum { QUALIFICATION_EPT_WRITE = BIT(1), QUALIFICATION_EPT_FETCH = BIT(2),
+       QUALIFICATION_EPT_FINAL = BIT(7) | BIT(8) };
 enum { QUALIFICATION_DR6 = BITS(3, 0) | BIT(13) | BIT(14) };
 
+enum { INSN_INFO_ADDRSIZE = BITS(9, 7) };
 enum { QUALIFICATION_EOI_VECTOR = BITS(7, 0), QUALIFICATION_APIC_OFFSET = BITS(11, 0),
        QUALIFICATION_APIC_TYPE = BITS(15, 12) };
 /* Types of access to the APIC's page: data, by linear address; others are no business of it. */
@@ -72,6 +75,11 @@ static void decode_io(struct vcpu_exit *exit)
 	exit->io.in = q & QUALIFICATION_IO_IN;
 	exit->io.string = q & QUALIFICATION_IO_STRING;
 	exit->io.rep = q & QUALIFICATION_IO_REP;
+	exit->io.addrsize = 0;
+	if (exit->io.string && (vmx_caps.basic & VMX_BASIC_STRING_INFO)) {
+		exit->io.addrsize = 2u << FIELD_GET(INSN_INFO_ADDRSIZE, vmread32(EXIT_INSN_INFO));
+		exit->io.linear = vmread(GUEST_LINEAR_ADDRESS);
+	}
 }
 
 /* An IRET that faulted had already ended the blocking by NMI: bring it back. The
@@ -102,10 +110,11 @@ static void decode_memory(struct vmx_vcpu *v, struct vcpu_exit *exit)
 	exit->memory.gpa = GPA(vmread64(GUEST_PHYSICAL_ADDRESS));
 	exit->memory.write = q & QUALIFICATION_EPT_WRITE;
 	exit->memory.fetch = q & QUALIFICATION_EPT_FETCH;
+	exit->memory.operand = (q & QUALIFICATION_EPT_FINAL) == QUALIFICATION_EPT_FINAL;
 	reblock_nmi(v, q);
 	if (exit->memory.fetch && !exit->memory.write)
 		fetch = ept_fetch(v->vm, exit->memory.gpa);
-	if (!fetch || vmx_dirty_fault(v, exit->memory.gpa, q))
+	if (!fetch || (v->vm->logs && vmx_dirty_fault(v, exit->memory.gpa, q)))
 		exit->reason = EXIT_HOST;
 	else if (fetch == -ENOMEM)
 		decode_unserved(REASON_EPT_VIOLATION,
@@ -125,6 +134,7 @@ static void decode_apic_access(struct vcpu_exit *exit)
 	exit->memory.gpa = GPA(VIRT_APIC_PAGE + FIELD_GET(QUALIFICATION_APIC_OFFSET, q));
 	exit->memory.write = type == APIC_TYPE_WRITE;
 	exit->memory.fetch = false;
+	exit->memory.operand = exit->reason == EXIT_APIC_ACCESS;
 }
 
 /* Both come behind the instruction: "Trap-Like VM Exits". */

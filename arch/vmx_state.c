@@ -185,6 +185,27 @@ void vmx_state_set_segment(struct virt_vcpu *vcpu, unsigned index, const struct 
 	vmcs_set(VMCS_GUEST_ES_BASE + 2 * index, seg->base);
 }
 
+void vmx_state_get_code(struct virt_vcpu *vcpu, struct virt_code *code, bool rights)
+{
+	u32 access = vmread32(GUEST_CS_ACCESS);
+
+	code->rip = vmx_state_cached(to_vmx(vcpu), CACHED_RIP);
+	code->cr3 = vmread(GUEST_CR3);
+	code->efer = vmread64(GUEST_EFER);
+	code->base = 0;
+	code->mode = 64;
+	if (rights) {
+		code->cpl = FIELD_GET(ACCESS_DPL, vmread32(GUEST_SS_ACCESS));
+		code->cr0 = get_cr(VMCS_GUEST_CR0, VMCS_CR0_SHADOW, CR0_GUEST_OWNED);
+		code->cr4 = get_cr(VMCS_GUEST_CR4, VMCS_CR4_SHADOW, cr4_owned(vcpu));
+		code->rflags = vmx_state_cached(to_vmx(vcpu), CACHED_RFLAGS);
+	}
+	if ((code->efer & EFER_LMA) && (access & ACCESS_L))
+		return;
+	code->base = vmread(GUEST_CS_BASE);
+	code->mode = access & ACCESS_DB ? 32 : 16;
+}
+
 void vmx_state_get_table(struct virt_vcpu *vcpu, enum vcpu_table table, struct vcpu_dtable *value)
 {
 	value->base = vmcs_get(VMCS_GUEST_GDTR_BASE + 2 * table);

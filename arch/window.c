@@ -58,6 +58,27 @@ int window_fill(void *dst, u8 byte, size_t len)
 	return window_close(guest_cr2, error);
 }
 
+#define LOAD(move)                                                                                \
+	__asm__ volatile("1:\t" move "\n\t"                                                      \
+			 "xorl %0, %0\n"                                                          \
+			 "2:\n\t" EXTABLE(1b, 2b)                                                 \
+			 : "+r"(error), "+r"(found)                                               \
+			 : "r"(at)                                                                \
+			 : "memory", "cc")
+
+int window_load(const void *at, unsigned size, u64 *value)
+{
+	u64 guest_cr2 = window_open(), found = 0;
+	int error = -EFAULT;
+
+	if (size == 8)
+		LOAD("movq (%2), %1");
+	else
+		LOAD("movl (%2), %k1");
+	*value = found;
+	return window_close(guest_cr2, error);
+}
+
 #define CMPXCHG(suffix)                                                                           \
 	__asm__ volatile("1:\tlock cmpxchg" suffix "\n\t"                                         \
 			 "xorl %0, %0\n"                                                          \

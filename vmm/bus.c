@@ -74,6 +74,14 @@ static const struct bus_range *find(const struct bus *bus, u64 addr, u64 last, b
 	return NULL;
 }
 
+static const struct bus_range *find_whole(const struct bus *bus, u64 addr, unsigned size)
+{
+	bool whole = (size == 1 || size == 2 || size == 4 || size == 8) && addr <= bus->top &&
+		     size - 1 <= bus->top - addr;
+
+	return whole ? find(bus, addr, addr + size - 1, false) : NULL;
+}
+
 /* What a read gives; for a write, 0. */
 static u64 range_access(const struct bus_range *r, u64 addr, unsigned size, const u64 *write)
 {
@@ -94,9 +102,7 @@ static u64 range_access(const struct bus_range *r, u64 addr, unsigned size, cons
 static u64 transfer(const struct bus *bus, u64 addr, unsigned size, const u64 *write,
 		    bool *claimed)
 {
-	bool whole = (size == 1 || size == 2 || size == 4 || size == 8) && addr <= bus->top &&
-		     size - 1 <= bus->top - addr;
-	const struct bus_range *r = whole ? find(bus, addr, addr + size - 1, false) : NULL;
+	const struct bus_range *r = find_whole(bus, addr, size);
 	u64 value = 0;
 
 	*claimed = r;
@@ -128,4 +134,31 @@ bool bus_write(const struct bus *bus, u64 addr, unsigned size, u64 value)
 
 	transfer(bus, addr, size, &value, &any);
 	return any;
+}
+
+bool bus_string(const struct bus *bus, u64 addr, unsigned size, bool in, u8 *buffer, unsigned count)
+{
+	const struct bus_range *r = find_whole(bus, addr, size);
+	bool claimed = r;
+
+	if (!r && size == 1) {
+		if (in)
+			memset(buffer, 0xff, count);
+		return false;
+	}
+	for (; count > 0; count--, buffer += size) {
+		u64 value = 0;
+
+		if (!in)
+			memcpy(&value, buffer, size);
+		if (r)
+			value = range_access(r, addr, size, in ? NULL : &value);
+		else
+			value = transfer(bus, addr, size, in ? NULL : &value, &claimed);
+		if (in)
+			memcpy(buffer, &value, size);
+		else if (!claimed)
+			break; /* nor will the rest meet one */
+	}
+	return claimed;
 }

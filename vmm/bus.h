@@ -53,3 +53,7 @@ u64 bus_read(const struct bus *bus, u64 addr, unsigned size, bool *claimed);
  * byte met a device.
  */
 bool bus_write(const struct bus *bus, u64 addr, unsigned size, u64 value);
+
+/* `count` reads (`in`) into a buffer or writes from it, of size bytes each, all of one address. Returns
+ * whether any byte met a device. */
+bool bus_string(const struct bus *bus, u64 addr, unsigned size, bool in, u8 *buffer, unsigned count);

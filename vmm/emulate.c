@@ -32,11 +32,6 @@ static bool is_long(const struct emulator *em)
 	return (em->sregs.efer & EFER_LMA) && em->sregs.seg[SREG_CS].l;
 }
 
-unsigned emulate_mode(const struct emulator *em)
-{
-	return is_long(em) ? 64 : em->sregs.seg[SREG_CS].db ? 32 : 16;
-}
-
 static bool set_fault(struct emulator *em, u8 vector, u32 error)
 {
 	em->fault.vector = vector;
@@ -292,19 +287,19 @@ static enum emulate_result finish(struct emulator *em, unsigned length)
 	return EMULATE_DONE;
 }
 
-static u64 effective_offset(const struct emulator *em, const struct insn *insn)
+u64 emulate_offset(const struct insn *insn, const u64 gpr[GPR_COUNT], u64 rip)
 {
 	u64 offset = insn->disp;
 
 	if (insn->rip_relative)
-		offset += em->regs.rip + insn->length;
+		offset += rip + insn->length;
 	if (insn->base != INSN_NO_REG)
-		offset += em->regs.gpr[insn->base];
+		offset += gpr[insn->base];
 	if (insn->index != INSN_NO_REG)
-		offset += em->regs.gpr[insn->index] * insn->scale;
+		offset += gpr[insn->index] * insn->scale;
 	/* A bit offset in a register reaches far around the operand. */
 	if (insn->op >= INSN_BT && insn->op <= INSN_BTC && insn->form == INSN_MEM_REG) {
-		s64 bit = (s64)sign_extend(em->regs.gpr[insn->reg], insn->opsize);
+		s64 bit = (s64)sign_extend(gpr[insn->reg], insn->opsize);
 
 		offset += (u64)(bit >> (3 + __builtin_ctz(insn->opsize))) * insn->opsize;
 	}
@@ -346,7 +341,8 @@ static void read_memory(struct emulator *em, const struct insn *insn, u64 mem, u
 
 static enum emulate_result run_memory(struct emulator *em, const struct insn *insn)
 {
-	u64 offset = effective_offset(em, insn), flags = em->regs.rflags, mem = 0, result;
+	u64 offset = emulate_offset(insn, em->regs.gpr, em->regs.rip);
+	u64 flags = em->regs.rflags, mem = 0, result;
 	bool write = writes_memory(insn);
 	struct span span;
 
@@ -446,70 +442,12 @@ static void begin(struct emulator *em)
 	memset(&em->fault, 0, sizeof(em->fault));
 }
 
-unsigned emulate_fetch(struct emulator *em, u8 bytes[DECODE_MAX_LENGTH])
+enum emulate_result emulate_insn(struct emulator *em, const struct insn *insn, unsigned port)
 {
-	unsigned done = 0, n;
-	u64 linear;
-	gpa_t gpa;
+	bool on_port = insn->op == INSN_INS || insn->op == INSN_OUTS;
 
 	begin(em);
-	while (done < DECODE_MAX_LENGTH) {
-		u64 offset = em->regs.rip + done;
-
-		if (!linear_address(em, SREG_CS, offset, 1, GWALK_FETCH, &linear) ||
-		    !walk_tables(em, linear, GWALK_FETCH, &gpa))
-			break;
-		n = (unsigned)MIN(DECODE_MAX_LENGTH - done,
-				  PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
-		/* Near the end of the segment go byte by byte. */
-		if (!is_long(em) && offset + n - 1 > em->sregs.seg[SREG_CS].limit)
-			n = 1;
-		if (guest_read(em->vm, gpa, bytes + done, n))
-			break;
-		done += n;
-	}
-	return done;
-}
-
-enum emulate_result emulate_insn(struct emulator *em, const struct insn *insn)
-{
-	begin(em);
-	if (insn->op == INSN_INS || insn->op == INSN_OUTS)
+	if (on_port && port == EMULATE_NO_PORT)
 		return EMULATE_UNSUPPORTED; /* ports are checked by the CPU, before its exit */
-	if (insn->form == INSN_STRING)
-		return run_string(em, insn, 0);
-	return run_memory(em, insn);
-}
-
-/* Fetches and decodes the instruction at CS:RIP: DONE, FAULT or UNSUPPORTED. */
-static enum emulate_result read_insn(struct emulator *em, struct insn *insn)
-{
-	u8 bytes[DECODE_MAX_LENGTH];
-	unsigned len = emulate_fetch(em, bytes);
-	int error = decode_insn(bytes, len, emulate_mode(em), insn);
-
-	if (error == -EAGAIN && em->fault.vector)
-		return EMULATE_FAULT;
-	return error ? EMULATE_UNSUPPORTED : EMULATE_DONE;
-}
-
-enum emulate_result emulate_mmio(struct emulator *em)
-{
-	struct insn insn;
-	enum emulate_result result = read_insn(em, &insn);
-
-	return result == EMULATE_DONE ? emulate_insn(em, &insn) : result;
-}
-
-enum emulate_result emulate_port_string(struct emulator *em, u16 port, bool in, unsigned size)
-{
-	struct insn insn;
-	enum emulate_result result = read_insn(em, &insn);
-
-	if (result != EMULATE_DONE)
-		return result;
-	if (insn.op != (in ? INSN_INS : INSN_OUTS) || insn.memsize != size)
-		return EMULATE_UNSUPPORTED;
-	begin(em);
-	return run_string(em, &insn, port);
+	return insn->form == INSN_STRING ? run_string(em, insn, (u16)port) : run_memory(em, insn);
 }

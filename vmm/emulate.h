@@ -45,35 +45,21 @@ enum emulate_result {
 	EMULATE_UNSUPPORTED, /* nothing was done */
 };
 
+#define EMULATE_NO_PORT (~0u)
+
 /* Iterations of a string instruction in one call, of some 500 instructions each. */
 #define EMULATE_MAX_ITERATIONS 16
 
-/*
- * Fetches the instruction at CS:RIP, at most 15 bytes, at most two pages, each
- * once. Returns how many bytes lie before a fault, the end of CS, or code that
- * is not in RAM; ->fault tells what stopped it, vector 0 for the last.
- */
-unsigned emulate_fetch(struct emulator *em, u8 bytes[DECODE_MAX_LENGTH]);
-
-/* 16, 32 or 64: how the current code segment is decoded. */
-unsigned emulate_mode(const struct emulator *em);
+/* Where its memory operand begins, from the segment's base on, in an instruction at rip. */
+u64 emulate_offset(const struct insn *insn, const u64 gpr[GPR_COUNT], u64 rip);
 
 /*
- * Executes a decoded instruction; ports are out of its reach. All faults come
+ * Executes a decoded instruction; INS and OUTS only with a port, to which the CPU
+ * has checked the right, else EMULATE_NO_PORT. All faults come
  * before the first access to a device, so a read with a side effect is done
  * once. An operand that is not RAM, or RAM that refuses a write, goes to the
  * devices, in two pieces where it crosses a page. Not atomic against other
  * vCPUs. Caller clears interrupt shadows. Source: SDM volume 2; volume 1,
  * "EFLAGS Register"; volume 3, "Segment-Level Protection".
  */
-enum emulate_result emulate_insn(struct emulator *em, const struct insn *insn);
-
-/* Fetch, decode and execute: the answer to an access to device memory. */
-enum emulate_result emulate_mmio(struct emulator *em);
-
-/*
- * Executes the INS (`in`) or OUTS at CS:RIP for a port to which the CPU has
- * checked the right, as an exit tells of it. Unsupported where something else
- * stands there by now: another vCPU may have changed the code.
- */
-enum emulate_result emulate_port_string(struct emulator *em, u16 port, bool in, unsigned size);
+enum emulate_result emulate_insn(struct emulator *em, const struct insn *insn, unsigned port);

@@ -85,13 +85,114 @@ static void finish(struct vcpu *vcpu, struct emulator *em, enum emulate_result r
 	}
 }
 
-void emulator_port_string(struct vcpu *vcpu, const struct vcpu_exit *exit)
+/* Most of the time it is the same again. */
+static int decode(struct vcpu *vcpu, const u64 bytes[2], unsigned length, unsigned mode)
 {
-	struct emulator em;
+	struct vcpu_decoded *last = &vcpu->decoded;
+	int error;
 
-	begin(vcpu, &em);
-	/* Unsupported: the code has changed since the exit, and the guest runs it anew. */
-	finish(vcpu, &em, emulate_port_string(&em, exit->io.port, exit->io.in, exit->io.size));
+	if (last->bytes[0] == bytes[0] && last->bytes[1] == bytes[1])
+		return 0;
+	error = decode_insn((const u8 *)bytes, length, mode, &last->insn);
+	last->bytes[0] = bytes[0];
+	last->bytes[1] = error ? 0 : bytes[1];
+	return error;
+}
+
+/*
+ * Decodes what the CPU has just fetched at RIP, for which rights need no look, into vcpu->decoded.
+ * Other vCPUs may have changed it: what counts is what it is now. -EAGAIN where it is no longer
+ * there: the guest is to fetch it anew. -EOPNOTSUPP as decode_insn.
+ */
+static int decode_again(struct vcpu *vcpu, const struct virt_code *code)
+{
+	/* IA-32e mode is with PAE paging. */
+	struct gwalk_ctx walk = {.cr0 = CR0_PG, .cr3 = code->cr3, .cr4 = CR4_PAE, .efer = code->efer,
+				 .maxphyaddr = vcpu->vm->cpuid.maxphyaddr};
+	u64 linear = code->base + code->rip, pdpte[4], bytes[2] = {0};
+	unsigned length = 0, part;
+	u32 rights;
+	gpa_t gpa;
+
+	if (!(code->efer & EFER_LMA)) {
+		walk.cr0 = virt->get(vcpu->virt, VREG_CR0);
+		walk.cr4 = virt->get(vcpu->virt, VREG_CR4);
+		for (unsigned i = 0; i < ARRAY_SIZE(pdpte); i++)
+			pdpte[i] = virt->get(vcpu->virt, VREG_PDPTE0 + i);
+		walk.pdpte = pdpte;
+	}
+	for (; length < DECODE_MAX_LENGTH; length += part, linear += part) {
+		if (code->mode != 64)
+			linear = (u32)linear;
+		part = MIN(DECODE_MAX_LENGTH - length, PAGE_SIZE - linear % PAGE_SIZE);
+		if (gwalk_translate(vcpu->vm, &walk, GVA(linear), GWALK_PEEK, &gpa, &rights) ||
+		    guest_read(vcpu->vm, gpa, (u8 *)bytes + length, part))
+			break;
+	}
+	_Static_assert(DECODE_MAX_LENGTH < 16, "modes are 16, 32, 64, and fit above the length");
+	bytes[1] |= (u64)(code->mode | length) << 56;
+	return decode(vcpu, bytes, length, code->mode);
+}
+
+/* Where the elements that are served at once lie; false where it is not all RAM to be had. */
+static bool locate(struct vcpu *vcpu, const struct vcpu_exit *exit, const struct virt_code *code,
+		   gpa_t *gpa)
+{
+	struct gwalk_ctx walk = {.cr0 = code->cr0, .cr3 = code->cr3, .cr4 = code->cr4,
+				 .efer = code->efer, .cpl = code->cpl,
+				 .maxphyaddr = vcpu->vm->cpuid.maxphyaddr,
+				 .ac = code->rflags & RFLAGS_AC};
+	const struct region *r;
+	u32 error;
+
+	if (!address_canonical(exit->io.linear) ||
+	    gwalk_translate(vcpu->vm, &walk, GVA(exit->io.linear), exit->io.in ? GWALK_WRITE : 0, gpa,
+			    &error))
+		return false;
+	if (!exit->io.in)
+		return true;
+	r = region_find(&vcpu->vm->regions, *gpa);
+	return r && !(r->flags & REGION_READ_ONLY);
+}
+
+/*
+ * Elements that lie upwards in one page of RAM, in 64-bit mode, all at once; without a look at the
+ * code, as the exit tells all. False with nothing done where this or that is not so.
+ */
+static bool port_string(struct vcpu *vcpu, const struct vcpu_exit *exit)
+{
+	u64 mask = size_mask(exit->io.addrsize), *rcx = &vcpu->virt->gpr[GPR_RCX];
+	u64 *at = &vcpu->virt->gpr[exit->io.in ? GPR_RDI : GPR_RSI];
+	u64 left = exit->io.rep ? *rcx & mask : 1, room = PAGE_SIZE - exit->io.linear % PAGE_SIZE;
+	unsigned shift = __builtin_ctz(exit->io.size);
+	u64 count = MIN(MIN(room, EMULATOR_STRING_MAX) >> shift, left), length = count << shift;
+	struct vm *vm = vcpu->vm;
+	struct virt_code code;
+	bool claimed;
+	gpa_t gpa;
+
+	virt->get_code(vcpu->virt, &code, true);
+	if (code.mode != 64 || (code.rflags & (RFLAGS_DF | RFLAGS_TF)) || !count ||
+	    length - 1 > mask - (*at & mask) || !locate(vcpu, exit, &code, &gpa) ||
+	    (!exit->io.in && guest_read(vm, gpa, vcpu->string, length)))
+		return false;
+	vm_device_lock(vm);
+	claimed = bus_string(&vm->ports, exit->io.port, exit->io.size, exit->io.in, vcpu->string,
+			     count);
+	vm_device_unlock(vm);
+	if (!claimed)
+		log_unknown(vm, EMULATOR_PORTS, exit->io.port, exit->io.in ? "read" : "written");
+	if (exit->io.in)
+		guest_write(vm, gpa, vcpu->string, length);
+	*at = (*at + length) & mask;
+	left -= count;
+	if (exit->io.rep)
+		*rcx = left;
+	if (left) /* between iterations no code breakpoint counts any more */
+		virt->set(vcpu->virt, VREG_RFLAGS, code.rflags | RFLAGS_RF);
+	else
+		vcpu_skip(vcpu, exit);
+	return true;
 }
 
 static void unsupported(struct vcpu *vcpu, const struct emulator *em, gpa_t gpa)
@@ -105,65 +206,85 @@ static void unsupported(struct vcpu *vcpu, const struct emulator *em, gpa_t gpa)
 		em->regs.rip, gpa.v);
 }
 
-/* Decodes what the CPU has just fetched at RIP; false where it is not to be found again. */
-static bool decode_again(struct vcpu *vcpu, struct insn *insn)
+/* The long way of vcpu->decoded, or of what could not be decoded, on a copy of all registers. */
+static __attribute__((noinline)) void execute(struct vcpu *vcpu, const struct vcpu_exit *exit,
+					      bool decoded)
 {
-	struct gwalk_ctx walk = {
-		.cr0 = virt->get(vcpu->virt, VREG_CR0), .cr3 = virt->get(vcpu->virt, VREG_CR3),
-		.cr4 = virt->get(vcpu->virt, VREG_CR4), .efer = virt->get(vcpu->virt, VREG_EFER),
-		.maxphyaddr = vcpu->vm->cpuid.maxphyaddr};
-	u64 linear = virt->get(vcpu->virt, VREG_RIP), pdpte[4];
-	u8 bytes[DECODE_MAX_LENGTH];
-	struct vcpu_segment cs;
-	unsigned mode, length;
-	u32 rights;
-	gpa_t gpa;
+	enum emulate_result result = EMULATE_UNSUPPORTED;
+	struct emulator em;
 
-	virt->get_segment(vcpu->virt, SREG_CS, &cs);
-	mode = (walk.efer & EFER_LMA) && cs.l ? 64 : cs.db ? 32 : 16;
-	if (mode != 64)
-		linear = (u32)(linear + cs.base);
-	if ((walk.cr4 & CR4_PAE) && !(walk.efer & EFER_LMA)) {
-		for (unsigned i = 0; i < ARRAY_SIZE(pdpte); i++)
-			pdpte[i] = virt->get(vcpu->virt, VREG_PDPTE0 + i);
-		walk.pdpte = pdpte;
-	}
-	length = MIN(sizeof(bytes), PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
-	return !gwalk_translate(vcpu->vm, &walk, GVA(linear), GWALK_PEEK, &gpa, &rights) &&
-	       !guest_read(vcpu->vm, gpa, bytes, length) && !decode_insn(bytes, length, mode, insn);
+	begin(vcpu, &em);
+	if (decoded)
+		result = emulate_insn(&em, &vcpu->decoded.insn,
+				      exit->reason == EXIT_IO ? exit->io.port : EMULATE_NO_PORT);
+	if (result == EMULATE_UNSUPPORTED)
+		unsupported(vcpu, &em, exit->memory.gpa);
+	else
+		finish(vcpu, &em, result);
 }
 
-bool emulator_apic(struct vcpu *vcpu, const struct vcpu_exit *exit)
+void emulator_port_string(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
-	u64 gpa = exit->memory.gpa.v;
-	unsigned offset = gpa & (PAGE_SIZE - 1);
-	struct vcpu_exit done = {.reason = EXIT_APIC_ACCESS};
-	struct insn insn;
+	const struct insn *insn = &vcpu->decoded.insn;
+	struct virt_code code;
 
-	/* Other vCPUs may have changed the code: what counts is what it is now. */
-	if (offset > PAGE_SIZE - 4 || !lapic_claims(vcpu, gpa) || !decode_again(vcpu, &insn) ||
-	    insn.op != INSN_MOV || insn.opsize != 4 ||
-	    (insn.form != INSN_REG_MEM) != exit->memory.write)
+	if (exit->io.addrsize && port_string(vcpu, exit))
+		return;
+	virt->get_code(vcpu->virt, &code, false);
+	/* Where another one stands by now, the guest runs it. */
+	if (!decode_again(vcpu, &code) && insn->op == (exit->io.in ? INSN_INS : INSN_OUTS) &&
+	    insn->memsize == exit->io.size)
+		execute(vcpu, exit, true);
+}
+
+/* Whether gpa is where the whole operand begins: one that crosses pages may have failed in its
+ * second one. */
+static bool begins_at(struct vcpu *vcpu, const struct virt_code *code, const struct insn *insn, u64 gpa)
+{
+	unsigned within = gpa & (PAGE_SIZE - 1);
+	struct vcpu_segment seg = {.base = 0};
+
+	if (code->mode != 64 || insn->seg >= SREG_FS)
+		virt->get_segment(vcpu->virt, insn->seg, &seg);
+	return within + insn->memsize <= PAGE_SIZE &&
+	       !((seg.base + emulate_offset(insn, vcpu->virt->gpr, code->rip) - gpa) &
+		 (PAGE_SIZE - 1));
+}
+
+/* MOV and MOVZX, of which the CPU has translated the operand and checked the rights. False with
+ * nothing done for all others. */
+static bool move(struct vcpu *vcpu, const struct vcpu_exit *exit, const struct virt_code *code)
+{
+	u64 gpa = exit->memory.gpa.v, value;
+	const struct insn *insn = &vcpu->decoded.insn;
+	struct vcpu_exit done = {.insn_len = insn->length};
+
+	if (!exit->memory.operand || (insn->op != INSN_MOV && insn->op != INSN_MOVZX) ||
+	    (insn->form != INSN_REG_MEM) != exit->memory.write || insn->reg_high ||
+	    insn->base == GPR_RSP || !begins_at(vcpu, code, insn, gpa))
 		return false;
-	if (insn.form == INSN_REG_MEM)
-		vcpu_set_gpr(vcpu, insn.reg, (u32)lapic_read(vcpu, offset, 4));
-	else
-		lapic_write(vcpu, offset, 4,
-			    insn.form == INSN_MEM_IMM ? (u32)insn.imm : (u32)vcpu_gpr(vcpu, insn.reg));
-	done.insn_len = insn.length;
+	if (insn->form == INSN_REG_MEM) {
+		value = emulator_read(vcpu, EMULATOR_MEMORY, gpa, insn->memsize);
+		if (insn->opsize < 4)
+			value |= vcpu_gpr(vcpu, insn->reg) & ~size_mask(insn->opsize);
+		vcpu_set_gpr(vcpu, insn->reg, value);
+	} else {
+		value = insn->form == INSN_MEM_IMM ? insn->imm : vcpu_gpr(vcpu, insn->reg);
+		emulator_write(vcpu, EMULATOR_MEMORY, gpa, insn->memsize,
+			       value & size_mask(insn->memsize));
+	}
 	vcpu_skip(vcpu, &done);
 	return true;
 }
 
-void emulator_mmio(struct vcpu *vcpu, gpa_t gpa)
+void emulator_mmio(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
-	struct emulator em;
-	enum emulate_result result;
+	struct virt_code code;
+	int error;
 
-	begin(vcpu, &em);
-	result = emulate_mmio(&em);
-	if (result == EMULATE_UNSUPPORTED)
-		unsupported(vcpu, &em, gpa);
-	else
-		finish(vcpu, &em, result);
+	virt->get_code(vcpu->virt, &code, false);
+	error = decode_again(vcpu, &code);
+	if (error == -EAGAIN || (!error && move(vcpu, exit, &code)))
+		return;
+	execute(vcpu, exit, !error);
 }

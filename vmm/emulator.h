@@ -9,11 +9,9 @@
 
 /* Completes INS or OUTS. */
 void emulator_port_string(struct vcpu *vcpu, const struct vcpu_exit *exit);
-/* Executes the instruction at RIP, which touched device memory. */
-void emulator_mmio(struct vcpu *vcpu, gpa_t gpa);
-/* The same for EXIT_APIC_ACCESS by MOV of 32 bits, without a look at what the CPU has checked; for
- * any other instruction it returns false with nothing done. */
-bool emulator_apic(struct vcpu *vcpu, const struct vcpu_exit *exit);
+/* Executes the instruction at RIP, which touched device memory or the APIC's page: EXIT_MEMORY and
+ * EXIT_APIC_ACCESS. */
+void emulator_mmio(struct vcpu *vcpu, const struct vcpu_exit *exit);
 
 enum emulator_bus { EMULATOR_PORTS, EMULATOR_MEMORY };
 

@@ -69,14 +69,7 @@ static void exit_memory(struct vcpu *vcpu, const struct vcpu_exit *exit)
 		inject_ud(vcpu);
 		return;
 	}
-	emulator_mmio(vcpu, gpa);
-}
-
-/* The CPU has checked the operand, but does not tell what is to be done with it. */
-static void exit_apic_access(struct vcpu *vcpu, const struct vcpu_exit *exit)
-{
-	if (!emulator_apic(vcpu, exit))
-		exit_memory(vcpu, exit);
+	emulator_mmio(vcpu, exit);
 }
 
 static void exit_cpuid(struct vcpu *vcpu, const struct vcpu_exit *exit)
@@ -218,7 +211,7 @@ static void (*const handlers[EXIT_REASONS])(struct vcpu *, const struct vcpu_exi
 	[EXIT_DR] = vcpu_debug_mov_dr,
 	[EXIT_HLT] = exit_hlt,
 	[EXIT_PAUSE] = exit_pause,
-	[EXIT_APIC_ACCESS] = exit_apic_access,
+	[EXIT_APIC_ACCESS] = exit_memory,
 	[EXIT_APIC_WRITE] = lapic_written,
 	[EXIT_APIC_EOI] = lapic_ended,
 	[EXIT_APIC_TPR] = exit_nothing,

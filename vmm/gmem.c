@@ -61,6 +61,24 @@ int guest_read(struct vm *vm, gpa_t gpa, void *dst, size_t len)
 	return copy(vm, gpa.v, dst, len, false);
 }
 
+/* Not in guest_load, which so has nothing to save. */
+static __attribute__((noinline)) int load_elsewhere(struct vm *vm, gpa_t gpa, unsigned size,
+						    u64 *value, const struct region **near)
+{
+	*near = region_find(&vm->regions, gpa);
+	return *near ? window_load(window(gpa.v), size, value) : -EFAULT;
+}
+
+int guest_load(struct vm *vm, gpa_t gpa, unsigned size, u64 *value, const struct region **near)
+{
+	const struct region *r = *near;
+
+	/* Regions are whole pages. */
+	if (r && gpa.v - r->gpa < r->size)
+		return window_load(window(gpa.v), size, value);
+	return load_elsewhere(vm, gpa, size, value, near);
+}
+
 int guest_write(struct vm *vm, gpa_t gpa, const void *src, size_t len)
 {
 	return copy(vm, gpa.v, (void *)src, len, true);

@@ -12,9 +12,15 @@
 
 struct vm;
 struct mem_object;
+struct region;
 
 /* Copies out of guest RAM. Returns 0, or -EFAULT where [gpa, gpa+len) is not all RAM. */
 int guest_read(struct vm *vm, gpa_t gpa, void *dst, size_t len);
+/*
+ * The number of `size` bytes, 4 or 8, at gpa, fetched at once where gpa is aligned to it, which must
+ * be so. For a series of these near each other *near is first NULL, then the call's own. 0, -EFAULT.
+ */
+int guest_load(struct vm *vm, gpa_t gpa, unsigned size, u64 *value, const struct region **near);
 /* Copies into guest RAM; -EFAULT also for a read-only region. */
 int guest_write(struct vm *vm, gpa_t gpa, const void *src, size_t len);
 /* Fills guest RAM with zero bytes; in a job it yields, as guest_copy_from. No locks held. */

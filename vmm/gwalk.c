@@ -44,7 +44,7 @@ struct walk {
 	u64 entry[MAX_LEVELS + 1]; /* by level, 1 for the page table */
 	u64 where[MAX_LEVELS + 1]; /* its guest physical address */
 	unsigned leaf;		   /* level of the entry that maps the page */
-	u64 rights;		   /* ENTRY_W and ENTRY_U of all levels, ENTRY_NX of any */
+	u64 rights;		   /* ENTRY_W, ENTRY_U and ENTRY_A of all levels, ENTRY_NX of any */
 };
 
 static unsigned level_shift(const struct format *format, unsigned level)
@@ -56,20 +56,6 @@ static unsigned level_shift(const struct format *format, unsigned level)
 static bool is_pdpte(const struct walk *w, unsigned level)
 {
 	return w->format == &pae && level == 3;
-}
-
-static u64 fetch_entry(struct walk *w, unsigned level, u64 table, u64 gva)
-{
-	const struct format *format = w->format;
-	u64 index = gva >> level_shift(format, level) & (BIT(format->index_bits) - 1);
-	u64 value = 0;
-
-	w->where[level] = table + index * format->entry_size;
-	if (is_pdpte(w, level) && w->ctx->pdpte)
-		return w->ctx->pdpte[index & 3];
-	if (guest_read(w->vm, GPA(w->where[level]), &value, format->entry_size))
-		return size_mask(format->entry_size);
-	return value;
 }
 
 /* The bits that must be 0 in a present entry of this level. */
@@ -95,28 +81,49 @@ static u64 reserved_bits(const struct walk *w, unsigned level, bool leaf)
 }
 
 /* Goes down to the entry that maps gva; false with the error code's P and RSVD bits. */
-static bool descend(struct walk *w, u64 gva, u32 *error)
+static inline __attribute__((always_inline)) bool descend(struct walk *w,
+							  const struct format *format,
+							  u64 gva, u32 *error)
 {
-	const struct format *format = w->format;
-	bool pse = format != &two_level || (w->ctx->cr4 & CR4_PSE);
-	u64 table = w->ctx->cr3 & format->root;
+	const struct region *near = NULL;
+	u64 table = w->ctx->cr3 & format->root, all = ~0ull, any = 0, entry;
+	/* Without one of these no bit is reserved, but in PAE's formats. */
+	u64 suspect = format == &pae ? ~0ull : -BIT(w->ctx->maxphyaddr) | ENTRY_PS;
+	unsigned level = format->levels, shift = level_shift(format, level);
+	unsigned max_leaf = format != &two_level || (w->ctx->cr4 & CR4_PSE) ? format->max_leaf : 1;
+	bool leaf;
 
-	w->rights = ENTRY_W | ENTRY_U;
-	for (w->leaf = format->levels;; w->leaf--) {
-		u64 entry = fetch_entry(w, w->leaf, table, gva);
-		bool leaf = w->leaf == 1 ||
-			    (w->leaf <= format->max_leaf && pse && (entry & ENTRY_PS));
+	for (;; level--, shift -= format->index_bits) {
+		u64 index = gva >> shift & (BIT(format->index_bits) - 1);
+		bool top = format == &pae && level == 3;
 
-		*error = entry & ENTRY_P ? PF_PRESENT | PF_RSVD : 0;
-		if (!(entry & ENTRY_P) || (entry & reserved_bits(w, w->leaf, leaf)))
-			return false;
-		w->entry[w->leaf] = entry;
-		if (!is_pdpte(w, w->leaf))
-			w->rights = (w->rights & (entry | ENTRY_NX)) | (entry & ENTRY_NX);
-		if (leaf)
+		w->where[level] = table + index * format->entry_size;
+		if (top && w->ctx->pdpte)
+			entry = w->ctx->pdpte[index & 3];
+		else if (guest_load(w->vm, GPA(w->where[level]), format->entry_size, &entry, &near))
+			entry = size_mask(format->entry_size);
+		leaf = level == 1 || ((entry & ENTRY_PS) && level <= max_leaf);
+		if (!(entry & ENTRY_P) ||
+		    ((entry & suspect) && (entry & reserved_bits(w, level, leaf))))
+			break;
+		w->entry[level] = entry;
+		all &= entry | (top ? ENTRY_W | ENTRY_U | ENTRY_A : 0);
+		any |= entry;
+		if (leaf) {
+			w->leaf = level;
+			w->rights = (all & (ENTRY_W | ENTRY_U | ENTRY_A)) | (any & ENTRY_NX);
 			return true;
+		}
 		table = entry & format->address;
 	}
+	*error = entry & ENTRY_P ? PF_PRESENT | PF_RSVD : 0;
+	return false;
+}
+
+/* The usual format has its constants in the code, the others are small. */
+static __attribute__((noinline, cold)) bool descend_other(struct walk *w, u64 gva, u32 *error)
+{
+	return descend(w, w->format, gva, error);
 }
 
 static bool is_user(const struct gwalk_ctx *ctx)
@@ -146,6 +153,8 @@ static bool is_allowed(const struct gwalk_ctx *ctx, u64 rights, unsigned access)
  */
 static bool mark_used(struct walk *w, unsigned access)
 {
+	if ((w->rights & ENTRY_A) && (!(access & GWALK_WRITE) || (w->entry[w->leaf] & ENTRY_D)))
+		return true;
 	for (unsigned level = w->format->levels; level >= w->leaf; level--) {
 		u64 want = ENTRY_A | (level == w->leaf && (access & GWALK_WRITE) ? ENTRY_D : 0);
 		u64 old = w->entry[level];
@@ -182,7 +191,8 @@ static u32 access_bits(const struct gwalk_ctx *ctx, unsigned access)
 /* One walk; false with the error code. */
 static bool walk_once(struct walk *w, u64 address, unsigned access, u32 *error)
 {
-	bool good = descend(w, address, error);
+	bool good = w->format == &four_level ? descend(w, &four_level, address, error) :
+					       descend_other(w, address, error);
 
 	if (good && !(access & GWALK_PEEK)) {
 		*error = PF_PRESENT;

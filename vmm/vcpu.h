@@ -6,6 +6,7 @@
 #pragma once
 
 #include "arch/virt.h"
+#include "vmm/decode.h"
 #include "vmm/lapic.h"
 #include "vmm/load.h"
 #include "vmm/pv.h"
@@ -48,6 +49,15 @@ struct vcpu_debug_stop {
 struct vcpu_seen {
 	u64 exits[EXIT_REASONS], served[EXIT_REASONS], exit_ticks[EXIT_REASONS];
 	u64 ran;
+};
+
+/* Bytes of a string instruction in one exit, where it takes the short way. */
+#define EMULATOR_STRING_MAX 256
+
+/* The last instruction that vmm/emulator.c has decoded, and all that the decoder saw of it. */
+struct vcpu_decoded {
+	u64 bytes[2]; /* zeros behind those that there were; in the last byte mode and how many */
+	struct insn insn;
 };
 
 /* How vcpu_run came back. */
@@ -104,6 +114,8 @@ struct vcpu {
 	u64 exits[EXIT_REASONS];      /* that were not served in the middle of a run; and of these */
 	u64 exit_ticks[EXIT_REASONS]; /* host TSC ticks from the exit to the next entry's start */
 	struct vcpu_seen seen;
+	struct vcpu_decoded decoded;
+	u8 string[EMULATOR_STRING_MAX]; /* elements on their way between port and memory */
 };
 
 /* How many exits it took for a reason, in the middle of a run and else. */

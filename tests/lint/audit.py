@@ -47,7 +47,7 @@ RARE = [
     ("FPU and vector state", lambda i: re.search(r"%([xyz]?mm\d|st\b|k[0-7])", i.operands) or re.match(
         r"(f|xsave|xrstor|ldmxcsr|stmxcsr|emms|v(?!m[a-z]|err|erw))", i.name),
      ("fpu_save", "fpu_restore", "fpu_measure", "vmx_vcpu_create")),
-    ("open SMAP", lambda i: i.name == "stac", ("window_copy", "window_fill", "window_cmpxchg")),
+    ("open SMAP", lambda i: i.name == "stac", ("window_copy", "window_fill", "window_cmpxchg", "window_load")),
     ("open interrupts", lambda i: i.name == "sti", ("smp_idle", "sched_run", "input_open")),
     ("VM entries", lambda i: re.match(r"vm(launch|resume)", i.name), ("vmx_entry", "vmx_entry_exit")),
     ("caches thrown away", lambda i: i.name == "invd", ()),

@@ -445,6 +445,14 @@ int window_fill(void *dst, u8 byte, size_t len)
 	return 0;
 }
 
+int window_load(const void *at, unsigned size, u64 *value)
+{
+	assert_true(size == 4 || size == 8);
+	assert_true(IS_ALIGNED((u64)at, size));
+	*value = 0;
+	return window_copy(value, at, size);
+}
+
 int window_cmpxchg(void *at, unsigned size, u64 old, u64 value)
 {
 	size_t part = size;

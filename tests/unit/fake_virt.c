@@ -270,6 +270,24 @@ static void set(struct virt_vcpu *vcpu, enum vcpu_reg reg, u64 value)
 		fake_vcpu_of(vcpu)->reg[reg] = value;
 }
 
+static void get_code(struct virt_vcpu *vcpu, struct virt_code *code, bool rights)
+{
+	const struct fake_vcpu *v = fake_vcpu_of(vcpu);
+	const struct vcpu_segment *cs = &v->seg[SREG_CS];
+
+	code->rip = v->reg[VREG_RIP];
+	code->cr3 = v->reg[VREG_CR3];
+	code->efer = v->reg[VREG_EFER];
+	code->mode = (code->efer & EFER_LMA) && cs->l ? 64 : cs->db ? 32 : 16;
+	code->base = code->mode == 64 ? 0 : cs->base;
+	if (!rights)
+		return;
+	code->cpl = v->seg[SREG_SS].dpl;
+	code->cr0 = v->reg[VREG_CR0];
+	code->cr4 = v->reg[VREG_CR4];
+	code->rflags = v->reg[VREG_RFLAGS];
+}
+
 static void get_segment(struct virt_vcpu *vcpu, unsigned index, struct vcpu_segment *seg)
 {
 	assert_true(index < VSEG_COUNT);
@@ -489,6 +507,7 @@ const struct virt_ops fake_virt_ops = {
 	.set = set,
 	.get_segment = get_segment,
 	.set_segment = set_segment,
+	.get_code = get_code,
 	.get_table = get_table,
 	.set_table = set_table,
 	.skip = step_over,

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -262,6 +263,34 @@ static void exact_range_inside_another(void **state)
 }
 
 /* Without anything around it, a wider access still passes it by. */
+static void strings_of_one_address(void **state)
+{
+	u8 buffer[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+
+	(void)state;
+	assert_int_equal(bus_claim(&bus, 0x100, 8, &a, &plain_ops), 0);
+	assert_int_equal(bus_claim(&bus, 0x108, 8, &b, &byte_ops), 0);
+	assert_true(bus_string(&bus, 0x104, 2, false, buffer, 3));
+	assert_int_equal(pa.calls, 3);
+	assert_int_equal(pa.value, 0x0605);
+	assert_int_equal(pa.offset, 4);
+	/* to 8-bit devices by bytes, here half of it to nobody */
+	assert_true(bus_string(&bus, 0x10f, 2, false, buffer, 4));
+	assert_int_equal(pb.calls, 4);
+	assert_int_equal(pb.value, 7);
+	assert_true(bus_string(&bus, 0x10f, 2, true, buffer, 4));
+	assert_memory_equal(buffer, "\x10\xff\x10\xff\x10\xff\x10\xff", 8);
+	assert_true(bus_string(&bus, 0x101, 1, true, buffer, 2));
+	assert_memory_equal(buffer, "\x01\x01\x10", 3);
+	/* nobody */
+	assert_false(bus_string(&bus, 0x200, 4, false, buffer, 2));
+	assert_false(bus_string(&bus, 0x200, 1, false, buffer, 8));
+	assert_false(bus_string(&bus, 0x200, 2, true, buffer, 1));
+	assert_false(bus_string(&bus, 0x200, 1, true, buffer + 2, 1));
+	assert_memory_equal(buffer, "\xff\xff\xff\xff\x10", 5);
+	assert_int_equal(pa.calls + pb.calls, 3 + 2 + 8);
+}
+
 static void exact_range_alone(void **state)
 {
 	bool claimed = true;
@@ -334,6 +363,7 @@ int main(void)
 		cmocka_unit_test_setup(full_table_is_refused, setup),
 		cmocka_unit_test_setup(exact_range_inside_another, setup),
 		cmocka_unit_test_setup(exact_range_alone, setup),
+		cmocka_unit_test_setup(strings_of_one_address, setup),
 		cmocka_unit_test_setup(agrees_with_plain_array, setup),
 	};
 

@@ -139,21 +139,34 @@ static void place_bytes(const u8 *bytes, size_t len)
 	memcpy(fake_gmem_at(e.vm, linear, len), bytes, len);
 }
 
+/* Decodes what stands at RIP and executes it, as vmm/emulator.c does. */
+static enum emulate_result run_at_rip(unsigned port)
+{
+	const struct vcpu_segment *cs = &e.em.sregs.seg[SREG_CS];
+	bool lma = e.em.sregs.efer & EFER_LMA;
+	const u8 *from = fake_gmem_at(e.vm, (lma ? 0 : cs->base) + e.em.regs.rip, DECODE_MAX_LENGTH);
+	struct insn insn;
+
+	if (decode_insn(from, DECODE_MAX_LENGTH, lma && cs->l ? 64 : cs->db ? 32 : 16, &insn))
+		return EMULATE_UNSUPPORTED;
+	return emulate_insn(&e.em, &insn, port);
+}
+
 static enum emulate_result run_bytes(const u8 *bytes, size_t len)
 {
 	place_bytes(bytes, len);
-	return emulate_mmio(&e.em);
+	return run_at_rip(EMULATE_NO_PORT);
 }
 
-static enum emulate_result run_port(u16 port, bool in, unsigned size, const u8 *bytes, size_t len)
+static enum emulate_result run_port(u16 port, const u8 *bytes, size_t len)
 {
 	place_bytes(bytes, len);
-	return emulate_port_string(&e.em, port, in, size);
+	return run_at_rip(port);
 }
 
 #define RUN(...) run_bytes((const u8[]){__VA_ARGS__}, sizeof((const u8[]){__VA_ARGS__}))
-#define RUN_PORT(port, in, size, ...)                                                             \
-	run_port(port, in, size, (const u8[]){__VA_ARGS__}, sizeof((const u8[]){__VA_ARGS__}))
+#define RUN_PORT(port, ...)                                                             \
+	run_port(port, (const u8[]){__VA_ARGS__}, sizeof((const u8[]){__VA_ARGS__}))
 
 static void assert_fault(enum emulate_result result, u8 vector, bool has_error, u32 error)
 {
@@ -653,7 +666,7 @@ static void moves_rip_by_mode(void **state)
 		e.em.regs.gpr[GPR_RDI] = e.em.regs.gpr[GPR_RBX] = cases[i].mode == 16 ? 0 : DEVICE;
 		e.em.regs.rip = cases[i].rip;
 		e.em.regs.rflags |= RFLAGS_RF;
-		assert_int_equal(emulate_insn(&e.em, &insn), EMULATE_DONE);
+		assert_int_equal(emulate_insn(&e.em, &insn, EMULATE_NO_PORT), EMULATE_DONE);
 		assert_int_equal(e.em.regs.rip, cases[i].next);
 		assert_false(e.em.regs.rflags & RFLAGS_RF);
 		assert_false(e.em.trap);
@@ -681,7 +694,7 @@ static void repeats_strings(void **state)
 	assert_int_equal(e.em.regs.gpr[GPR_RSI], 0x4000 + EMULATE_MAX_ITERATIONS);
 	assert_int_equal(e.em.regs.gpr[GPR_RDI], DEVICE + EMULATE_MAX_ITERATIONS);
 	assert_int_equal(e.count, EMULATE_MAX_ITERATIONS);
-	while (emulate_mmio(&e.em) == EMULATE_AGAIN)
+	while (run_at_rip(EMULATE_NO_PORT) == EMULATE_AGAIN)
 		;
 	assert_int_equal(e.em.regs.rip, CODE + 2);
 	assert_false(e.em.regs.rflags & RFLAGS_RF);
@@ -795,7 +808,7 @@ static void steps_one_iteration_with_tf(void **state)
 	assert_false(e.em.trap);
 	e.count = 0;
 	e.em.regs.gpr[GPR_RCX] = 4;
-	assert_int_equal(RUN_PORT(0xe9, false, 1, 0xf3, 0x6e), EMULATE_AGAIN);
+	assert_int_equal(RUN_PORT(0xe9, 0xf3, 0x6e), EMULATE_AGAIN);
 	assert_int_equal(e.em.regs.gpr[GPR_RCX], 3);
 	assert_event(0, 'o', 0xe9, 1, 0);
 }
@@ -812,7 +825,7 @@ static void moves_strings_to_ports(void **state)
 		ram[i] = (u8)(i * 13 + 1);
 	e.em.regs.gpr[GPR_RSI] = 0x4ffe;
 	e.em.regs.gpr[GPR_RCX] = 4;
-	assert_int_equal(RUN_PORT(0x402, false, 1, 0xf3, 0x6e), EMULATE_DONE);
+	assert_int_equal(RUN_PORT(0x402, 0xf3, 0x6e), EMULATE_DONE);
 	assert_int_equal(e.count, 4);
 	for (i = 0; i < 4; i++)
 		assert_event(i, 'o', 0x402, 1, ram[0xffe + i]);
@@ -822,9 +835,9 @@ static void moves_strings_to_ports(void **state)
 	e.count = 0;
 	e.em.regs.gpr[GPR_RSI] = 0x4f80;
 	e.em.regs.gpr[GPR_RCX] = EMULATE_MAX_ITERATIONS + 9;
-	assert_int_equal(RUN_PORT(0x402, false, 1, 0xf3, 0x6e), EMULATE_AGAIN);
+	assert_int_equal(RUN_PORT(0x402, 0xf3, 0x6e), EMULATE_AGAIN);
 	assert_int_equal(e.em.regs.gpr[GPR_RCX], 9);
-	assert_int_equal(RUN_PORT(0x402, false, 1, 0xf3, 0x6e), EMULATE_DONE);
+	assert_int_equal(RUN_PORT(0x402, 0xf3, 0x6e), EMULATE_DONE);
 	assert_int_equal(e.count, EMULATE_MAX_ITERATIONS + 9);
 	for (i = 0; i < EMULATE_MAX_ITERATIONS + 9; i++)
 		assert_event(i, 'o', 0x402, 1, ram[0xf80 + i]);
@@ -832,7 +845,7 @@ static void moves_strings_to_ports(void **state)
 	e.count = 0;
 	e.em.regs.gpr[GPR_RSI] = 0x4ff6;
 	e.em.regs.gpr[GPR_RCX] = 5;
-	assert_int_equal(RUN_PORT(0x402, false, 4, 0xf3, 0x6f), EMULATE_DONE);
+	assert_int_equal(RUN_PORT(0x402, 0xf3, 0x6f), EMULATE_DONE);
 	assert_int_equal(e.count, 5);
 	assert_event(2, 'o', 0x402, 4, get32(ram + 0xffe));
 	/* downwards, and from a device */
@@ -840,37 +853,27 @@ static void moves_strings_to_ports(void **state)
 	e.em.regs.rflags |= RFLAGS_DF;
 	e.em.regs.gpr[GPR_RCX] = 2;
 	e.em.regs.gpr[GPR_RSI] = 0x4010;
-	assert_int_equal(RUN_PORT(0x402, false, 4, 0xf3, 0x6f), EMULATE_DONE);
+	assert_int_equal(RUN_PORT(0x402, 0xf3, 0x6f), EMULATE_DONE);
 	assert_event(1, 'o', 0x402, 4, get32(ram + 0xc));
 	e.count = 0;
 	e.em.regs.rflags &= ~RFLAGS_DF;
 	e.em.regs.gpr[GPR_RCX] = 2;
 	e.em.regs.gpr[GPR_RSI] = DEVICE;
-	assert_int_equal(RUN_PORT(0x402, false, 4, 0xf3, 0x6f), EMULATE_DONE);
+	assert_int_equal(RUN_PORT(0x402, 0xf3, 0x6f), EMULATE_DONE);
 	assert_int_equal(e.count, 4);
 	assert_int_equal(e.events[1].kind, 'o');
 	/* a fault in the middle: what is before it went out */
 	e.count = 0;
 	e.em.regs.gpr[GPR_RCX] = 4;
 	e.em.regs.gpr[GPR_RSI] = UNMAPPED - 8;
-	assert_int_equal(RUN_PORT(0x402, false, 4, 0xf3, 0x6f), EMULATE_FAULT);
+	assert_int_equal(RUN_PORT(0x402, 0xf3, 0x6f), EMULATE_FAULT);
 	assert_int_equal(e.em.fault.cr2, UNMAPPED);
 	assert_int_equal(e.em.regs.gpr[GPR_RCX], 2);
 	assert_int_equal(e.count, 2);
-	/* another instruction than the exit told of */
-	assert_int_equal(RUN_PORT(0x402, false, 1, 0xf3, 0x6f), EMULATE_UNSUPPORTED);
-	assert_int_equal(RUN_PORT(0x402, true, 4, 0xf3, 0x6f), EMULATE_UNSUPPORTED);
-	assert_int_equal(RUN_PORT(0x402, false, 4, 0xf3, 0xab), EMULATE_UNSUPPORTED);
-	assert_int_equal(RUN_PORT(0x402, false, 4, 0x0f, 0x0b), EMULATE_UNSUPPORTED);
-	assert_int_equal(e.count, 2);
 	/* there is no port instruction of eight bytes: REX.W changes nothing */
 	e.em.regs.gpr[GPR_RSI] = 0x4000;
-	assert_int_equal(RUN_PORT(0x402, false, 4, 0xf3, 0x48, 0x6f), EMULATE_DONE);
+	assert_int_equal(RUN_PORT(0x402, 0xf3, 0x48, 0x6f), EMULATE_DONE);
 	assert_event(3, 'o', 0x402, 4, get32(ram + 4));
-	/* the instruction itself cannot be fetched */
-	e.em.regs.rip = UNMAPPED;
-	e.count = 0;
-	assert_fault(emulate_port_string(&e.em, 0x402, false, 4), VECTOR_PF, true, PF_FETCH);
 }
 
 static void keeps_limits_in_strings(void **state)
@@ -881,7 +884,7 @@ static void keeps_limits_in_strings(void **state)
 	e.em.sregs.seg[SREG_GS].limit = 0x1003;
 	e.em.regs.gpr[GPR_RSI] = 0x1000;
 	e.em.regs.gpr[GPR_RCX] = 6;
-	assert_int_equal(RUN_PORT(0xe9, false, 1, 0xf3, 0x65, 0x6e), EMULATE_FAULT);
+	assert_int_equal(RUN_PORT(0xe9, 0xf3, 0x65, 0x6e), EMULATE_FAULT);
 	assert_int_equal(e.em.fault.vector, VECTOR_GP);
 	assert_false(e.em.fault.has_error);
 	assert_int_equal(e.em.regs.gpr[GPR_RCX], 2);
@@ -892,7 +895,7 @@ static void keeps_limits_in_strings(void **state)
 	e.em.regs.gpr[GPR_RSI] = 0xfffe;
 	e.em.regs.gpr[GPR_RCX] = 4;
 	*fake_gmem_at(e.vm, 0x10800, 1) = 0x42;
-	assert_int_equal(RUN_PORT(0xe9, false, 1, 0xf3, 0x65, 0x6e), EMULATE_DONE);
+	assert_int_equal(RUN_PORT(0xe9, 0xf3, 0x65, 0x6e), EMULATE_DONE);
 	assert_int_equal(e.em.regs.gpr[GPR_RSI], 2);
 	assert_event(0, 'o', 0xe9, 1, 0);
 	assert_event(2, 'o', 0xe9, 1, 0x42);
@@ -903,7 +906,7 @@ static void keeps_limits_in_strings(void **state)
 	e.em.regs.gpr[GPR_RCX] = 4;
 	memset(fake_gmem_at(e.vm, 0x3802, 4), 0x33, 4);
 	memset(fake_gmem_at(e.vm, 0x804, 4), 0x44, 4);
-	assert_int_equal(RUN_PORT(0xe9, false, 1, 0xf3, 0x65, 0x67, 0x6e), EMULATE_DONE);
+	assert_int_equal(RUN_PORT(0xe9, 0xf3, 0x65, 0x67, 0x6e), EMULATE_DONE);
 	assert_int_equal(e.em.regs.gpr[GPR_RSI], 2);
 	assert_event(1, 'o', 0xe9, 1, 0x33);
 	assert_event(2, 'o', 0xe9, 1, 0x44);
@@ -917,90 +920,19 @@ static void moves_ports_to_strings(void **state)
 	e.em.sregs.seg[SREG_FS].base = 0x1000000; /* INS always uses ES */
 	e.em.regs.gpr[GPR_RDI] = 0x4000;
 	e.em.regs.gpr[GPR_RCX] = 2;
-	assert_int_equal(RUN_PORT(0x1f0, true, 2, 0xf3, 0x64, 0x66, 0x6d), EMULATE_DONE);
+	assert_int_equal(RUN_PORT(0x1f0, 0xf3, 0x64, 0x66, 0x6d), EMULATE_DONE);
 	assert_memory_equal(fake_gmem_at(e.vm, 0x4000, 5), "\x02\x03\x03\x04\0", 5);
 	assert_int_equal(e.em.regs.rip, CODE + 4);
 	/* a destination that faults: the port is not read */
 	e.count = 0;
 	e.em.regs.gpr[GPR_RCX] = 1;
 	e.em.regs.gpr[GPR_RDI] = UNMAPPED;
-	assert_fault(RUN_PORT(0x1f0, true, 2, 0xf3, 0x66, 0x6d), VECTOR_PF, true, PF_WRITE);
+	assert_fault(RUN_PORT(0x1f0, 0xf3, 0x66, 0x6d), VECTOR_PF, true, PF_WRITE);
 	/* the way of memory accesses does not lead to ports */
 	e.em.regs.gpr[GPR_RDI] = DEVICE;
 	assert_int_equal(RUN(0x6c), EMULATE_UNSUPPORTED);
 	assert_int_equal(RUN(0xf3, 0x6f), EMULATE_UNSUPPORTED);
 	assert_int_equal(e.count, 0);
-}
-
-static void fetches_the_instruction(void **state)
-{
-	u8 bytes[DECODE_MAX_LENGTH], store[] = {0x89, 0x07};
-
-	(void)state;
-	/* a short instruction at the end of the last page that is there */
-	reset(64);
-	e.em.regs.gpr[GPR_RDI] = DEVICE;
-	memcpy(fake_gmem_at(e.vm, 0x3ffe, 2), store, 2);
-	e.em.regs.rip = UNMAPPED - 2;
-	assert_int_equal(emulate_mmio(&e.em), EMULATE_DONE);
-	assert_int_equal(e.em.regs.rip, UNMAPPED);
-	/* one that goes on in the missing page */
-	e.count = 0;
-	e.em.regs.rip = UNMAPPED - 1;
-	*fake_gmem_at(e.vm, 0x3fff, 1) = store[0];
-	assert_fault(emulate_mmio(&e.em), VECTOR_PF, true, PF_FETCH);
-	assert_int_equal(e.em.fault.cr2, UNMAPPED);
-	/* across two pages that are not neighbours in physical memory */
-	poke64(TABLES + 0x3008, 0x6000 | 7);
-	*fake_gmem_at(e.vm, 0x6000, 1) = store[1];
-	assert_int_equal(emulate_mmio(&e.em), EMULATE_DONE);
-	assert_int_equal(e.em.regs.rip, UNMAPPED + 1);
-	assert_event(0, 'w', DEVICE, 4, 0);
-	/* no execute, non-canonical, not RAM */
-	poke64(TABLES + 0x3008, 0x6000 | 7 | BIT(63));
-	e.count = 0;
-	e.em.regs.rip = UNMAPPED;
-	assert_fault(emulate_mmio(&e.em), VECTOR_PF, true, PF_FETCH | PF_PRESENT);
-	e.em.regs.rip = 0x0000800000000000;
-	assert_fault(emulate_mmio(&e.em), VECTOR_GP, true, 0);
-	e.em.regs.rip = DEVICE;
-	assert_int_equal(emulate_mmio(&e.em), EMULATE_UNSUPPORTED);
-	assert_int_equal(emulate_fetch(&e.em, bytes), 0);
-	/* outside the list, and 15 prefixes */
-	e.em.regs.rip = CODE;
-	assert_int_equal(RUN(0x0f, 0x11, 0x07), EMULATE_UNSUPPORTED);
-	memset(fake_gmem_at(e.vm, CODE, 20), 0x66, 20);
-	assert_int_equal(emulate_mmio(&e.em), EMULATE_UNSUPPORTED);
-	assert_int_equal(e.count, 0);
-	/* 15 bytes, each of them once */
-	fake_gmem_arm_reads(e.vm);
-	e.em.sregs.cr0 &= ~CR0_PG;
-	assert_int_equal(emulate_fetch(&e.em, bytes), DECODE_MAX_LENGTH);
-	assert_int_equal(fake_gmem_most_reads(e.vm), 1);
-}
-
-static void fetches_up_to_the_code_limit(void **state)
-{
-	u8 bytes[DECODE_MAX_LENGTH];
-
-	(void)state;
-	reset(32);
-	e.em.sregs.seg[SREG_CS].base = CODE;
-	e.em.sregs.seg[SREG_CS].limit = 0x104;
-	e.em.regs.rip = 0x100;
-	e.em.regs.gpr[GPR_RDI] = DEVICE;
-	memcpy(fake_gmem_at(e.vm, CODE + 0x100, 6), "\x89\x07\x00\x89\x00\x00", 6);
-	assert_int_equal(emulate_fetch(&e.em, bytes), 5);
-	assert_int_equal(e.em.fault.vector, VECTOR_GP);
-	assert_int_equal(emulate_mmio(&e.em), EMULATE_DONE);
-	assert_event(0, 'w', DEVICE, 4, 0);
-	e.count = 0;
-	e.em.regs.rip = 0x104;
-	assert_fault(emulate_mmio(&e.em), VECTOR_GP, true, 0);
-	assert_int_equal(emulate_mode(&e.em), 32);
-	reset(64);
-	e.em.sregs.seg[SREG_CS].l = false; /* compatibility mode */
-	assert_int_equal(emulate_mode(&e.em), 16);
 }
 
 static int set_up(void **state)
@@ -1036,8 +968,6 @@ int main(void)
 		cmocka_unit_test(moves_strings_to_ports),
 		cmocka_unit_test(keeps_limits_in_strings),
 		cmocka_unit_test(moves_ports_to_strings),
-		cmocka_unit_test(fetches_the_instruction),
-		cmocka_unit_test(fetches_up_to_the_code_limit),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

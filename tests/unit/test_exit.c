@@ -491,12 +491,10 @@ static void string_code_that_has_changed_runs_anew(void **state)
 	string_port(0x500, 1, true, false);
 	done(0);
 	assert_int_equal(probe.reads, 0);
-	/* the segment ends in front of the instruction */
-	cpu->seg[SREG_CS].limit = RIP - 1;
+	code("\x0f\x0b", 2);
 	string_port(0x500, 1, true, false);
-	fault(13);
+	done(0);
 	/* the memory operand's segment is not writable */
-	cpu->seg[SREG_CS].limit = 0xffffffff;
 	code("\x6c", 1);
 	cpu->seg[SREG_ES].type = 1;
 	string_port(0x500, 1, true, false);
@@ -508,7 +506,7 @@ static void string_code_that_has_changed_runs_anew(void **state)
 
 static void mmio(u64 gpa, bool write)
 {
-	handle((struct vcpu_exit){.reason = EXIT_MEMORY, .memory = {GPA(gpa), write, false}});
+	handle((struct vcpu_exit){.reason = EXIT_MEMORY, .memory = {GPA(gpa), write, false, true}});
 }
 
 static void device_memory(void **state)
@@ -526,6 +524,239 @@ static void device_memory(void **state)
 	done(3);
 	assert_int_equal(probe.value, 0x5678);
 	assert_int_equal(probe.size, 2);
+}
+
+/* The forms that take the short way, each as the CPU would do it; RBX is MMIO. */
+static void device_memory_by_mov(void **state)
+{
+	static const struct {
+		const char *code;
+		u8 len, offset, size;
+		bool write;
+		u64 value; /* written, or left in RAX */
+	} rows[] = {
+		{"\x8a\x43\x01", 3, 1, 1, false, 0xaaaaaaaa0000aa10}, /* mov al, [ebx + 1] */
+		{"\x66\x8b\x03", 3, 0, 2, false, 0xaaaaaaaa00003210}, /* mov ax, [ebx] */
+		{"\x8b\x03", 2, 0, 4, false, 0x76543210},
+		{"\x0f\xb6\x03", 3, 0, 1, false, 0x10},	     /* movzx eax, byte [ebx] */
+		{"\x66\x0f\xb6\x03", 4, 0, 1, false, 0xaaaaaaaa00000010}, /* movzx ax, byte [ebx] */
+		{"\x0f\xb7\x03", 3, 0, 2, false, 0x3210},
+		{"\x0f\xbe\x03", 3, 0, 1, false, 0x10},	     /* movsx: the long way */
+		{"\x8a\x23", 2, 0, 1, false, 0xaaaaaaaa000010aa},   /* mov ah, [ebx]: likewise */
+		{"\x88\x43\x07", 3, 7, 1, true, 0xaa},
+		{"\x88\x23", 2, 0, 1, true, 0},		     /* mov [ebx], ah */
+		{"\x66\x89\x03", 3, 0, 2, true, 0xaa},
+		{"\xc6\x03\x81", 3, 0, 1, true, 0x81},
+		{"\xc7\x04\x13\1\2\3\x84", 7, 0, 4, true, 0x84030201}, /* [ebx + edx] */
+		{"\x65\x89\x03", 3, 0x40, 4, true, 0xaa},	     /* gs: */
+		{"\x83\x0b\1", 3, 0, 4, true, 0x76543211},	     /* or */
+	};
+
+	(void)state;
+	cpu->seg[SREG_GS].base = 0x40;
+	*gpr(GPR_RDX) = 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		*gpr(GPR_RAX) = rows[i].write ? 0xaa : 0xaaaaaaaa000000aa;
+		if (rows[i].size == 1 && !rows[i].write && rows[i].offset)
+			*gpr(GPR_RAX) = 0xaaaaaaaa0000aaaa;
+		*gpr(GPR_RBX) = MMIO;
+		code(rows[i].code, rows[i].len);
+		mmio(MMIO + rows[i].offset, rows[i].write);
+		done(rows[i].len);
+		assert_int_equal(probe.offset, rows[i].offset);
+		assert_int_equal(probe.size, rows[i].size);
+		assert_int_equal(rows[i].write ? probe.value : *gpr(GPR_RAX), rows[i].value);
+	}
+	/* a stack that is there, a register that is the stack's */
+	cpu->reg[VREG_RSP] = MMIO + 8;
+	code("\x8b\x04\x24", 3); /* mov eax, [esp] */
+	mmio(MMIO + 8, false);
+	done(3);
+	assert_int_equal(*gpr(GPR_RAX), 0x76543210);
+	code("\x8b\x23", 2); /* mov esp, [ebx] */
+	mmio(MMIO, false);
+	done(2);
+	assert_int_equal(cpu->reg[VREG_RSP], 0x76543210);
+}
+
+/* The exit of one that begins in RAM may tell of its second page. */
+static void device_memory_behind_ram(void **state)
+{
+	u8 last[2] = {0, 0};
+
+	(void)state;
+	assert_int_equal(vm_set_memory_region(vm, 1, 0, GPA(MMIO - PAGE_SIZE), PAGE_SIZE, vm->ram,
+					      0x4000), 0);
+	*gpr(GPR_RBX) = MMIO - 2;
+	*gpr(GPR_RAX) = 0x44332211;
+	code("\x89\x03", 2);
+	mmio(MMIO, true);
+	done(2);
+	assert_int_equal(guest_read(vm, GPA(MMIO - 2), last, 2), 0);
+	assert_memory_equal(last, "\x11\x22", 2);
+	assert_int_equal(probe.offset, 0);
+	assert_int_equal(probe.size, 2);
+	assert_int_equal(probe.value, 0x4433);
+	/* and code that ends with its page */
+	cpu->reg[VREG_RIP] = 0x2ffe;
+	assert_int_equal(guest_write(vm, GPA(0x2ffe), "\x89\x03\x05", 3), 0);
+	*gpr(GPR_RBX) = MMIO;
+	exit_handle(vcpu, &(struct vcpu_exit){.reason = EXIT_MEMORY,
+					      .memory = {GPA(MMIO), true, false, true}});
+	assert_int_equal(cpu->reg[VREG_RIP], 0x3000);
+	assert_int_equal(probe.value, 0x44332211);
+}
+
+/* 64-bit mode; the first 2 MiB and from 3 GiB on are there as they are. */
+static void long_mode(void)
+{
+	static const u64 entries[][2] = {{0x5000, 0x6007}, {0x6000, 0x7007}, {0x6018, 0xc0000087},
+					 {0x7000, 0x87}};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(entries); i++)
+		assert_int_equal(guest_write(vm, GPA(entries[i][0]), &entries[i][1], 8), 0);
+	cpu->reg[VREG_CR0] |= CR0_PE | CR0_PG | CR0_WP;
+	cpu->reg[VREG_CR3] = 0x5000;
+	cpu->reg[VREG_CR4] |= CR4_PAE;
+	cpu->reg[VREG_EFER] = EFER_LME | EFER_LMA;
+	cpu->seg[SREG_CS].l = true;
+	cpu->seg[SREG_CS].db = false;
+}
+
+static void long_string(unsigned size, bool in, u64 linear, u8 addrsize)
+{
+	handle((struct vcpu_exit){.reason = EXIT_IO, .insn_len = 2,
+				  .io = {.port = 0x500, .size = size, .in = in, .string = true, .rep = true,
+					 .addrsize = addrsize, .linear = linear}});
+}
+
+static void strings_at_once(void **state)
+{
+	u8 bytes[PAGE_SIZE];
+
+	(void)state;
+	long_mode();
+	for (unsigned i = 0; i < sizeof(bytes); i++)
+		bytes[i] = i * 3;
+	assert_int_equal(guest_write(vm, GPA(0x2000), bytes, sizeof(bytes)), 0);
+	*gpr(GPR_RSI) = 0xffff000000002000; /* what the exit says counts */
+	*gpr(GPR_RCX) = 64;
+	long_string(1, false, 0x2000, 8);
+	done(2);
+	assert_int_equal(probe.writes, 64);
+	assert_int_equal(probe.value, bytes[63]);
+	assert_int_equal(*gpr(GPR_RSI), 0xffff000000002040);
+	assert_int_equal(*gpr(GPR_RCX), 0);
+	/* up to the end of the page, then in pieces */
+	*gpr(GPR_RSI) = 0x2f80;
+	*gpr(GPR_RCX) = 128 + 256 + 1;
+	long_string(1, false, 0x2f80, 8);
+	done(0);
+	assert_int_equal(probe.writes, 64 + 128);
+	assert_int_equal(*gpr(GPR_RCX), 257);
+	assert_true(cpu->reg[VREG_RFLAGS] & RFLAGS_RF);
+	long_string(1, false, 0x3000, 8);
+	done(0);
+	assert_int_equal(probe.writes, 64 + 128 + 256);
+	assert_int_equal(*gpr(GPR_RSI), 0x3100);
+	/* ECX and ESI alone */
+	*gpr(GPR_RSI) = 0x1111111100002000;
+	*gpr(GPR_RCX) = 0x2222222200000003;
+	probe.writes = 0;
+	long_string(2, false, 0x2000, 4);
+	done(2);
+	assert_int_equal(probe.writes, 3);
+	assert_int_equal(probe.size, 2);
+	assert_int_equal(probe.value, bytes[4] | bytes[5] << 8);
+	assert_int_equal(*gpr(GPR_RSI), 0x2006);
+	assert_int_equal(*gpr(GPR_RCX), 0);
+	/* inwards */
+	*gpr(GPR_RDI) = 0x4000;
+	*gpr(GPR_RCX) = 2;
+	long_string(4, true, 0x4000, 8);
+	done(2);
+	assert_int_equal(guest_read(vm, GPA(0x4000), bytes, 9), 0);
+	assert_memory_equal(bytes, "\x10\x32\x54\x76\x10\x32\x54\x76\0", 9);
+	assert_int_equal(*gpr(GPR_RDI), 0x4008);
+}
+
+/* Whatever is not plain goes element by element, as the code says. */
+static void strings_that_are_not_plain(void **state)
+{
+	u64 entry = 0x83;
+
+	(void)state;
+	long_mode();
+	code("\xf3\x6f", 2); /* rep outsd */
+	*gpr(GPR_RSI) = 0x2ffe;
+	*gpr(GPR_RCX) = 2;
+	long_string(4, false, 0x2ffe, 8);
+	done(2);
+	assert_int_equal(probe.writes, 2);
+	assert_int_equal(*gpr(GPR_RSI), 0x3006);
+	/* downwards */
+	cpu->reg[VREG_RFLAGS] |= RFLAGS_DF;
+	*gpr(GPR_RCX) = 2;
+	long_string(4, false, 0x3006, 8);
+	done(2);
+	assert_int_equal(*gpr(GPR_RSI), 0x2ffe);
+	/* step by step */
+	cpu->reg[VREG_RFLAGS] = RFLAGS_ONE | RFLAGS_TF;
+	*gpr(GPR_RCX) = 2;
+	probe.writes = 0;
+	long_string(4, false, 0x2ffe, 8);
+	done(0);
+	assert_int_equal(probe.writes, 1);
+	cpu->reg[VREG_RFLAGS] = RFLAGS_ONE;
+	/* ESI wraps: what is before the wrap faults by itself */
+	code("\xf3\x67\x6f", 3);
+	*gpr(GPR_RSI) = 0x80fffffc;
+	*gpr(GPR_RCX) = 2;
+	probe.writes = 0;
+	long_string(4, false, 0x80fffffc, 4);
+	fault(14);
+	code("\xf3\x66\x67\x6f", 4);
+	*gpr(GPR_RSI) = 0xfffffffe;
+	long_string(2, false, 0x2100, 4); /* by a base that the exit knows and the code does not */
+	done(4);
+	assert_int_equal(probe.writes, 2);
+	assert_int_equal(*gpr(GPR_RSI), 2);
+	/* no right to the page */
+	code("\xf3\x6f", 2);
+	assert_int_equal(guest_write(vm, GPA(0x7000), &entry, 8), 0);
+	cpu->seg[SREG_SS].dpl = 3;
+	*gpr(GPR_RSI) = 0x2000;
+	*gpr(GPR_RCX) = 2;
+	probe.writes = 0;
+	long_string(4, false, 0x2000, 8);
+	fault(14);
+	assert_int_equal(vcpu->exception.error, 5);
+	assert_int_equal(probe.writes, 0);
+}
+
+static void strings_into_what_is_not_written(void **state)
+{
+	u32 value = 0;
+
+	(void)state;
+	long_mode();
+	assert_int_equal(vm_set_memory_region(vm, 1, REGION_READ_ONLY, GPA(0xffff0000), PAGE_SIZE,
+					      vm->ram, 0x8000), 0);
+	code("\xf3\x6d", 2); /* rep insd */
+	*gpr(GPR_RDI) = 0xffff0000;
+	*gpr(GPR_RCX) = 2;
+	long_string(4, true, 0xffff0000, 8);
+	done(2);
+	assert_int_equal(probe.reads, 2);
+	assert_int_equal(guest_read(vm, GPA(0xffff0000), &value, 4), 0);
+	assert_int_equal(value, 0);
+	*gpr(GPR_RDI) = MMIO; /* to a device */
+	*gpr(GPR_RCX) = 2;
+	long_string(4, true, MMIO, 8);
+	done(2);
+	assert_int_equal(probe.reads, 4);
+	assert_int_equal(probe.writes, 2);
+	assert_int_equal(probe.value, 0x76543210);
 }
 
 static void nobody_reads_ones_and_is_told_once(void **state)
@@ -647,29 +878,32 @@ static u32 apic_reg(const struct vcpu *of, unsigned offset)
 static void apic_access(unsigned offset, bool write)
 {
 	handle((struct vcpu_exit){.reason = EXIT_APIC_ACCESS,
-				  .memory = {GPA(APIC_PAGE + offset), write, false}});
+				  .memory = {GPA(APIC_PAGE + offset), write, false, true}});
 }
 
-/* What the CPU has checked is not looked at again: the segment is of no use, only the offset is. */
+/* What the CPU has checked is not looked at again: the segment is of no use. */
 static void apic_page_by_mov(void **state)
 {
 	(void)state;
 	lapic_virtual_wire(vcpu);
 	cpu->seg[SREG_DS].unusable = true;
+	*gpr(GPR_RBX) = APIC_PAGE;
 	code("\x8b\x43\x30", 3); /* mov eax, [ebx + 30h] */
 	apic_access(LAPIC_VERSION, false);
 	done(3);
 	assert_int_equal(*gpr(GPR_RAX), 0x50014);
 	code("\x89\x4b\x08", 3); /* mov [ebx + 8], ecx */
+	*gpr(GPR_RBX) = APIC_PAGE + LAPIC_TPR - 8;
 	*gpr(GPR_RCX) = 0xffffffff00000020;
 	apic_access(LAPIC_TPR, true);
 	done(3);
 	assert_int_equal(apic_reg(vcpu, LAPIC_TPR), 0x20);
 	code("\xc7\x03\x30\0\0\0", 6); /* mov dword [ebx], 30h */
+	*gpr(GPR_RBX) = APIC_PAGE + LAPIC_TPR;
 	apic_access(LAPIC_TPR, true);
 	done(6);
 	assert_int_equal(apic_reg(vcpu, LAPIC_TPR), 0x30);
-	code("\xa1\0\0\0\0", 5); /* mov eax, [0] */
+	code("\xa1\x80\0\xe0\xfe", 5); /* mov eax, [fee00080h] */
 	apic_access(LAPIC_TPR, false);
 	done(5);
 	assert_int_equal(*gpr(GPR_RAX), 0x30);
@@ -699,11 +933,44 @@ static void apic_page_by_other_instructions(void **state)
 	done(6);
 	assert_int_equal(*gpr(GPR_RAX), 0x28);
 	assert_int_equal(apic_reg(vcpu, LAPIC_TPR), 0x28);
-	/* the code's page is gone by now: the fetch faults */
+	/* the code's page is gone by now: the guest finds that when it fetches */
 	cpu->reg[VREG_CR0] |= CR0_PG;
 	cpu->reg[VREG_CR3] = 0x5000;
 	apic_access(LAPIC_TPR, true);
-	fault(14);
+	done(0);
+}
+
+/* Two pages that are not neighbours; then the second is not there, and 15 prefixes. */
+static void code_across_pages(void **state)
+{
+	static const u64 entries[][2] = {{0x5000, 0x6007}, {0x6000, 0x1007}, {0x6004, 0x9007},
+					 {0x5000 + 0x3c0 * 4, 0xf0000087}};
+
+	(void)state;
+	cpu->reg[VREG_CR0] |= CR0_PG;
+	cpu->reg[VREG_CR3] = 0x5000;
+	cpu->reg[VREG_CR4] |= CR4_PSE;
+	for (unsigned i = 0; i < ARRAY_SIZE(entries); i++)
+		assert_int_equal(guest_write(vm, GPA(entries[i][0]), &entries[i][1], 4), 0);
+	assert_int_equal(guest_write(vm, GPA(0x1ffe), "\xc7\x03", 2), 0); /* mov dword [ebx], ... */
+	assert_int_equal(guest_write(vm, GPA(0x9000), "\1\2\3\4", 4), 0);
+	*gpr(GPR_RBX) = MMIO;
+	for (unsigned there = 2; there--;) {
+		cpu->reg[VREG_RIP] = 0xffe;
+		probe.writes = 0;
+		exit_handle(vcpu, &(struct vcpu_exit){.reason = EXIT_MEMORY,
+						      .memory = {GPA(MMIO), true, false, true}});
+		assert_int_equal(vcpu->exception.type, EVENT_NONE);
+		assert_int_equal(probe.writes, there);
+		assert_int_equal(cpu->reg[VREG_RIP], there ? 0x1004 : 0xffe);
+		assert_int_equal(guest_write(vm, GPA(0x6004), "\0", 1), 0);
+	}
+	assert_int_equal(probe.value, 0x04030201);
+	assert_int_equal(vm->requests, 0);
+	code("\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66", 16);
+	cpu->reg[VREG_RIP] = 0;
+	exit_handle(vcpu, &(struct vcpu_exit){.reason = EXIT_MEMORY, .memory = {GPA(MMIO), true, false}});
+	killed("is not emulated");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -729,6 +996,11 @@ int main(void)
 		TEST(string_instructions),
 		TEST(string_code_that_has_changed_runs_anew),
 		TEST(device_memory),
+		TEST(device_memory_by_mov),
+		TEST(device_memory_behind_ram),
+		TEST(strings_at_once),
+		TEST(strings_that_are_not_plain),
+		TEST(strings_into_what_is_not_written),
 		TEST(nobody_reads_ones_and_is_told_once),
 		TEST(writes_to_read_only_memory_are_dropped),
 		TEST(fetch_from_nowhere_is_undefined),
@@ -737,6 +1009,7 @@ int main(void)
 		TEST(instruction_that_is_not_emulated),
 		TEST(faults_of_emulated_instructions),
 		TEST(apic_page_by_mov),
+		TEST(code_across_pages),
 		TEST(apic_page_by_other_instructions),
 	};
 

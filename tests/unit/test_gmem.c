@@ -164,6 +164,31 @@ static void compare_and_exchange(void **state)
 	assert_int_equal(guest_zero(&vm, GPA(0xfc008), 8), 0);
 }
 
+static void loads_of_entries(void **state)
+{
+	const struct region *near = NULL;
+	u64 in = 0x1122334455667788, value;
+
+	(void)state;
+	assert_int_equal(guest_write(&vm, GPA(0xffff8), &in, 8), 0);
+	assert_int_equal(guest_write(&vm, GPA(0x100000), "\1\2\3\4\5", 5), 0);
+	assert_int_equal(guest_load(&vm, GPA(0xffff8), 8, &value, &near), 0);
+	assert_int_equal(value, in);
+	/* on from the region that was used last, back to it, and where there is none */
+	assert_int_equal(guest_load(&vm, GPA(0x100000), 4, &value, &near), 0);
+	assert_int_equal(value, 0x04030201);
+	assert_int_equal(guest_load(&vm, GPA(0xffffc), 4, &value, &near), 0);
+	assert_int_equal(value, 0x11223344);
+	assert_int_equal(guest_load(&vm, GPA(0xfbff8), 8, &value, &near), -EFAULT);
+	assert_int_equal(guest_load(&vm, GPA(0x108000), 8, &value, &near), -EFAULT);
+	assert_int_equal(guest_load(&vm, GPA(~7ull), 8, &value, &near), -EFAULT);
+	/* behind a failure, and from a region that is read-only */
+	assert_int_equal(guest_load(&vm, GPA(0x107ff8), 8, &value, &near), 0);
+	assert_int_equal(guest_load(&vm, GPA(0x300000), 8, &value, &near), 0);
+	assert_int_equal(guest_load(&vm, GPA(0x302000), 8, &value, &near), 0);
+	assert_int_equal(guest_zero(&vm, GPA(0xffff8), 16), 0);
+}
+
 static u64 logged(unsigned slot)
 {
 	u64 bitmap = 0;
@@ -280,6 +305,7 @@ int main(void)
 		TEST(nothing_is_always_possible),
 		TEST(read_only_regions),
 		TEST(compare_and_exchange),
+		TEST(loads_of_entries),
 		TEST(writes_are_logged),
 		TEST(modules),
 		TEST(others_run_while_much_is_copied),
