@@ -802,7 +802,7 @@ static void fetch_from_nowhere_is_undefined(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 10; i++) {
 		handle((struct vcpu_exit){.reason = EXIT_MEMORY,
-					  .memory = {GPA(0xe0000123), false, true}});
+					  .memory = {.gpa = GPA(0xe0000123), .fetch = true}});
 		fault(6);
 	}
 	assert_int_equal(fake_host.log_lines, 1);
@@ -969,7 +969,7 @@ static void code_across_pages(void **state)
 	assert_int_equal(vm->requests, 0);
 	code("\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66", 16);
 	cpu->reg[VREG_RIP] = 0;
-	exit_handle(vcpu, &(struct vcpu_exit){.reason = EXIT_MEMORY, .memory = {GPA(MMIO), true, false}});
+	exit_handle(vcpu, &(struct vcpu_exit){.reason = EXIT_MEMORY, .memory = {.gpa = GPA(MMIO), .write = true}});
 	killed("is not emulated");
 }
 
